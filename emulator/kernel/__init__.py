@@ -1,0 +1,1 @@
+"""The kernel, thinly: namespaces, netlink, BPF. Knows nothing of labs."""

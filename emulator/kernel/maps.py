@@ -1,0 +1,138 @@
+"""BPF maps, as raw bytes in the machine's byte order."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import mmap as memory
+import os
+from collections.abc import Iterator
+
+from emulator.errors import LabError
+from emulator.kernel import libbpf
+from emulator.kernel.libbpf import errno_text, last_error, library, read_info, refused
+
+
+class BpfMap:
+    """A map in the kernel. Keys and values are raw bytes in the machine's byte order."""
+
+    def __init__(self, fd: int, *, owned: bool = False) -> None:
+        self.fd = fd
+        self._owned = owned
+        info = libbpf.MapInfo()
+        read_info(fd, info)
+        self.id = int(info.id)
+        self.name = bytes(info.name).decode(errors="replace")
+        self.key_size = int(info.key_size)
+        self.value_size = int(info.value_size)
+        self.max_entries = int(info.max_entries)
+        self.per_cpu = info.type in libbpf.PERCPU_MAP_TYPES
+        self._flags = int(info.map_flags)
+
+    @classmethod
+    def from_id(cls, map_id: int) -> BpfMap:
+        """A map that another process owns; ``close`` drops only our own reference. Needs root.
+
+        Raises:
+            LabError: no such map exists (any more).
+        """
+        fd = library().bpf_map_get_fd_by_id(map_id)
+        if fd < 0:
+            if last_error() == errno.ENOENT:
+                raise LabError(f"there is no BPF map with id {map_id}", hint="its lab has ended")
+            raise refused(f"BPF map {map_id} cannot be opened", last_error())
+        return cls(fd, owned=True)
+
+    def __enter__(self) -> BpfMap:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def lookup(self, key: bytes) -> bytes:
+        """The value of a key. Raises KeyError when there is none."""
+        value = ctypes.create_string_buffer(self.value_size)
+        self._lookup(key, value)
+        return value.raw
+
+    def lookup_percpu(self, key: bytes) -> list[bytes]:
+        """The value of a key on each possible CPU. Raises KeyError when there is none."""
+        step = (self.value_size + 7) // 8 * 8
+        values = ctypes.create_string_buffer(step * possible_cpus())
+        self._lookup(key, values)
+        raw = values.raw
+        return [raw[at : at + self.value_size] for at in range(0, len(raw), step)]
+
+    def update(self, key: bytes, value: bytes) -> None:
+        """Set the value of a key.
+
+        An interface number in a DEVMAP is resolved in the namespace of the calling thread.
+        """
+        self._check(key, value)
+        if library().bpf_map_update_elem(self.fd, key, value, 0) < 0:
+            raise LabError(f"cannot be written: {errno_text(last_error())}", where=self.name)
+
+    def delete(self, key: bytes) -> None:
+        """Remove a key. Raises KeyError when there is none."""
+        self._check(key)
+        if library().bpf_map_delete_elem(self.fd, key) < 0:
+            raise self._key_error(key)
+
+    def keys(self) -> Iterator[bytes]:
+        """Every key, in the kernel's order; not a snapshot."""
+        key: bytes | None = None
+        following = ctypes.create_string_buffer(self.key_size)
+        while library().bpf_map_get_next_key(self.fd, key, following) == 0:
+            key = following.raw
+            yield key
+
+    def items(self) -> Iterator[tuple[bytes, bytes]]:
+        """Every key with its value; a key removed meanwhile is left out."""
+        for key in self.keys():
+            try:
+                yield key, self.lookup(key)
+            except KeyError:
+                continue
+
+    def mmap(self, *, writable: bool = True) -> memory.mmap:
+        """The memory of an mmap-able array itself, rounded up to whole pages, not a copy of it.
+
+        Raises:
+            LabError: the map was not created with BPF_F_MMAPABLE.
+        """
+        if not self._flags & libbpf.F_MMAPABLE:
+            raise LabError("the map cannot be mapped into memory", where=self.name)
+        used = (self.value_size + 7) // 8 * 8 * self.max_entries
+        length = (used + memory.PAGESIZE - 1) // memory.PAGESIZE * memory.PAGESIZE
+        access = memory.PROT_READ | (memory.PROT_WRITE if writable else 0)
+        return memory.mmap(self.fd, length, flags=memory.MAP_SHARED, prot=access)
+
+    def close(self) -> None:
+        """Drop our reference if it is ours; a second call does nothing."""
+        if self._owned:
+            self._owned = False
+            os.close(self.fd)
+
+    def _lookup(self, key: bytes, value: ctypes.Array[ctypes.c_char]) -> None:
+        self._check(key)
+        if library().bpf_map_lookup_elem(self.fd, key, value) < 0:
+            raise self._key_error(key)
+
+    def _check(self, key: bytes, value: bytes | None = None) -> None:
+        if len(key) != self.key_size:
+            raise LabError(f"keys have {self.key_size} bytes, not {len(key)}", where=self.name)
+        expected = self.value_size
+        if self.per_cpu:
+            expected = (expected + 7) // 8 * 8 * possible_cpus()
+        if value is not None and len(value) != expected:
+            raise LabError(f"values have {expected} bytes, not {len(value)}", where=self.name)
+
+    def _key_error(self, key: bytes) -> Exception:
+        if last_error() == errno.ENOENT:
+            return KeyError(key)
+        return LabError(f"cannot be read: {errno_text(last_error())}", where=self.name)
+
+
+def possible_cpus() -> int:
+    """How many values a per-CPU map keeps per key."""
+    return int(library().libbpf_num_possible_cpus())
