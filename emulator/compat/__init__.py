@@ -1,0 +1,1 @@
+"""Topologies written for other emulators, taken over as our own."""

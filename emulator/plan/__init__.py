@@ -1,0 +1,1 @@
+"""Topology in, plan out: pure, without root and without touching the kernel."""

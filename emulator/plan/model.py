@@ -1,0 +1,238 @@
+"""The plan: a topology with every name, address, port and switch setting decided.
+
+A plan is data. It is frozen, checked when it is read, and goes to JSON and back unchanged, so
+that what ran can be stored beside what was measured.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from emulator.errors import UsageError
+from emulator.topo import NodeKind, suggestion
+
+Mechanism = Literal["bridge", "ip-forwarding", "bpf"]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class InterfacePlan(_Frozen):
+    """One interface of a node."""
+
+    name: str
+    """What people see: ``h1-eth0``."""
+    kernel_name: str
+    """What the kernel calls it: ``name``, or a short form of at most 15 bytes."""
+    mac: str
+    """Lower case, colon separated."""
+    port: int
+    """The port number on its node."""
+    ipv4: str | None = None
+    """Address and prefix length: ``10.0.0.1/8``."""
+    ipv6: str | None = None
+    """Address and prefix length: ``fd00::1/64``."""
+    mtu: int = 1500
+    """Bytes of payload per frame."""
+    frame_offload: bool = True
+    """False: checksums and segments must be made in software before a frame leaves this
+    interface, because it crosses an XDP program, which sees frames as they are."""
+    receive_napi: bool = False
+    """True: GRO must be on, because the peer is a port of an XDP VNF; a veth takes redirected
+    frames only when its receiving side runs NAPI."""
+
+
+class VnfPlan(_Frozen):
+    """What a VNF node runs."""
+
+    vnf: str
+    """The name in the catalog."""
+    dataplane: str
+    mechanism: Mechanism
+    """How the data plane does it, from the manifest."""
+    parameters: dict[str, int | float | bool | str] = {}
+    """Every parameter of the manifest, with its default where none was given."""
+
+
+class NodePlan(_Frozen):
+    """One node."""
+
+    name: str
+    kind: NodeKind
+    runtime: Literal["namespace"] = "namespace"
+    interfaces: tuple[InterfacePlan, ...] = ()
+    """In the order of their port numbers."""
+    default_route: str | None = None
+    """The IPv4 gateway."""
+    default_route_ipv6: str | None = None
+    """The IPv6 gateway."""
+    stp: bool = False
+    """Switches only: whether the bridge runs the spanning tree protocol."""
+    kernel_name: str | None = None
+    """Switches only: the bridge device's name, unique among the lab's switches and their ports."""
+    vnf: VnfPlan | None = None
+
+    def interface(self, name: str) -> InterfacePlan:
+        """The interface of that name.
+
+        Raises:
+            UsageError: the node has none.
+        """
+        for interface in self.interfaces:
+            if interface.name == name:
+                return interface
+        known = [interface.name for interface in self.interfaces]
+        raise UsageError(
+            f"there is no interface {name}", where=self.name, hint=suggestion(name, known)
+        )
+
+
+class EndPlan(_Frozen):
+    """One end of a link."""
+
+    node: str
+    interface: str
+    """The interface's ``name``."""
+
+
+class LinkPlan(_Frozen):
+    """One link."""
+
+    id: str
+    """``h1-eth0<->s1-eth1``."""
+    a: EndPlan
+    b: EndPlan
+
+
+class Plan(_Frozen):
+    """A whole topology, compiled."""
+
+    version: Literal[1] = 1
+    name: str
+    ip_base: str
+    """The network that addresses were taken from."""
+    ipv6: bool = False
+    """Whether the lab uses IPv6."""
+    nodes: tuple[NodePlan, ...] = ()
+    """In natural order of their names."""
+    links: tuple[LinkPlan, ...] = ()
+    """In the order they were added."""
+
+    def node(self, name: str) -> NodePlan:
+        """The node of that name.
+
+        Raises:
+            UsageError: the plan has none.
+        """
+        try:
+            return self._by_name[name]
+        except KeyError:
+            raise UsageError(
+                f"there is no node {name}", where=self.name, hint=suggestion(name, self._by_name)
+            ) from None
+
+    def hosts(self) -> list[NodePlan]:
+        """The hosts, in natural order."""
+        return self._of_kind("host")
+
+    def switches(self) -> list[NodePlan]:
+        """The switches, in natural order."""
+        return self._of_kind("switch")
+
+    def routers(self) -> list[NodePlan]:
+        """The routers, in natural order."""
+        return self._of_kind("router")
+
+    def vnfs(self) -> list[NodePlan]:
+        """The VNFs, in natural order."""
+        return self._of_kind("vnf")
+
+    def interface(self, end: EndPlan) -> InterfacePlan:
+        """The interface at one end of a link."""
+        try:
+            return self._by_end[end.node, end.interface]
+        except KeyError:
+            return self.node(end.node).interface(end.interface)
+
+    def links_between(self, a: str, b: str) -> list[LinkPlan]:
+        """The links between two nodes, in either direction; none gives an empty list.
+
+        Raises:
+            UsageError: one of the nodes does not exist.
+        """
+        self.node(a)
+        self.node(b)
+        return self._links_by_pair.get(frozenset((a, b)), [])
+
+    def peer(self, node: str, interface: str) -> EndPlan:
+        """The far end of the link that an interface is an end of.
+
+        Raises:
+            UsageError: there is no such node or interface.
+        """
+        try:
+            return self._peers[node, interface]
+        except KeyError:
+            self.node(node).interface(interface)
+            raise
+
+    def address_of(self, node: str) -> str | None:
+        """A node's IPv4 address without its prefix length; None when it has none.
+
+        That of the interface with the lowest port number that has one.
+        """
+        for interface in self.node(node).interfaces:
+            if interface.ipv4 is not None:
+                return interface.ipv4.partition("/")[0]
+        return None
+
+    def to_json(self, *, indent: int | None = 2) -> str:
+        """The plan as JSON text."""
+        return self.model_dump_json(indent=indent)
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> Plan:
+        """The plan that :meth:`to_json` wrote.
+
+        Raises:
+            UsageError: the text is not a plan.
+        """
+        try:
+            return cls.model_validate_json(text)
+        except ValidationError as error:
+            first = error.errors()[0]
+            raise UsageError(
+                first["msg"][:1].lower() + first["msg"][1:],
+                where=".".join(["plan", *(str(part) for part in first["loc"])]),
+                hint="a plan is written by vnf plan --json",
+            ) from error
+
+    def _of_kind(self, kind: NodeKind) -> list[NodePlan]:
+        return [node for node in self.nodes if node.kind == kind]
+
+    @cached_property
+    def _by_name(self) -> dict[str, NodePlan]:
+        return {node.name: node for node in self.nodes}
+
+    @cached_property
+    def _by_end(self) -> dict[tuple[str, str], InterfacePlan]:
+        return {(node.name, i.name): i for node in self.nodes for i in node.interfaces}
+
+    @cached_property
+    def _peers(self) -> dict[tuple[str, str], EndPlan]:
+        peers: dict[tuple[str, str], EndPlan] = {}
+        for link in self.links:
+            peers[link.a.node, link.a.interface] = link.b
+            peers[link.b.node, link.b.interface] = link.a
+        return peers
+
+    @cached_property
+    def _links_by_pair(self) -> dict[frozenset[str], list[LinkPlan]]:
+        pairs: dict[frozenset[str], list[LinkPlan]] = {}
+        for link in self.links:
+            pairs.setdefault(frozenset((link.a.node, link.b.node)), []).append(link)
+        return pairs

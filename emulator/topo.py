@@ -1,0 +1,475 @@
+"""The graph a user writes: hosts, switches, routers, VNFs and the links between them.
+
+The method names and signatures are Mininet's, so that a topology written for it reads the same
+here; what is new stands beside them in the same style (``addVNF``, ``addRouter``). A topology is
+only a description: building one touches nothing but memory, and a mistake in it is recorded
+rather than raised, so that compiling the topology can report every mistake at once.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from emulator.errors import Problem, UsageError
+
+if TYPE_CHECKING:
+    import networkx
+
+NodeKind = Literal["host", "switch", "router", "vnf"]
+Options = dict[str, Any]
+
+_PACKAGE = str(Path(__file__).resolve().parent) + "/"
+_SHARED = _PACKAGE + "share/"
+_DIGITS = re.compile(r"(\d+)")
+
+
+@dataclass
+class NodeEntry:
+    """One node as it was written: ``options`` are the keyword arguments of its ``add`` call.
+
+    ``place`` is the ``file:line`` of that call, or empty when the node came from elsewhere.
+    """
+
+    name: str
+    kind: NodeKind
+    options: Options
+    place: str = ""
+
+
+@dataclass
+class LinkEntry:
+    """One link as it was written; ``info`` is the dict that :meth:`Topo.linkInfo` returns."""
+
+    node1: str
+    node2: str
+    key: int
+    info: Options
+    place: str = ""
+
+
+class Topo:
+    """A topology; subclass it and override :meth:`build`.
+
+    Positional and keyword arguments of the constructor go to :meth:`build`, apart from ``hopts``,
+    ``sopts`` and ``lopts``: default options for every host, switch or link that gives none.
+    """
+
+    name: str
+    """What the topology is called; the lower-case name of the class unless it is set."""
+
+    hopts: Options
+    sopts: Options
+    lopts: Options
+    ports: dict[str, dict[int, tuple[str, int]]]
+    """For each node, port number -> (the peer's name, the peer's port number)."""
+
+    def __new__(cls, *_args: Any, **_params: Any) -> Topo:
+        # Here and not in __init__, so that a subclass which overrides __init__ and forgets to
+        # call ours still has a graph to add nodes to.
+        self = super().__new__(cls)
+        if not isinstance(getattr(cls, "name", None), str):
+            self.name = cls.__name__.lower()
+        self.hopts, self.sopts, self.lopts = {}, {}, {}
+        self.ports = {}
+        self._nodes: dict[str, NodeEntry] = {}
+        self._links: dict[int, LinkEntry] = {}
+        self._between: dict[tuple[str, str], dict[int, LinkEntry]] = {}
+        self._next_port: dict[str, int] = {}
+        self._link_count = 0
+        self._problems: list[Problem] = []
+        self._dangling: list[tuple[LinkEntry, str]] = []
+        return self
+
+    def __init__(self, *args: Any, **params: Any) -> None:
+        self.hopts = params.pop("hopts", {})
+        self.sopts = params.pop("sopts", {})
+        self.lopts = params.pop("lopts", {})
+        self.build(*args, **params)
+
+    def build(self, *args: Any, **params: Any) -> None:
+        """Add the nodes and links; override this. The base class adds nothing."""
+
+    def __repr__(self) -> str:
+        counts = f"{len(self._nodes)} nodes, {len(self._links)} links"
+        return f"<{type(self).__name__} {self.name}: {counts}>"
+
+    # -- adding ------------------------------------------------------------------------------
+
+    def addNode(self, name: str, **opts: Any) -> str:
+        """Add a host, or a switch when ``isSwitch=True``; returns the name."""
+        return self._add(name, "switch" if opts.get("isSwitch") else "host", opts)
+
+    def addHost(self, name: str, **opts: Any) -> str:
+        """Add a host; returns the name.
+
+        Options: ``ip`` ("10.0.0.9/8", or None for no address), ``ipv6``, ``mac``,
+        ``defaultRoute`` ("via 10.0.0.254").
+        """
+        return self._add(name, "host", opts or dict(self.hopts))
+
+    def addSwitch(self, name: str, **opts: Any) -> str:
+        """Add a learning switch (a Linux bridge); returns the name.
+
+        Options: ``stp=True`` for the spanning tree that a loop of switches needs. ``dpid`` is
+        accepted for scripts that give one and means nothing to a Linux bridge.
+        """
+        return self._add(name, "switch", {**(opts or self.sopts), "isSwitch": True})
+
+    def addRouter(self, name: str, **opts: Any) -> str:
+        """Add a host that forwards IP between its interfaces; returns the name.
+
+        The options are those of a host. Give the further interfaces their addresses on the
+        links: ``addLink(s2, r1, params2={"ip": "172.16.0.1/12"})``.
+        """
+        return self._add(name, "router", opts or dict(self.hopts))
+
+    def addVNF(self, name: str, vnf: str, dataplane: str = "kernel", **parameters: Any) -> str:
+        """Add a network function; returns the name.
+
+        Args:
+            name: the node's name.
+            vnf: the VNF's name in the catalog (``vnf list`` shows them).
+            dataplane: what processes its packets.
+            parameters: the VNF's own parameters, as its manifest declares them. The names
+                ``runtime``, ``ip``, ``ipv6``, ``mac``, ``cores`` and ``idle`` are the node's.
+        """
+        return self._add(name, "vnf", {"vnf": vnf, "dataplane": dataplane, **parameters})
+
+    def addLink(
+        self,
+        node1: str,
+        node2: str,
+        port1: int | None = None,
+        port2: int | None = None,
+        key: int | None = None,
+        **opts: Any,
+    ) -> int:
+        """Link two nodes; returns the link's key, which tells parallel links apart.
+
+        Args:
+            node1, node2: names of nodes that were added before.
+            port1, port2: port numbers; hosts, routers and VNFs count theirs from 0, switches
+                from 1, when none is given.
+            key: the link's key; one more than the highest between the two nodes by default.
+            opts: ``intfName1``, ``intfName2``, ``addr1``, ``addr2`` (MAC addresses),
+                ``params1``, ``params2`` (``{"ip": …, "ipv6": …, "mac": …}``), ``mtu`` in bytes.
+        """
+        name1, name2 = _name_of(node1), _name_of(node2)
+        number1 = self._free_port(name1) if port1 is None else port1
+        if name1 == name2 and port1 is None and port2 is None:
+            number2 = number1 + 1
+        else:
+            number2 = self._free_port(name2) if port2 is None else port2
+        parallel = self._between.get((name1, name2))
+        if parallel is None:
+            parallel = self._between[name1, name2] = self._between[name2, name1] = {}
+        if key is None:
+            key = max(parallel, default=0) + 1
+        info = {
+            **(opts or self.lopts), "node1": name1, "node2": name2,
+            "port1": number1, "port2": number2,
+        }  # fmt: skip
+        entry = LinkEntry(name1, name2, key, info, self._place())
+        if key in parallel:
+            self._problems.append(
+                Problem(
+                    place_of(entry.place, f"link {name1} - {name2}"),
+                    f"key {key} is already that of another link between the two",
+                    "leave key out to get a free one",
+                )
+            )
+        parallel[key] = entry
+        self._links[self._link_count] = entry
+        self._link_count += 1
+        self.ports.setdefault(name1, {})[number1] = (name2, number2)
+        self.ports.setdefault(name2, {})[number2] = (name1, number1)
+        for name in dict.fromkeys((name1, name2)):
+            if name not in self._nodes:
+                self._dangling.append((entry, name))
+        return key
+
+    def addPort(
+        self, src: str, dst: str, sport: int | None = None, dport: int | None = None
+    ) -> tuple[int, int]:
+        """The ports that a link from ``src`` to ``dst`` would take."""
+        return (
+            self._free_port(src) if sport is None else sport,
+            self._free_port(dst) if dport is None else dport,
+        )
+
+    # -- removing ----------------------------------------------------------------------------
+
+    def removeNode(self, name: str) -> None:
+        """Remove a node and its links.
+
+        Raises:
+            UsageError: there is no such node.
+        """
+        self._node(name)
+        for link_id, entry in list(self._links.items()):
+            if name in (entry.node1, entry.node2):
+                self._drop(link_id, entry)
+        del self._nodes[name]
+        self.ports.pop(name, None)
+        self._next_port.pop(name, None)
+
+    def removeLink(self, node1: str, node2: str, key: int | None = None) -> None:
+        """Remove the link with that key between two nodes, or all their links.
+
+        Raises:
+            UsageError: there is no such link.
+        """
+        self._link(node1, node2, key)
+        for link_id, entry in list(self._links.items()):
+            if {entry.node1, entry.node2} == {node1, node2} and key in (None, entry.key):
+                self._drop(link_id, entry)
+
+    def _drop(self, link_id: int, entry: LinkEntry) -> None:
+        del self._links[link_id]
+        self._dangling = [item for item in self._dangling if item[0] is not entry]
+        self._between[entry.node1, entry.node2].pop(entry.key, None)
+        for name, port in ((entry.node1, "port1"), (entry.node2, "port2")):
+            self.ports.get(name, {}).pop(entry.info[port], None)
+            self._next_port.pop(name, None)
+
+    # -- reading -----------------------------------------------------------------------------
+
+    def nodes(self, sort: bool = True) -> list[str]:
+        """The names of all nodes, in natural order or in the order they were added."""
+        return self.sorted(self._nodes) if sort else list(self._nodes)
+
+    def hosts(self, sort: bool = True) -> list[str]:
+        """The names of the hosts."""
+        return self._of_kind("host", sort)
+
+    def switches(self, sort: bool = True) -> list[str]:
+        """The names of the switches."""
+        return self._of_kind("switch", sort)
+
+    def routers(self, sort: bool = True) -> list[str]:
+        """The names of the routers."""
+        return self._of_kind("router", sort)
+
+    def vnfs(self, sort: bool = True) -> list[str]:
+        """The names of the VNFs."""
+        return self._of_kind("vnf", sort)
+
+    def kind(self, name: str) -> NodeKind:
+        """What a node is: host, switch, router or vnf."""
+        return self._node(name).kind
+
+    def isSwitch(self, n: str) -> bool:
+        """Whether a node is a switch."""
+        return self._node(n).kind == "switch"
+
+    def iterLinks(self, withKeys: bool = False, withInfo: bool = False) -> Iterator[Any]:
+        """Each link as ``(node1, node2[, key][, info])``, in the order they were added."""
+        for entry in self._links.values():
+            link: tuple[Any, ...] = (entry.node1, entry.node2)
+            if withKeys:
+                link += (entry.key,)
+            if withInfo:
+                link += (entry.info,)
+            yield link
+
+    def links(
+        self, sort: bool = False, withKeys: bool = False, withInfo: bool = False
+    ) -> list[Any]:
+        """The links as ``(node1, node2[, key][, info])``; ``sort`` orders them by name."""
+        links = list(self.iterLinks(withKeys, withInfo))
+        if sort:
+            size = 3 if withKeys else 2
+            links.sort(key=lambda link: [natural(part) for part in link[:size]])
+        return links
+
+    def port(self, src: str, dst: str) -> tuple[int, int] | list[tuple[int, int]]:
+        """The ports of the link between two nodes, the first node's first.
+
+        Nodes with several links between them, or with none, give a list of such pairs.
+        """
+        self._node(src)
+        pairs = [
+            (number, peer_number)
+            for number, (peer, peer_number) in self.ports.get(src, {}).items()
+            if peer == dst
+        ]
+        return pairs[0] if len(pairs) == 1 else pairs
+
+    def nodeInfo(self, name: str) -> Options:
+        """The options of a node, to read or to change."""
+        return self._node(name).options
+
+    def setNodeInfo(self, name: str, info: Options) -> None:
+        """Replace the options of a node."""
+        self._node(name).options = info
+
+    def linkInfo(self, src: str, dst: str, key: int | None = None) -> Options:
+        """The options of a link with its ``node1``, ``node2``, ``port1`` and ``port2``.
+
+        Without a key, of the link with the lowest key between the two nodes.
+        """
+        return self._link(src, dst, key).info
+
+    def setlinkInfo(self, src: str, dst: str, info: Options, key: int | None = None) -> None:
+        """Replace the options of a link."""
+        entry = self._link(src, dst, key)
+        ends = {name: entry.info[name] for name in ("node1", "node2", "port1", "port2")}
+        entry.info = {**ends, **info}
+
+    def convertTo(self, cls: type[Any], data: bool = True, keys: bool = True) -> Any:
+        """The topology as an object of a class with networkx's ``MultiGraph`` methods.
+
+        Args:
+            cls: the class.
+            data: whether nodes and links carry their options.
+            keys: whether links carry their keys.
+        """
+        graph = cls()
+        for name, node in self._nodes.items():
+            graph.add_node(name, **({"kind": node.kind, **node.options} if data else {}))
+        for link in self._links.values():
+            named = {"key": link.key} if keys else {}
+            graph.add_edge(link.node1, link.node2, **named, **(link.info if data else {}))
+        return graph
+
+    def to_networkx(self) -> networkx.MultiGraph[str]:
+        """The topology as a networkx multigraph; each node carries its ``kind`` and options."""
+        import networkx  # takes 0.2 s, which most uses of a topology never need
+
+        graph: networkx.MultiGraph[str] = self.convertTo(networkx.MultiGraph)
+        return graph
+
+    @staticmethod
+    def sorted(items: Iterable[str]) -> list[str]:
+        """Names in natural order: h2 before h10."""
+        return sorted(items, key=natural)
+
+    # -- for the compiler --------------------------------------------------------------------
+
+    def node_entries(self) -> Mapping[str, NodeEntry]:
+        """The nodes as they were written, in the order they were added."""
+        return self._nodes
+
+    def link_entries(self) -> list[LinkEntry]:
+        """The links as they were written, in the order they were added."""
+        return list(self._links.values())
+
+    def problems(self) -> list[Problem]:
+        """The mistakes that adding nodes and links has met so far."""
+        missing = []
+        for entry, name in self._dangling:
+            where = place_of(entry.place, f"link {entry.node1} - {entry.node2}")
+            if name in self._nodes:
+                message = f"{name} is linked before it is added"
+                hint = f"move the line that adds {name} above this one"
+            else:
+                message = f"there is no node {name}"
+                hint = suggestion(name, self._nodes) or "add the node before linking it"
+            missing.append(Problem(where, message, hint))
+        return self._problems + missing
+
+    # -- inside ------------------------------------------------------------------------------
+
+    def _add(self, name: str, kind: NodeKind, options: Options) -> str:
+        place = self._place()
+        if not isinstance(name, str):
+            self._problems.append(
+                Problem(
+                    place_of(place, f"{kind_word(kind)} {name}"),
+                    f"a node's name is a string, not {type(name).__name__}",
+                    f'write "h{name}"' if isinstance(name, int) else "give it a string",
+                )
+            )
+            name = str(name)
+        earlier = self._nodes.get(name)
+        if earlier is not None:
+            at = f" at {earlier.place}" if earlier.place else ""
+            self._problems.append(
+                Problem(
+                    place_of(place, f"{kind_word(kind)} {name}"),
+                    f"the name is already that of a {kind_word(earlier.kind)} added{at}",
+                    "every node needs a name of its own",
+                )
+            )
+            return name
+        self._nodes[name] = NodeEntry(name, kind, options, place)
+        return name
+
+    def _place(self) -> str:
+        frame = sys._getframe(1)
+        while frame.f_back is not None and _is_ours(frame.f_code.co_filename):
+            frame = frame.f_back
+        return f"{frame.f_code.co_filename.rpartition('/')[2]}:{frame.f_lineno}"
+
+    def _free_port(self, name: str) -> int:
+        entry = self._nodes.get(name)
+        base = 1 if entry is not None and entry.kind == "switch" else 0
+        used = self.ports.get(name, {})
+        # Mininet numbers by how many ports there are already. Where a port given by hand is in
+        # the way the next free one is taken; the search resumes where the last one ended.
+        number = max(len(used) + base, self._next_port.get(name, 0))
+        while number in used:
+            number += 1
+        self._next_port[name] = number
+        return number
+
+    def _of_kind(self, kind: NodeKind, sort: bool) -> list[str]:
+        names = [name for name, entry in self._nodes.items() if entry.kind == kind]
+        return self.sorted(names) if sort else names
+
+    def _node(self, name: str) -> NodeEntry:
+        try:
+            return self._nodes[name]
+        except KeyError:
+            raise UsageError(
+                f"there is no node {name}", where=self.name, hint=suggestion(name, self._nodes)
+            ) from None
+
+    def _link(self, src: str, dst: str, key: int | None) -> LinkEntry:
+        self._node(src)
+        self._node(dst)
+        parallel = self._between.get((src, dst))
+        if parallel and key is None:
+            return parallel[min(parallel)]
+        if not parallel or key not in parallel:
+            which = "" if key is None else f" with key {key}"
+            raise UsageError(f"there is no link{which} between {src} and {dst}", where=self.name)
+        return parallel[key]
+
+
+def natural(text: object) -> list[str | int]:
+    """A sorting key that compares the numbers inside names as numbers."""
+    return [int(part) if part.isdigit() else part for part in _DIGITS.split(str(text))]
+
+
+def suggestion(name: str, known: Iterable[str]) -> str:
+    """A hint that names the known word closest to a wrong one; empty when none is close."""
+    close = difflib.get_close_matches(name, list(known), n=1)
+    return f"did you mean {close[0]}?" if close else ""
+
+
+def kind_word(kind: str) -> str:
+    """A node's kind as messages write it."""
+    return "VNF" if kind == "vnf" else kind
+
+
+def place_of(place: str, what: str) -> str:
+    """Where a mistake is: the line of the script, if it is known, and the node or link."""
+    return f"{place}: {what}" if place else what
+
+
+def _name_of(node: Any) -> str:
+    if isinstance(node, str):
+        return node
+    name = getattr(node, "name", node)
+    return name if isinstance(name, str) else str(name)
+
+
+def _is_ours(filename: str) -> bool:
+    return filename.startswith(_PACKAGE) and not filename.startswith(_SHARED)
