@@ -1,0 +1,7 @@
+"""``python -m emulator``: the same as ``vnf``."""
+
+from __future__ import annotations
+
+from emulator.cli.main import main
+
+main()

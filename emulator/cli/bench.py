@@ -1,0 +1,163 @@
+"""``vnf bench``: measures a topology in all the variants asked for."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from emulator.cli.options import (
+    FileArgument,
+    JsonOption,
+    SetOption,
+    TopoOption,
+    parse_duration,
+    parse_rate,
+    parse_settings,
+    target_of,
+)
+from emulator.cli.output import BenchProgress, make_console, print_json
+from emulator.errors import ResultsError
+
+if TYPE_CHECKING:
+    from emulator.experiment.bench import BenchResult
+
+
+class Mechanism(StrEnum):
+    """How packets are made and stamped."""
+
+    kernel = "kernel"
+    app = "app"
+
+
+def bench(
+    file: FileArgument = None,
+    topo: TopoOption = None,
+    settings: SetOption = None,
+    vary: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--vary",
+            metavar="KEY=A,B...",
+            help="Measure with each of these values of a parameter; several --vary are combined.",
+        ),
+    ] = None,
+    source: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="NODE",
+            show_default=False,
+            help="Who sends. [default: the first host]",
+        ),
+    ] = None,
+    destination: Annotated[
+        str | None,
+        typer.Option(
+            "--to",
+            metavar="NODE",
+            show_default=False,
+            help="Who receives. [default: the last host]",
+        ),
+    ] = None,
+    rate: Annotated[
+        str,
+        typer.Option(
+            metavar="PPS", help="Packets per second of the latency trials: 1000, 10k, 1.5M."
+        ),
+    ] = "10k",
+    size: Annotated[
+        int, typer.Option(metavar="BYTES", help="Frame size with its 4 bytes of FCS, 64 to 1518.")
+    ] = 64,
+    duration: Annotated[
+        str, typer.Option(metavar="TIME", help="Length of a latency trial: 2, 500ms, 1min.")
+    ] = "2",
+    probe: Annotated[
+        Mechanism,
+        typer.Option(
+            help="Who makes and stamps the packets: the kernel, or an application over sockets."
+        ),
+    ] = Mechanism.kernel,
+    core: Annotated[
+        int | None,
+        typer.Option(metavar="CPU", show_default=False, help="Pin the generator to this CPU."),
+    ] = None,
+    repeat: Annotated[int, typer.Option(metavar="N", help="Latency trials of each case.")] = 1,
+    loss_goal: Annotated[
+        float,
+        typer.Option(metavar="RATIO", help="The loss at which a rate still counts as carried."),
+    ] = 0.001,
+    search_duration: Annotated[
+        str, typer.Option(metavar="TIME", help="Length of a trial of the throughput search.")
+    ] = "500ms",
+    seed: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N", show_default=False, help="Decides the order of the cases. [default: drawn]"
+        ),
+    ] = None,
+    output: Annotated[
+        Path, typer.Option(metavar="DIR", help="Where to make the folder of the results.")
+    ] = Path("results"),
+    json: JsonOption = False,
+) -> None:
+    """Measure latency, throughput and CPU cost of a topology, and keep every sample.
+
+    The results are a table, and a folder with the plans, the machine, all samples and a picture.
+    Stopping with Ctrl-C keeps what was measured. The exit code is 1 when a case failed.
+
+    \b
+    Examples:
+      vnf bench topologies/chain.py --vary dataplane=none,kernel,xdp
+      vnf bench --topo chain --set dataplane=xdp --vary length=1,2,4 --rate 100k
+    """
+    fixed = parse_settings(settings)
+    target = target_of(file, topo)
+
+    from emulator.experiment.bench import BenchSpec, partial_result, run_bench
+    from emulator.experiment.cases import parse_vary
+
+    spec = BenchSpec(
+        target=target,
+        settings=fixed,
+        vary=parse_vary(vary or ()),
+        source=source,
+        destination=destination,
+        rate_pps=parse_rate(rate),
+        duration_s=parse_duration(duration, where="--duration"),
+        frame_size_bytes=size,
+        mechanism=probe.value,
+        core=core,
+        repeat=repeat,
+        loss_goal=loss_goal,
+        search_duration_s=parse_duration(search_duration, where="--search-duration"),
+        seed=seed,
+        output=output,
+    )
+    try:
+        with BenchProgress() as progress:
+            result = run_bench(spec, progress)
+    except (KeyboardInterrupt, ResultsError) as stop:
+        partial = partial_result(stop)
+        if partial is not None:
+            _print_result(partial, json)
+        raise
+    _print_result(result, json)
+    if result.exit_code:
+        raise typer.Exit(result.exit_code)
+
+
+def _print_result(result: BenchResult, json: bool) -> None:
+    from emulator.experiment.report import render
+
+    if json:
+        print_json({"folder": str(result.folder), **result.summary.model_dump(mode="json")})
+        return
+    console = make_console()
+    console.print(render(result.summary))
+    picture = result.folder / "latency-cdf.png"
+    console.print(f"Bundle   {result.folder}", markup=False, soft_wrap=True)
+    if picture.is_file():
+        console.print(f"Picture  {picture}", markup=False, soft_wrap=True)

@@ -1,0 +1,171 @@
+"""``vnf plan`` and ``vnf list``: what would run, and what there is to run; neither needs root."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from emulator.cli.options import (
+    FileArgument,
+    Ipv6Option,
+    JsonOption,
+    SetOption,
+    TopoOption,
+    load_catalog,
+    load_target,
+    parse_settings,
+)
+from emulator.cli.output import print_json, print_table
+
+if TYPE_CHECKING:
+    from emulator.catalog import Manifest
+    from emulator.plan.model import NodePlan, Plan
+
+
+def plan(
+    file: FileArgument = None,
+    topo: TopoOption = None,
+    settings: SetOption = None,
+    ipv6: Ipv6Option = False,
+    json: JsonOption = False,
+) -> None:
+    """Check a topology and print its plan: every name, address, MAC and port. Needs no root.
+
+    \b
+    Examples:
+      vnf plan topologies/chain.py --set dataplane=kernel --set length=3
+      vnf plan --topo tree,2,3 --json > plan.json
+    """
+    topology = load_target(file, topo, parse_settings(settings))
+
+    from emulator.plan.compile import compile_plan
+
+    compiled = compile_plan(topology, ipv6=ipv6, catalog=load_catalog(file))
+    if json:
+        sys.stdout.write(compiled.to_json() + "\n")
+    else:
+        _print_plan(compiled)
+
+
+def list_(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="VNF", help="Show these VNFs only.", show_default=False),
+    ] = None,
+    json: JsonOption = False,
+) -> None:
+    """List the VNFs with their parameters and counters, and the built-in topologies.
+
+    \b
+    Examples:
+      vnf list
+      vnf list forward --json
+    """
+    from emulator.topofile import list_builtin
+
+    catalog = load_catalog(None)
+    manifests = [catalog[name] for name in names or catalog.names()]
+    topologies = {} if names else list_builtin()
+    if json:
+        print_json(
+            {
+                "vnfs": [
+                    manifest.model_dump(mode="json", exclude={"folder"}) for manifest in manifests
+                ],
+                "topologies": topologies,
+            }
+        )
+        return
+    _print_manifests(manifests)
+    if topologies:
+        print_table(
+            ("topology", "what it is"),
+            topologies.items(),
+            title="Built-in topologies (vnf run --topo NAME,ARGUMENTS)",
+        )
+
+
+def _print_plan(compiled: Plan) -> None:
+    with_vnfs = bool(compiled.vnfs())
+    columns = ["node", "kind", "IPv4", "default route"]
+    rows = [[node.name, node.kind, _addresses(node), node.default_route] for node in compiled.nodes]
+    if with_vnfs:
+        columns += ["VNF", "data plane", "parameters"]
+        for node, row in zip(compiled.nodes, rows, strict=True):
+            vnf = node.vnf
+            row += (
+                [vnf.vnf, f"{vnf.dataplane} ({vnf.mechanism})", _settings(vnf.parameters)]
+                if vnf
+                else [None, None, None]
+            )
+    print_table(columns, rows, title=f"Nodes of {compiled.name}")
+
+    columns = ["interface", "port", "MAC", "IPv4"]
+    if compiled.ipv6:
+        columns.append("IPv6")
+    columns += ["MTU", "peer"]
+    renamed = any(
+        intf.kernel_name != intf.name for node in compiled.nodes for intf in node.interfaces
+    )
+    if renamed:
+        columns.append("name in the kernel")
+    rows = []
+    for node in compiled.nodes:
+        for intf in node.interfaces:
+            rows.append(
+                [
+                    intf.name,
+                    intf.port,
+                    intf.mac,
+                    intf.ipv4,
+                    *([intf.ipv6] if compiled.ipv6 else []),
+                    intf.mtu,
+                    compiled.peer(node.name, intf.name).interface,
+                    *([intf.kernel_name] if renamed else []),
+                ]
+            )
+    print_table(columns, rows, title="Interfaces", right=("port", "MTU"))
+
+    links = [
+        (link.a.node, link.a.interface, link.b.interface, link.b.node) for link in compiled.links
+    ]
+    print_table(("node", "interface", "interface", "node"), links, title="Links")
+
+
+def _print_manifests(manifests: list[Manifest]) -> None:
+    print_table(
+        ("VNF", "data planes", "ports", "what it does"),
+        [
+            (manifest.name, ", ".join(manifest.dataplanes), manifest.ports, manifest.summary)
+            for manifest in manifests
+        ],
+        title="VNFs",
+    )
+    parameters = [
+        (manifest.name, name, parameter.describe(), parameter.default, parameter.summary)
+        for manifest in manifests
+        for name, parameter in manifest.parameters.items()
+    ]
+    if parameters:
+        print_table(
+            ("VNF", "parameter", "takes", "default", "meaning"),
+            parameters,
+            title="Parameters",
+        )
+    counters = [
+        (manifest.name, name, summary)
+        for manifest in manifests
+        for name, summary in manifest.counters.items()
+    ]
+    if counters:
+        print_table(("VNF", "counter", "meaning"), counters, title="Counters")
+
+
+def _addresses(node: NodePlan) -> str | None:
+    return ", ".join(intf.ipv4 for intf in node.interfaces if intf.ipv4) or None
+
+
+def _settings(parameters: dict[str, Any]) -> str | None:
+    return ", ".join(f"{key}={value}" for key, value in parameters.items()) or None

@@ -1,0 +1,219 @@
+"""What the commands print: tables and JSON on stdout, progress on stderr."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Iterable, Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, TextIO
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress, TaskID
+
+    from emulator.experiment.bench import BenchEvent
+
+# Wide enough for every row of ours: a table in a pipe or a file is never cut to a terminal's width.
+_PIPE_WIDTH = 1000
+# Steps shorter than this leave no trace on the terminal, so that quick labs start quietly.
+_QUIET_S = 0.4
+# Where there is no terminal to redraw, a long step says once in this many seconds how far it is.
+_LINE_PERIOD_S = 2.0
+
+
+def make_console(stream: TextIO | None = None) -> Console:
+    """A rich console on ``stream`` (stdout by default) that neither cuts nor colours a pipe."""
+    from rich.console import Console
+
+    stream = sys.stdout if stream is None else stream
+    width = None if stream.isatty() else _PIPE_WIDTH
+    return Console(file=stream, width=width, highlight=False)
+
+
+def print_table(
+    columns: Sequence[str],
+    rows: Iterable[Sequence[object]],
+    *,
+    title: str = "",
+    right: Iterable[str] = (),
+    stream: TextIO | None = None,
+) -> None:
+    """Print rows under headings.
+
+    Args:
+        columns: the headings.
+        rows: the cells, printed with ``str``; None prints as a dash.
+        title: a line above the table.
+        right: the headings of the columns to align to the right (numbers).
+        stream: where to print; stdout by default.
+    """
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    aligned_right = frozenset(right)
+    table = Table(
+        title=Text(title) if title else None,
+        title_justify="left",
+        title_style="bold",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+    )
+    for column in columns:
+        table.add_column(
+            Text(column), justify="right" if column in aligned_right else "left", overflow="fold"
+        )
+    for row in rows:
+        table.add_row(*(Text("-" if cell is None else str(cell)) for cell in row))
+    make_console(stream).print(table)
+
+
+def print_json(value: Any) -> None:
+    """Print one JSON document on stdout, indented for people and readable by programs."""
+    sys.stdout.write(json.dumps(value, indent=2) + "\n")
+
+
+def print_json_line(value: Any) -> None:
+    """Print one JSON document on one line and flush it, for a program that waits for it."""
+    sys.stdout.write(json.dumps(value) + "\n")
+    sys.stdout.flush()
+
+
+def format_age(seconds: float) -> str:
+    """A duration for people: ``7 s``, ``3 min 20 s``, ``5 h 12 min``, ``2 d 3 h``."""
+    whole = max(0, int(seconds))
+    minutes, hours, days = whole // 60, whole // 3600, whole // 86400
+    if minutes < 1:
+        return f"{whole} s"
+    if hours < 1:
+        return f"{minutes} min {whole % 60} s"
+    if days < 1:
+        return f"{hours} h {minutes % 60} min"
+    return f"{days} d {hours % 24} h"
+
+
+class StepProgress:
+    """Shows how far a lab has come; the callable that ``Network(progress=...)`` takes.
+
+    On a terminal a bar appears once the work has lasted a moment, elsewhere a line every two
+    seconds; quick work shows nothing. Use it as a context manager: leaving it removes the bar.
+    """
+
+    def __init__(self, stream: TextIO | None = None) -> None:
+        self._stream = sys.stderr if stream is None else stream
+        self._started_s = time.monotonic()
+        self._printed_s = self._started_s
+        self._bar: Progress | None = None
+        self._tasks: dict[str, TaskID] = {}
+
+    def __enter__(self) -> StepProgress:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
+
+    def __call__(self, step: str, done: int, total: int) -> None:
+        """Tell that ``done`` of ``total`` parts of the step named ``step`` are finished."""
+        now_s = time.monotonic()
+        if _can_redraw(self._stream):
+            if self._bar is not None or now_s - self._started_s >= _QUIET_S:
+                self._redraw(step, done, total)
+        elif now_s - self._printed_s >= _LINE_PERIOD_S:
+            self._printed_s = now_s
+            self._stream.write(f"vnf: {step} {done}/{total}\n")
+            self._stream.flush()
+
+    def _redraw(self, step: str, done: int, total: int) -> None:
+        if self._bar is None:
+            from rich.console import Console
+            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+            self._bar = Progress(
+                TextColumn("{task.description}", markup=False),
+                BarColumn(),
+                MofNCompleteColumn(),
+                console=Console(file=self._stream),
+                transient=True,
+            )
+            self._bar.start()
+        if step not in self._tasks:
+            self._tasks[step] = self._bar.add_task(step, total=total)
+        self._bar.update(self._tasks[step], completed=done, total=total)
+
+
+class BenchProgress:
+    """Shows how far a bench has come and how long it will still take; ``on_event`` of a run.
+
+    Use it as a context manager, like :class:`StepProgress`.
+    """
+
+    def __init__(self, stream: TextIO | None = None) -> None:
+        self._stream = sys.stderr if stream is None else stream
+        self._printed_s = -_LINE_PERIOD_S
+        self._bar: Progress | None = None
+        self._task: TaskID | None = None
+
+    def __enter__(self) -> BenchProgress:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
+
+    def __call__(self, event: BenchEvent) -> None:
+        """Tell of a step of the bench."""
+        if _can_redraw(self._stream):
+            self._redraw(event)
+            return
+        now_s = time.monotonic()
+        if event.record is not None:
+            self._line(f"{event.case}: {event.record.status}")
+        elif now_s - self._printed_s >= _LINE_PERIOD_S:
+            self._line(f"{event.case}: {event.step} ({event.completed}/{event.total})")
+
+    def _line(self, text: str) -> None:
+        self._printed_s = time.monotonic()
+        self._stream.write(f"vnf: {text}\n")
+        self._stream.flush()
+
+    def _redraw(self, event: BenchEvent) -> None:
+        if self._bar is None:
+            from rich.console import Console
+            from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+            self._bar = Progress(
+                BarColumn(),
+                TimeRemainingColumn(),
+                TextColumn("{task.description}", markup=False),
+                console=Console(file=self._stream),
+                transient=True,
+            )
+            self._bar.start()
+            self._task = self._bar.add_task("", total=event.total)
+        assert self._task is not None
+        self._bar.update(
+            self._task,
+            completed=event.completed,
+            total=event.total,
+            description=f"{event.case}: {event.step}",
+        )
+
+
+def _can_redraw(stream: TextIO) -> bool:
+    return stream.isatty() and os.environ.get("TERM") != "dumb"

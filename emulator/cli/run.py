@@ -1,0 +1,97 @@
+"""``vnf run``: a topology becomes a live network with a shell."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from emulator.cli.options import (
+    FileArgument,
+    Ipv6Option,
+    SetOption,
+    TopoOption,
+    load_catalog,
+    load_target,
+    parse_settings,
+)
+from emulator.cli.output import StepProgress, print_json_line
+from emulator.cli.serve import describe_lab, is_interactive, serve_shell
+
+if TYPE_CHECKING:
+    from emulator.network import Network
+
+
+def run(
+    file: FileArgument = None,
+    topo: TopoOption = None,
+    settings: SetOption = None,
+    name: Annotated[
+        str | None,
+        typer.Option(
+            "--name",
+            metavar="NAME",
+            show_default=False,
+            help="What to call the lab; its id begins with this. By default the topology's name.",
+        ),
+    ] = None,
+    ipv6: Ipv6Option = False,
+    json: Annotated[
+        bool,
+        typer.Option(
+            "--json", help="Print the lab's id and nodes as one line of JSON once it is up."
+        ),
+    ] = False,
+) -> None:
+    """Start a topology and open a shell on it; leaving the shell stops the lab.
+
+    Where stdin is no terminal, commands are read from it: the lab lives until they end, and the
+    exit code is 1 when one of them was not understood.
+
+    \b
+    Examples:
+      vnf run topologies/chain.py --set dataplane=xdp
+      vnf run --topo linear,4
+      echo "h1 ping -c1 h2" | vnf run --topo minimal
+    """
+    topology = load_target(file, topo, parse_settings(settings))
+    catalog = load_catalog(file)
+
+    from emulator.network import Network
+
+    with contextlib.ExitStack() as stack:
+        with StepProgress() as progress:
+            net = stack.enter_context(
+                Network(topology, name=name, ipv6=ipv6, catalog=catalog, progress=progress)
+            )
+        if json:
+            print_json_line(_summary(net))
+        sys.stderr.write(f"*** Lab {net.id} is up: {describe_lab(net)}\n")
+        if is_interactive():
+            sys.stderr.write(
+                f"    From another terminal: vnf attach {net.id}, vnf exec {net.id} NODE COMMAND\n"
+                "    Type help for the commands; exit or Ctrl-D stops the lab.\n"
+            )
+        sys.stderr.flush()
+        code = serve_shell(net)
+    if code:
+        raise typer.Exit(code)
+
+
+def _summary(net: Network) -> dict[str, Any]:
+    return {
+        "id": net.id,
+        "topology": net.plan.name,
+        "pid": os.getpid(),
+        "nodes": [
+            {
+                "name": node.name,
+                "kind": node.kind,
+                "addresses": [intf.ipv4 for intf in node.interfaces if intf.ipv4],
+            }
+            for node in net.plan.nodes
+        ],
+    }

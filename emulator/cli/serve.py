@@ -1,0 +1,44 @@
+"""Serving a shell on a running lab, to a person at a terminal or to a script in a pipe."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from emulator.network import Network
+
+
+def serve_shell(net: Network) -> int:
+    """Read lines from stdin and carry them out until they end; returns the exit code."""
+    from emulator.cli.shell import Shell
+    from emulator.cli.shell_prompt import read_prompt, read_script
+
+    interactive = is_interactive()
+    shell = Shell(net, interactive=interactive)
+    return shell.run(read_prompt(shell) if interactive else read_script())
+
+
+def is_interactive() -> bool:
+    """Whether a person types: stdin and stdout are a terminal."""
+    return all(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stdout))
+
+
+def _count(number: int, noun: str) -> str:
+    """``1 host``, ``2 hosts``, ``3 switches``."""
+    if number != 1:
+        noun += "es" if noun.endswith("ch") else "s"
+    return f"{number} {noun}"
+
+
+def describe_lab(net: Network) -> str:
+    """What a lab consists of: ``2 hosts, 1 VNF, 2 links``."""
+    plan = net.plan
+    parts = [
+        (len(plan.hosts()), "host"),
+        (len(plan.switches()), "switch"),
+        (len(plan.routers()), "router"),
+        (len(plan.vnfs()), "VNF"),
+    ]
+    words = [_count(number, noun) for number, noun in parts if number]
+    return ", ".join([*words, _count(len(plan.links), "link")])

@@ -1,0 +1,239 @@
+"""The interactive shell of a running lab: reads lines, carries them out, survives every mistake."""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from emulator.cli import shell_format
+from emulator.cli.outcome import Terminated, report_bug
+from emulator.cli.shell_commands import COMMANDS
+from emulator.errors import BuildVnfError, UsageError
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+    from emulator.network import Network
+    from emulator.node import Node
+
+
+class Shell:
+    """Commands for one lab.
+
+    Args:
+        net: the running network.
+        interactive: whether a person types at a terminal. If not, Ctrl-C ends the program instead
+            of the command, and the commands of nodes read nothing from our input.
+    """
+
+    def __init__(self, net: Network, *, interactive: bool) -> None:
+        self.net = net
+        self.interactive = interactive
+        self.finished = False
+        self.failed = False
+        """Whether any line so far was not understood or could not be carried out."""
+        self._names: dict[str, Any] = {}
+        self._sources: list[Path] = []
+
+    def run(self, lines: Iterable[str]) -> int:
+        """Carry out lines until they end or one of them leaves the shell.
+
+        Returns:
+            The exit code: 0, or for a script 1 when one of its lines had a mistake in it. The
+            exit status of a node's own command does not count.
+        """
+        for line in lines:
+            self.run_line(line)
+            if self.finished:
+                break
+        return 1 if self.failed and not self.interactive else 0
+
+    def run_line(self, line: str) -> None:
+        """Carry out one line; whatever is wrong with it is printed and the shell goes on."""
+        try:
+            self._attempt(line)
+        except Terminated:
+            raise
+        except KeyboardInterrupt:
+            if not self.interactive:
+                raise
+            self.print("\n*** Interrupted")
+        self.flush()
+
+    def _attempt(self, line: str) -> None:
+        try:
+            self.dispatch(line)
+        except BuildVnfError as error:
+            self._fail(error)
+        except BrokenPipeError:
+            raise
+        except Exception as error:  # noqa: BLE001 - a bug of ours must not cost the user the lab
+            self.failed = True
+            self.flush()
+            report_bug(error)
+
+    def dispatch(self, line: str) -> None:
+        """Carry out one line.
+
+        Raises:
+            UsageError: the line is not understood.
+            LabError: the lab could not do it.
+        """
+        words = line.split(maxsplit=1)
+        if not words or words[0].startswith("#"):
+            return
+        first, rest = words[0], words[1].rstrip() if len(words) > 1 else ""
+        if first in COMMANDS:
+            COMMANDS[first].run(self, rest)
+        elif first in self._node_names():
+            self._node_command(first, rest)
+        else:
+            raise UsageError(f"unknown command: {first}", hint=self.suggest(first))
+
+    def _node_command(self, name: str, text: str) -> None:
+        if not text:
+            raise UsageError(
+                "a command for the node is missing", hint=f"for example: {name} ip addr"
+            )
+        names = self._node_names()
+        plan = self.net.plan
+        command = shell_format.substitute_addresses(
+            text, lambda word: plan.address_of(word) if word in names else None
+        )
+        self.flush()
+        self.net[name].interact(command)
+
+    def node(self, name: str, where: str) -> Node:
+        """The node of that name.
+
+        Args:
+            name: the name the user gave.
+            where: the command it was given to, for the error.
+
+        Raises:
+            UsageError: there is none.
+        """
+        names = self._node_names()
+        if name not in names:
+            raise UsageError(
+                f"no node {name!r}", where=where, hint=_similar(name, names) or "see nodes"
+            )
+        return self.net[name]
+
+    def first_two(self, where: str) -> list[Node]:
+        """The first two hosts, which ``pingpair`` uses."""
+        return self._hosts(where)[:2]
+
+    def ends(self, where: str) -> tuple[Node, Node]:
+        """The first and the last host, which ``iperf`` uses."""
+        hosts = self._hosts(where)
+        return hosts[0], hosts[-1]
+
+    def _hosts(self, where: str) -> list[Node]:
+        hosts = [host for host in self.net.hosts if self.net.plan.address_of(host.name)]
+        if len(hosts) < 2:
+            raise UsageError("this lab has fewer than two hosts with an address", where=where)
+        return hosts
+
+    def evaluate(self, text: str, mode: Literal["eval", "exec"]) -> None:
+        """Evaluate or execute Python in which ``net`` and the nodes are names; print the value.
+
+        Raises:
+            UsageError: the code raised an error of any kind.
+        """
+        where = "py" if mode == "eval" else "px"
+        self._names.update({node.name: node for node in self.net.nodes}, net=self.net)
+        try:
+            code = compile(text, "<shell>", mode)
+            value = eval(code, self._names) if mode == "eval" else exec(code, self._names)
+        except BuildVnfError as error:
+            raise UsageError(error.message, where=where, hint=error.hint) from error
+        # What the user wrote may raise anything, exit() included.
+        except (Exception, SystemExit) as error:
+            raise UsageError(f"{type(error).__name__}: {error}", where=where) from error
+        if value is not None:
+            self.print(value if isinstance(value, str) else repr(value))
+
+    def source(self, path: Path) -> None:
+        """Carry out the lines of a file; mistakes in them are printed and the rest still runs.
+
+        Raises:
+            UsageError: the file cannot be read, or sources itself.
+        """
+        path = path.expanduser().resolve()
+        if path in self._sources:
+            raise UsageError("the file sources itself", where=str(path))
+        try:
+            lines = path.read_text(errors="surrogateescape").splitlines()
+        except OSError as error:
+            raise UsageError(error.strerror or str(error), where=str(path)) from error
+        self._sources.append(path)
+        try:
+            for line in lines:
+                self._attempt(line)
+                if self.finished:
+                    break
+        finally:
+            self._sources.pop()
+
+    def host_command(self, command: str) -> None:
+        """Run a shell command on this machine; Ctrl-C reaches it and leaves the lab alone."""
+        self.flush()
+        stdin = None if self.interactive else subprocess.DEVNULL
+        with interrupts_left_to_child() as interrupted:
+            subprocess.run(command, shell=True, check=False, stdin=stdin)
+        if interrupted() and not self.interactive:
+            raise KeyboardInterrupt
+
+    def suggest(self, word: str) -> str:
+        """What the user may have meant by a word that is no command."""
+        return _similar(word, [*COMMANDS, *self._node_names()]) or "see help"
+
+    def print(self, text: str) -> None:
+        """Print lines of output."""
+        sys.stdout.write(text + "\n")
+
+    def flush(self) -> None:
+        """Write out what was printed, before a process of the user's prints too."""
+        sys.stdout.flush()
+
+    def _fail(self, error: BuildVnfError) -> None:
+        self.failed = True
+        self.flush()
+        sys.stderr.write(f"*** {error}\n")
+        sys.stderr.flush()
+
+    def _node_names(self) -> list[str]:
+        return [node.name for node in self.net.plan.nodes]
+
+
+def _similar(word: str, names: Iterable[str]) -> str:
+    close = difflib.get_close_matches(word, list(names), n=2, cutoff=0.6)
+    return f"did you mean {' or '.join(close)}?" if close else ""
+
+
+@contextlib.contextmanager
+def interrupts_left_to_child() -> Iterator[Callable[[], bool]]:
+    """While a child has the terminal, Ctrl-C is for it alone.
+
+    Yields:
+        A function that tells whether an interrupt arrived meanwhile.
+    """
+    arrived = False
+
+    def note(_signum: int, _frame: FrameType | None) -> None:
+        nonlocal arrived
+        arrived = True
+
+    # A function and not SIG_IGN, which the child would inherit.
+    previous = signal.signal(signal.SIGINT, note)
+    try:
+        yield lambda: arrived
+    finally:
+        signal.signal(signal.SIGINT, previous)

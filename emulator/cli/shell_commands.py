@@ -1,0 +1,264 @@
+"""The commands of the shell. The docstring of each is its help text."""
+
+from __future__ import annotations
+
+import shlex
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from emulator.cli import shell_format
+from emulator.cli.shell_complete import FILES, LINE
+from emulator.errors import UsageError
+
+if TYPE_CHECKING:
+    from emulator.cli.shell import Shell
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command of the shell.
+
+    Attributes:
+        name: its first word.
+        usage: the words after the name, as shown to the user.
+        run: carries it out; takes the shell and the text after the name.
+        arguments: the kind of each argument, for completion.
+    """
+
+    name: str
+    usage: str
+    run: Callable[[Shell, str], None]
+    arguments: tuple[str, ...]
+
+    @property
+    def summary(self) -> str:
+        """The first line of the help."""
+        return self.help.partition("\n")[0]
+
+    @property
+    def help(self) -> str:
+        """What the command does, from the docstring of its function."""
+        import inspect
+
+        return inspect.getdoc(self.run) or ""
+
+
+COMMANDS: dict[str, Command] = {}
+
+
+def _command(
+    name: str, usage: str = "", *arguments: str
+) -> Callable[[Callable[[Shell, str], None]], Callable[[Shell, str], None]]:
+    def register(run: Callable[[Shell, str], None]) -> Callable[[Shell, str], None]:
+        COMMANDS[name] = Command(name, usage, run, arguments)
+        return run
+
+    return register
+
+
+def _words(name: str, text: str, *counts: int) -> list[str]:
+    """The arguments of a command; a trailing comment is dropped.
+
+    Raises:
+        UsageError: their number is none of ``counts``, or a quote is not closed.
+    """
+    try:
+        words = shlex.split(text, comments=True)
+    except ValueError as error:
+        raise UsageError(str(error).lower(), where=name) from error
+    if len(words) not in counts:
+        raise UsageError(
+            f"{len(words)} arguments given" if words else "arguments are missing",
+            where=name,
+            hint=f"usage: {name} {COMMANDS[name].usage}".rstrip(),
+        )
+    return words
+
+
+@_command("help", "[COMMAND]", "command")
+def _help(shell: Shell, text: str) -> None:
+    """List the commands, or explain one: help link."""
+    words = _words("help", text, 0, 1)
+    if words:
+        command = COMMANDS.get(words[0])
+        if command is None:
+            raise UsageError(f"no command {words[0]!r}", where="help", hint=shell.suggest(words[0]))
+        shell.print(f"{command.name} {command.usage}".rstrip())
+        shell.print("  " + command.help.replace("\n", "\n  "))
+        return
+    rows = [(f"{command.name} {command.usage}", command.summary) for command in COMMANDS.values()]
+    rows.append(("NODE COMMAND...", "Run a shell command on a node: h1 ping -c1 h2"))
+    shell.print(shell_format.aligned(rows))
+    shell.print(
+        "\nNames of nodes in a node's command stand for their addresses. Ctrl-C stops the command"
+        "\nthat runs, not the lab; exit or Ctrl-D leaves."
+    )
+
+
+@_command("nodes")
+def _nodes(shell: Shell, text: str) -> None:
+    """List the names of all nodes."""
+    _words("nodes", text, 0)
+    shell.print(shell_format.nodes_text(shell.net.plan))
+
+
+@_command("net")
+def _net(shell: Shell, text: str) -> None:
+    """Show what is connected to what: each interface of a node, with the one at the other end."""
+    _words("net", text, 0)
+    shell.print(shell_format.net_text(shell.net.plan))
+
+
+@_command("links")
+def _links(shell: Shell, text: str) -> None:
+    """List the links with the state of both ends: OK, or DOWN."""
+    _words("links", text, 0)
+    shell.print(shell_format.links_text(shell.net.plan, shell.end_state))
+
+
+@_command("ports")
+def _ports(shell: Shell, text: str) -> None:
+    """List the port numbers of switches and VNFs."""
+    _words("ports", text, 0)
+    shell.print(shell_format.ports_text(shell.net.plan))
+
+
+@_command("intfs")
+def _intfs(shell: Shell, text: str) -> None:
+    """List the interfaces of each node."""
+    _words("intfs", text, 0)
+    shell.print(shell_format.interfaces_text(shell.net.plan))
+
+
+@_command("dump")
+def _dump(shell: Shell, text: str) -> None:
+    """Show each node with its kind, its VNF and its addresses."""
+    _words("dump", text, 0)
+    shell.print(shell_format.dump_text(shell.net.plan))
+
+
+@_command("counters", "[VNF...]", "vnf...")
+def _counters(shell: Shell, text: str) -> None:
+    """Show the packets that went through each port of the VNFs, or of those named."""
+    names = _words("counters", text, *range(100))
+    if not names:
+        names = [node.name for node in shell.net.plan.vnfs()]
+    if not names:
+        shell.print("no VNF in this lab")
+        return
+    counters = {}
+    for name in names:
+        node = shell.node(name, "counters")
+        if node.kind != "vnf":
+            raise UsageError(f"{name} is a {node.kind}, not a VNF", where="counters")
+        counters[name] = node.counters()
+    shell.print(shell_format.counters_text(counters))
+
+
+@_command("pingall", "[TIMEOUT]")
+def _pingall(shell: Shell, text: str) -> None:
+    """Ping from every host to every other; TIMEOUT in seconds bounds the wait for each answer."""
+    words = _words("pingall", text, 0, 1)
+    timeout_s = _positive(words[0], "pingall") if words else 1.0
+    shell.print("*** Ping: testing ping reachability")
+    shell.ping(None, timeout_s)
+
+
+@_command("pingpair")
+def _pingpair(shell: Shell, text: str) -> None:
+    """Ping between the first two hosts, both ways."""
+    _words("pingpair", text, 0)
+    shell.ping([host.name for host in shell.first_two("pingpair")], 1.0)
+
+
+@_command("iperf", "[NODE1 NODE2 [SECONDS]]", "host", "host")
+def _iperf(shell: Shell, text: str) -> None:
+    """Measure TCP throughput with iperf3 between two hosts, by default the first and the last."""
+    words = _words("iperf", text, 0, 2, 3)
+    seconds = _positive(words[2], "iperf") if len(words) == 3 else 5.0
+    ends = [shell.node(name, "iperf") for name in words[:2]] or list(shell.ends("iperf"))
+    shell.iperf(ends[0], ends[1], seconds)
+
+
+@_command("link", "NODE1 NODE2 up|down", "node", "neighbour", "state")
+def _link(shell: Shell, text: str) -> None:
+    """Take all links between two nodes down, or bring them up again."""
+    first, second, state = _words("link", text, 3)
+    if state not in ("up", "down"):
+        raise UsageError(f"a link goes up or down, not {state!r}", where="link")
+    for name in (first, second):
+        shell.node(name, "link")
+    shell.net.configLinkStatus(first, second, state)
+
+
+@_command("time", "COMMAND", LINE)
+def _time(shell: Shell, text: str) -> None:
+    """Run any line of this shell and say how long it took: time pingall."""
+    if not text:
+        raise UsageError("a command is missing", where="time", hint="for example: time pingall")
+    started_s = time.monotonic()
+    shell.dispatch(text)
+    shell.print(f"*** Elapsed time: {time.monotonic() - started_s:.6f} secs")
+
+
+@_command("sh", "COMMAND")
+def _sh(shell: Shell, text: str) -> None:
+    """Run a shell command on this machine, outside the lab."""
+    if not text:
+        raise UsageError("a command is missing", where="sh", hint="for example: sh ls")
+    shell.host_command(text)
+
+
+@_command("py", "EXPRESSION")
+def _py(shell: Shell, text: str) -> None:
+    """Evaluate a Python expression; net and the nodes are names in it: py h1.IP()"""
+    shell.evaluate(text, "eval")
+
+
+@_command("px", "STATEMENT")
+def _px(shell: Shell, text: str) -> None:
+    """Execute a Python statement; what it defines stays for later: px gw = h1.IP()"""
+    shell.evaluate(text, "exec")
+
+
+@_command("source", "FILE", FILES)
+def _source(shell: Shell, text: str) -> None:
+    """Read commands from a file, one a line."""
+    (name,) = _words("source", text, 1)
+    shell.source(Path(name))
+
+
+@_command("exit")
+def _exit(shell: Shell, text: str) -> None:
+    """Leave the shell; the lab stops, unless it runs in another terminal."""
+    shell.finished = True
+
+
+@_command("quit")
+def _quit(shell: Shell, text: str) -> None:
+    """Leave the shell; the same as exit."""
+    shell.finished = True
+
+
+@_command("EOF")
+def _eof(shell: Shell, text: str) -> None:
+    """Leave the shell; what Ctrl-D does."""
+    shell.finished = True
+
+
+def argument_kinds() -> dict[str, Sequence[str]]:
+    """The kinds of the arguments of every command, as completion wants them."""
+    return {command.name: command.arguments for command in COMMANDS.values()}
+
+
+def _positive(word: str, name: str) -> float:
+    try:
+        value = float(word)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < 1e6:
+        raise UsageError(f"{word!r} is not a number of seconds above 0", where=name)
+    return value

@@ -1,0 +1,90 @@
+"""What the shell offers for the word under the cursor."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from emulator.names import natural
+
+if TYPE_CHECKING:
+    from emulator.plan.model import Plan
+
+LINE = "line"
+"""The kind of an argument that is itself a whole line of the shell, as that of ``time``."""
+FILES = "file"
+"""The kind of an argument that is the path of a file; completed by the caller."""
+
+
+def candidates(
+    text: str, plan: Plan, commands: Mapping[str, Sequence[str]]
+) -> tuple[str, list[str]]:
+    """The words that could stand where the cursor is.
+
+    Args:
+        text: the line up to the cursor.
+        plan: the plan of the lab, for the names in it.
+        commands: for each command of the shell, the kinds of its arguments; the last kind
+            stands for all further ones when it ends in ``...``.
+
+    Returns:
+        The beginning of the word under the cursor, and the words that continue it.
+    """
+    words = text.split()
+    word = "" if not words or text[-1:].isspace() else words.pop()
+    return word, [option for option in _options(words, plan, commands) if option.startswith(word)]
+
+
+def argument_kind(text: str, commands: Mapping[str, Sequence[str]]) -> str:
+    """The kind of the argument under the cursor; empty where the line has no place for one."""
+    words = text.split()
+    if words and not text[-1:].isspace():
+        words.pop()
+    while words and words[0] in commands:
+        kind = _kind(commands[words[0]], len(words) - 1)
+        if kind != LINE:
+            return kind
+        words = words[1:]
+    return ""
+
+
+def _options(words: Sequence[str], plan: Plan, commands: Mapping[str, Sequence[str]]) -> list[str]:
+    nodes = [node.name for node in plan.nodes]
+    if not words:
+        return [*sorted(commands), *(name for name in nodes if name not in commands)]
+    if words[0] not in commands:
+        return _node_command_options(words[0], nodes, plan) if words[0] in nodes else []
+    kinds = commands[words[0]]
+    if kinds and kinds[0] == LINE:
+        return _options(words[1:], plan, commands)
+    kind = _kind(kinds, len(words) - 1)
+    named: dict[str, Callable[[], Iterable[str]]] = {
+        "command": lambda: sorted(commands),
+        "node": lambda: nodes,
+        "host": lambda: [node.name for node in (*plan.hosts(),)],
+        "vnf": lambda: [node.name for node in plan.vnfs()],
+        "neighbour": lambda: _neighbours(words[1], plan),
+        "state": lambda: ("up", "down"),
+    }
+    return list(named[kind]()) if kind in named else []
+
+
+def _kind(kinds: Sequence[str], index: int) -> str:
+    if index < len(kinds):
+        return kinds[index].removesuffix("...")
+    if kinds and kinds[-1].endswith("..."):
+        return kinds[-1].removesuffix("...")
+    return ""
+
+
+def _neighbours(name: str, plan: Plan) -> list[str]:
+    found = set()
+    for link in plan.links:
+        ends = (link.a.node, link.b.node)
+        if name in ends:
+            found.add(ends[1] if ends[0] == name else ends[0])
+    return sorted(found, key=natural)
+
+
+def _node_command_options(name: str, nodes: list[str], plan: Plan) -> list[str]:
+    return [*nodes, *(interface.name for interface in plan.node(name).interfaces)]

@@ -1,0 +1,164 @@
+"""The texts of the shell, in the forms that users of Mininet know; pure, no network is touched."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from emulator.dataplane import PortCounters
+    from emulator.plan.model import EndPlan, NodePlan, Plan
+
+_KIND_TITLES = {"host": "Host", "switch": "Switch", "router": "Router", "vnf": "VNF"}
+
+
+def nodes_text(plan: Plan) -> str:
+    """All names in their natural order, on one line."""
+    return "available nodes are:\n" + " ".join(node.name for node in plan.nodes)
+
+
+def net_text(plan: Plan) -> str:
+    """One line per node: its interfaces, each with the one at the other end of the link."""
+    lines = []
+    for node in plan.nodes:
+        words = [node.name]
+        for interface in node.interfaces:
+            peer = plan.peer(node.name, interface.name)
+            words.append(f"{interface.name}:{peer.interface}")
+        lines.append(" ".join(words))
+    return "\n".join(lines)
+
+
+def links_text(plan: Plan, state: Callable[[EndPlan], str]) -> str:
+    """One line per link with the state of its two ends.
+
+    Args:
+        plan: the plan of the lab.
+        state: tells of an end whether it is ``up`` or ``down``.
+    """
+    lines = []
+    for link in plan.links:
+        states = " ".join(
+            "OK" if state(end) == "up" else state(end).upper() for end in (link.a, link.b)
+        )
+        lines.append(f"{link.a.interface}<->{link.b.interface} ({states})")
+    return "\n".join(lines)
+
+
+def ports_text(plan: Plan) -> str:
+    """One line per switch and VNF: the port number of each interface."""
+    lines = [
+        " ".join([node.name, *(f"{intf.name}:{intf.port}" for intf in node.interfaces)])
+        for node in plan.nodes
+        if node.kind in ("switch", "vnf")
+    ]
+    return "\n".join(lines)
+
+
+def interfaces_text(plan: Plan) -> str:
+    """One line per node: the names of its interfaces."""
+    return "\n".join(
+        f"{node.name}: {','.join(intf.name for intf in node.interfaces)}" for node in plan.nodes
+    )
+
+
+def node_text(node: NodePlan) -> str:
+    """A node in one line: kind, name, what a VNF runs, interfaces with their addresses."""
+    interfaces = ",".join(
+        f"{intf.name}:{intf.ipv4.partition('/')[0] if intf.ipv4 else None}"
+        for intf in node.interfaces
+    )
+    function = ""
+    if node.vnf is not None:
+        parameters = ",".join(f"{key}={value}" for key, value in node.vnf.parameters.items())
+        function = f" {node.vnf.vnf}({parameters}) on {node.vnf.dataplane}"
+    return f"<{_KIND_TITLES[node.kind]} {node.name}:{function} {interfaces}>"
+
+
+def dump_text(plan: Plan) -> str:
+    """Every node in one line each."""
+    return "\n".join(node_text(node) for node in plan.nodes)
+
+
+def ping_text(names: Sequence[str], answered: Callable[[str, str], bool]) -> str:
+    """The matrix of who reached whom and the line of results below it.
+
+    Args:
+        names: the hosts that pinged each other, in the order to print.
+        answered: whether the first host got an answer from the second.
+    """
+    lines = []
+    sent = received = 0
+    for source in names:
+        words = []
+        for destination in names:
+            if destination == source:
+                continue
+            sent += 1
+            if answered(source, destination):
+                received += 1
+                words.append(destination)
+            else:
+                words.append("X")
+        lines.append(" ".join([source, "->", *words]))
+    if sent == 0:
+        return "*** Warning: no packets sent: fewer than two hosts have an address"
+    lost = sent - received
+    # A single loss among thousands must not read as none.
+    dropped = max(1, 100 * lost // sent) if lost else 0
+    lines.append(f"*** Results: {dropped}% dropped ({received}/{sent} received)")
+    return "\n".join(lines)
+
+
+def substitute_addresses(command: str, address_of: Callable[[str], str | None]) -> str:
+    """A node's command with the names of nodes replaced by their addresses.
+
+    Only whole words change, and never the first: that one is the program. A node without an
+    address keeps its name.
+
+    Args:
+        command: what follows the node's name on the line.
+        address_of: the address of a node, None for every other word.
+    """
+    first = re.match(r"\s*\S+", command)
+    if first is None:
+        return command
+    rest = re.sub(
+        # A word ends at white space or where the node's shell ends a command.
+        r"(?<=\s)[^\s;&|()<>]+(?=[\s;&|)]|$)",
+        lambda match: address_of(match[0]) or match[0],
+        command[first.end() :],
+    )
+    return first[0] + rest
+
+
+def aligned(rows: Iterable[Sequence[object]]) -> str:
+    """Rows as columns two blanks apart; numbers to the right, all else to the left."""
+    cells = [list(row) for row in rows]
+    widths = [max(len(str(row[i])) for row in cells) for i in range(len(cells[0]))] if cells else []
+    lines = []
+    for row in cells:
+        words = [
+            str(cell).rjust(width) if isinstance(cell, int) else str(cell).ljust(width)
+            for cell, width in zip(row, widths, strict=True)
+        ]
+        lines.append("  ".join(words).rstrip())
+    return "\n".join(lines)
+
+
+def counters_text(counters: Mapping[str, Mapping[str, PortCounters]]) -> str:
+    """The packet counters of VNFs as a table.
+
+    Args:
+        counters: for each VNF the counters of each of its ports.
+    """
+    rows: list[Sequence[object]] = [
+        ("vnf", "port", "rx_packets", "rx_bytes", "tx_packets", "tx_bytes", "dropped_packets")
+    ]
+    for vnf, ports in counters.items():
+        rows.extend(
+            (vnf, port, n.rx_packets, n.rx_bytes, n.tx_packets, n.tx_bytes, n.dropped_packets)
+            for port, n in ports.items()
+        )
+    return aligned(rows)
