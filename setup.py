@@ -86,7 +86,9 @@ def _not_for_users(folder: str, names: list[str]) -> set[str]:
     return {
         name
         for name in names
-        if (name.endswith(".o") and not name.endswith(".bpf.o")) or name.endswith((".d", ".h"))
+        if name == "sanitize"
+        or name.endswith(".d")
+        or (name.endswith(".o") and not name.endswith(".bpf.o"))
     }
 
 

@@ -1,0 +1,74 @@
+"""What the doctor looks at: the name, the probe that looks, and the usual remedy.
+
+Only data; how a thing is looked at is in ``looking`` (files and programs) and ``trying`` (the
+kernel, in a private network namespace).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from emulator.doctor import looking, trying
+from emulator.doctor.model import Finding
+from emulator.doctor.patient import Patient
+
+
+@dataclass(frozen=True)
+class Subject:
+    """One thing to look at. ``tries`` says that the probe changes a private namespace."""
+
+    name: str
+    probe: Callable[[Patient], Finding]
+    fix: str = ""
+    tries: bool = False
+
+
+@dataclass(frozen=True)
+class Plane:
+    """A data plane, and the subjects it cannot do without."""
+
+    name: str
+    mode: str
+    needs: tuple[str, ...]
+
+
+_INSTALL_KERNEL = "run a kernel that has it; Debian's and Ubuntu's own kernels do"
+
+SUBJECTS = (
+    Subject("root", looking.rights, "run it as root: sudo vnf doctor"),
+    Subject("kernel", looking.kernel, "apt-get install linux-image-amd64, then reboot"),
+    Subject("cores", looking.cores, "give the machine two cores or more"),
+    Subject("namespaces", trying.namespaces, _INSTALL_KERNEL, tries=True),
+    Subject("bridge", trying.bridge, _INSTALL_KERNEL, tries=True),
+    Subject("BPF", trying.bpf, "run it as root on a kernel with CONFIG_BPF_SYSCALL", tries=True),
+    Subject("BPF JIT", looking.bpf_jit, "sysctl -w net.core.bpf_jit_enable=1"),
+    Subject("BTF", looking.btf, "run a kernel built with CONFIG_DEBUG_INFO_BTF"),
+    Subject("native XDP on veth", trying.native_xdp, _INSTALL_KERNEL, tries=True),
+    Subject("live frames", trying.live_frames, "run Linux 5.18 or later", tries=True),
+    Subject("AF_XDP", trying.af_xdp, "run a kernel built with CONFIG_XDP_SOCKETS", tries=True),
+    Subject("netem", trying.netem, "modprobe sch_netem", tries=True),
+    Subject("libbpf", looking.libbpf, "apt-get install libbpf1"),
+    Subject("clang", looking.clang, "apt-get install clang libbpf-dev linux-libc-dev"),
+    Subject("native helpers", looking.native_helpers, "scripts/bootstrap"),
+    Subject("iperf3", looking.iperf3, "apt-get install iperf3"),
+    Subject("cgroup", looking.cgroup, "boot with systemd.unified_cgroup_hierarchy=1"),
+    Subject("Docker", looking.docker, "apt-get install docker.io"),
+    Subject("Open vSwitch", looking.open_vswitch, "apt-get install openvswitch-switch"),
+    Subject("DPDK", looking.dpdk, "apt-get install dpdk dpdk-dev libdpdk-dev"),
+    Subject("hugepages", looking.hugepages, "sysctl -w vm.nr_hugepages=256"),
+    Subject("CPU governor", looking.governor, "cpupower frequency-set -g performance"),
+    Subject("CPU idle states", looking.idle_states, "run it as root"),
+    Subject("clock", looking.clock, "boot with clocksource=tsc tsc=reliable"),
+    Subject("perf", trying.perf, "sysctl -w kernel.perf_event_paranoid=1"),
+    Subject("RAPL", looking.rapl, "modprobe intel_rapl_msr"),
+)
+
+PLANES = (
+    Plane("kernel", "bridge or IP forwarding", ("root", "namespaces", "bridge")),
+    Plane(
+        "xdp",
+        "native, owned by a BPF link",
+        ("root", "namespaces", "native XDP on veth", "libbpf", "clang"),
+    ),
+)
