@@ -8,15 +8,15 @@ rather than raised, so that compiling the topology can report every mistake at o
 
 from __future__ import annotations
 
-import difflib
-import re
+import copy
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from emulator.errors import Problem, UsageError
+from emulator.names import kind_word, natural, place_of, suggestion
 
 if TYPE_CHECKING:
     import networkx
@@ -26,7 +26,6 @@ Options = dict[str, Any]
 
 _PACKAGE = str(Path(__file__).resolve().parent) + "/"
 _SHARED = _PACKAGE + "share/"
-_DIGITS = re.compile(r"(\d+)")
 
 
 @dataclass
@@ -69,7 +68,15 @@ class Topo:
     ports: dict[str, dict[int, tuple[str, int]]]
     """For each node, port number -> (the peer's name, the peer's port number)."""
 
-    def __new__(cls, *_args: Any, **_params: Any) -> Topo:
+    _nodes: dict[str, NodeEntry]
+    _links: dict[int, LinkEntry]
+    _between: dict[tuple[str, str], dict[int, LinkEntry]]
+    _next_port: dict[str, int]
+    _link_count: int
+    _problems: list[Problem]
+    _dangling: list[tuple[LinkEntry, str]]
+
+    def __new__(cls, *_args: Any, **_params: Any) -> Self:
         # Here and not in __init__, so that a subclass which overrides __init__ and forgets to
         # call ours still has a graph to add nodes to.
         self = super().__new__(cls)
@@ -77,13 +84,9 @@ class Topo:
             self.name = cls.__name__.lower()
         self.hopts, self.sopts, self.lopts = {}, {}, {}
         self.ports = {}
-        self._nodes: dict[str, NodeEntry] = {}
-        self._links: dict[int, LinkEntry] = {}
-        self._between: dict[tuple[str, str], dict[int, LinkEntry]] = {}
-        self._next_port: dict[str, int] = {}
+        self._nodes, self._links, self._between, self._next_port = {}, {}, {}, {}
         self._link_count = 0
-        self._problems: list[Problem] = []
-        self._dangling: list[tuple[LinkEntry, str]] = []
+        self._problems, self._dangling = [], []
         return self
 
     def __init__(self, *args: Any, **params: Any) -> None:
@@ -193,15 +196,6 @@ class Topo:
             if name not in self._nodes:
                 self._dangling.append((entry, name))
         return key
-
-    def addPort(
-        self, src: str, dst: str, sport: int | None = None, dport: int | None = None
-    ) -> tuple[int, int]:
-        """The ports that a link from ``src`` to ``dst`` would take."""
-        return (
-            self._free_port(src) if sport is None else sport,
-            self._free_port(dst) if dport is None else dport,
-        )
 
     # -- removing ----------------------------------------------------------------------------
 
@@ -345,6 +339,10 @@ class Topo:
         graph: networkx.MultiGraph[str] = self.convertTo(networkx.MultiGraph)
         return graph
 
+    def copy(self) -> Self:
+        """An independent copy, to try a change on."""
+        return copy.deepcopy(self)
+
     @staticmethod
     def sorted(items: Iterable[str]) -> list[str]:
         """Names in natural order: h2 before h10."""
@@ -376,7 +374,7 @@ class Topo:
 
     # -- inside ------------------------------------------------------------------------------
 
-    def _add(self, name: str, kind: NodeKind, options: Options) -> str:
+    def _add(self, name: Any, kind: NodeKind, options: Options) -> str:
         place = self._place()
         if not isinstance(name, str):
             self._problems.append(
@@ -397,9 +395,9 @@ class Topo:
                     "every node needs a name of its own",
                 )
             )
-            return name
-        self._nodes[name] = NodeEntry(name, kind, options, place)
-        return name
+        else:
+            self._nodes[name] = NodeEntry(name, kind, options, place)
+        return str(name)
 
     def _place(self) -> str:
         frame = sys._getframe(1)
@@ -441,27 +439,6 @@ class Topo:
             which = "" if key is None else f" with key {key}"
             raise UsageError(f"there is no link{which} between {src} and {dst}", where=self.name)
         return parallel[key]
-
-
-def natural(text: object) -> list[str | int]:
-    """A sorting key that compares the numbers inside names as numbers."""
-    return [int(part) if part.isdigit() else part for part in _DIGITS.split(str(text))]
-
-
-def suggestion(name: str, known: Iterable[str]) -> str:
-    """A hint that names the known word closest to a wrong one; empty when none is close."""
-    close = difflib.get_close_matches(name, list(known), n=1)
-    return f"did you mean {close[0]}?" if close else ""
-
-
-def kind_word(kind: str) -> str:
-    """A node's kind as messages write it."""
-    return "VNF" if kind == "vnf" else kind
-
-
-def place_of(place: str, what: str) -> str:
-    """Where a mistake is: the line of the script, if it is known, and the node or link."""
-    return f"{place}: {what}" if place else what
 
 
 def _name_of(node: Any) -> str:

@@ -1,0 +1,42 @@
+"""How names are checked, ordered, and put right when one is nearly right."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable
+
+NAME_RULE = "letters, digits, '_', '.' and '-', the first a letter"
+"""What a name may be made of, as messages say it."""
+
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]*")
+_DIGITS = re.compile(r"(\d+)")
+
+
+def is_name(text: str) -> bool:
+    """Whether a text can be the name of a node, an interface, a lab or a VNF."""
+    return _NAME.fullmatch(text) is not None
+
+
+def natural(text: object) -> list[str | int]:
+    """A sorting key that compares the numbers inside names as numbers: h2 before h10."""
+    return [int(part) if index % 2 else part for index, part in enumerate(_DIGITS.split(str(text)))]
+
+
+def suggestion(name: object, known: Iterable[str]) -> str:
+    """A hint that names the known word closest to a wrong one; empty when none is close."""
+    words = list(known)
+    close = difflib.get_close_matches(str(name), words, n=1)
+    if not close:
+        close = [word for word in words if word.lower() == str(name).lower()]
+    return f"did you mean {close[0]}?" if close else ""
+
+
+def kind_word(kind: str) -> str:
+    """A node's kind as messages write it."""
+    return "VNF" if kind == "vnf" else kind
+
+
+def place_of(place: str, what: str) -> str:
+    """Where a mistake is: the line of the script, if it is known, and the node or link."""
+    return f"{place}: {what}" if place else what
