@@ -1,1 +1,1 @@
-"""The kernel, thinly: namespaces, netlink, BPF. Knows nothing of labs."""
+"""Thin layers over the kernel: namespaces, netlink, BPF, offloads. They know nothing of labs."""

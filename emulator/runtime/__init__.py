@@ -1,0 +1,1 @@
+"""What encloses a node."""

@@ -1,0 +1,234 @@
+"""The embedded runtime: a node is a network namespace, its processes live in the lab's own.
+
+All processes of a lab share one PID namespace and one mount namespace. The first process of the
+former, ``vnf-init``, ends when the emulator does, and the kernel then ends every other one; so no
+process outlives its lab, even if the emulator is killed. The mount namespace shows the lab's own
+``/proc`` and, in ``/etc/hosts``, the names of its nodes.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import select
+import signal
+import subprocess
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any, TypeVar
+
+from emulator.errors import LabError, MachineError
+from emulator.kernel.netns import (
+    CLONE_FS,
+    CLONE_NEWNET,
+    CLONE_NEWNS,
+    CLONE_NEWPID,
+    Netns,
+    ensure_root,
+    setns,
+    unshare,
+)
+from emulator.paths import native_dir
+
+_START_DEADLINE_S = 5.0
+_END_DEADLINE_S = 3.0
+_MS_REC, _MS_SLAVE = 0x4000, 0x80000
+
+Popen = subprocess.Popen[Any]
+T = TypeVar("T")
+
+
+class Processes:
+    """Starts processes inside a lab; all of them end when this is closed.
+
+    One thread lives in the lab's PID and mount namespaces and starts every process from there, so
+    the rest of the emulator stays in the machine's own.
+    """
+
+    def __init__(self) -> None:
+        self._requests: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._home = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+        self._thread: threading.Thread | None = None
+        self._init: Popen | None = None
+        self._lifeline = -1
+        self._children: list[Popen] = []
+        self.init_pid = 0
+
+    @classmethod
+    def start(cls, hosts_file: Path | None = None) -> Processes:
+        """A new lab's processes.
+
+        Args:
+            hosts_file: shown as ``/etc/hosts`` to every process of the lab.
+
+        Raises:
+            MachineError: without root, or without the compiled ``vnf-init``.
+            LabError: when ``vnf-init`` cannot set up the namespaces.
+        """
+        ensure_root()
+        program = native_dir() / "vnf-init"
+        if not program.is_file():
+            raise MachineError(
+                "the compiled helper vnf-init is missing",
+                where=str(program),
+                hint="run scripts/bootstrap in the checkout, or reinstall the package",
+            )
+        made = cls()
+        try:
+            made._begin(lambda: made._start_init(program, hosts_file))
+        except BaseException:
+            made.close()
+            raise
+        return made
+
+    @classmethod
+    def join(cls, init_pid: int) -> Processes:
+        """The processes of a lab that another emulator owns; closing leaves them running."""
+        ensure_root("reaching a running lab")
+        made = cls()
+        made.init_pid = init_pid
+        try:
+            made._begin(lambda: _enter(init_pid))
+        except BaseException:
+            made.close()
+            raise
+        return made
+
+    def popen(
+        self, netns: Netns, args: Sequence[str] | str, **options: Any
+    ) -> subprocess.Popen[Any]:
+        """``subprocess.Popen`` inside the lab and ``netns``, with the same options.
+
+        A session of its own keeps a Ctrl-C typed at the emulator away from the process, unless
+        ``start_new_session=False`` is given.
+
+        Raises:
+            OSError: as ``subprocess.Popen`` does, for instance when there is no such program.
+            LabError: when the lab has ended.
+        """
+        options.setdefault("start_new_session", True)
+        options.setdefault("cwd", os.getcwd())
+
+        def spawn() -> Popen:
+            setns(netns.fd, CLONE_NEWNET)
+            try:
+                child = subprocess.Popen(args, **options)
+            finally:
+                setns(self._home, CLONE_NEWNET)
+            # Noted here, not by the caller, whom a Ctrl-C may have taken elsewhere by now.
+            self._children = [known for known in self._children if known.returncode is None]
+            self._children.append(child)
+            return child
+
+        return self._call(spawn)
+
+    def close(self) -> None:
+        """Ends every process of the lab: SIGTERM, a second of grace, SIGKILL."""
+        if self._lifeline >= 0:
+            self._end_init()
+        thread, self._thread = self._thread, None
+        if thread is not None:
+            self._requests.put(None)
+            thread.join()
+        if self._home >= 0:
+            os.close(self._home)
+            self._home = -1
+
+    def _begin(self, enter: Callable[[], None]) -> None:
+        self._thread = threading.Thread(target=self._serve, name="lab-processes", daemon=True)
+        self._thread.start()
+        self._call(enter)
+
+    def _serve(self) -> None:
+        while (request := self._requests.get()) is not None:
+            request()
+
+    def _call(self, function: Callable[[], T]) -> T:
+        if self._thread is None:
+            raise LabError("the lab has ended", hint="start it again")
+        future: Future[T] = Future()
+
+        def carry_out() -> None:
+            try:
+                future.set_result(function())
+            except BaseException as error:  # carried to the caller's thread by the future
+                future.set_exception(error)
+
+        self._requests.put(carry_out)
+        return future.result()
+
+    def _start_init(self, program: Path, hosts_file: Path | None) -> None:
+        unshare(CLONE_FS | CLONE_NEWNS | CLONE_NEWPID)
+        _follow_mounts()
+        life_read, self._lifeline = os.pipe()
+        ready_read, ready_write = os.pipe()
+        shown = [str(hosts_file)] if hosts_file and Path("/etc/hosts").exists() else []
+        try:
+            self._init = subprocess.Popen(
+                [str(program), str(life_read), str(ready_write), *shown],
+                pass_fds=(life_read, ready_write),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                start_new_session=True,
+            )
+        finally:
+            os.close(life_read)
+            os.close(ready_write)
+        self.init_pid = self._init.pid
+        try:
+            heard, _, _ = select.select([ready_read], [], [], _START_DEADLINE_S)
+            if not heard or os.read(ready_read, 1) != b"r":
+                raise LabError(f"the lab's first process failed: {self._last_words()}")
+        finally:
+            os.close(ready_read)
+
+    def _last_words(self) -> str:
+        assert self._init is not None
+        self._init.kill()
+        _, errors = self._init.communicate()
+        return str(errors.decode(errors="replace").strip() or "it said nothing")
+
+    def _end_init(self) -> None:
+        lifeline, self._lifeline = self._lifeline, -1
+        try:
+            os.write(lifeline, b"t")
+        except BrokenPipeError:  # it is gone already, and everything in the lab with it
+            pass
+        os.close(lifeline)
+        if self._init is None:
+            return
+        # The kernel lets the first process go only when all others have been reaped, and those
+        # that we started are ours to reap.
+        try:
+            for child in self._children:
+                child.wait(_END_DEADLINE_S)
+        except subprocess.TimeoutExpired:
+            self._init.send_signal(signal.SIGKILL)
+            for child in self._children:
+                child.wait()
+        self._init.communicate()
+        self._init = None
+        self._children = []
+
+
+def _enter(init_pid: int) -> None:
+    unshare(CLONE_FS)
+    for name, kind in (("pid", CLONE_NEWPID), ("mnt", CLONE_NEWNS)):
+        fd = os.open(f"/proc/{init_pid}/ns/{name}", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            setns(fd, kind)
+        finally:
+            os.close(fd)
+
+
+def _follow_mounts() -> None:
+    """New mounts of the machine appear in the lab; the lab's own stay in the lab."""
+    import ctypes
+
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.mount(b"none", b"/", None, _MS_REC | _MS_SLAVE, None):
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number), "/")

@@ -1,0 +1,296 @@
+"""A node's shell: one bash that lives as long as its node, so ``cd``, variables and jobs carry over.
+
+Commands and exit statuses travel over pipes of their own and never mix with what the commands
+print, so nothing is searched for markers or prompts. The shell also has a terminal: it makes a
+Ctrl-C reach the process in the foreground, and interactive programs run on it.
+
+bash runs as an interactive shell whose prompt is the loop below. That is the mode in which an
+interrupt abandons the whole command line, and not just one process of it, and comes back for more.
+(``jobs`` in the loop has bash forget the ended ones, which it otherwise does at its own prompt.)
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import select
+import subprocess
+import sys
+import termios
+import threading
+import time
+import tty
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from emulator.errors import LabError, UsageError
+
+_LOOP = r"""
+export -n PROMPT_COMMAND PS1
+if [ -n "$__vnf_busy" ]; then __vnf_busy=; printf '130\0' >&{status}; fi
+while IFS= read -r -d '' -u {commands} __vnf_command; do
+  __vnf_busy=1
+  case $__vnf_command in
+    c*) eval "${{__vnf_command:1}}" </dev/null >&{output} 2>&1 \
+          {commands}<&- {status}>&- {output}>&- ;;
+    i*) eval "${{__vnf_command:1}}" {commands}<&- {status}>&- {output}>&- ;;
+  esac
+  printf '%d\0' $? >&{status}
+  jobs >/dev/null
+  __vnf_busy=
+done
+exit
+"""
+_INTERRUPT = b"\x03"
+_CHUNK = 65536
+_PIPE_BYTES = 1 << 20
+_GRACE_S = 2.0
+_TERMINAL_SETTLE_S = 0.02
+
+Spawn = Callable[..., "subprocess.Popen[Any]"]
+
+
+class NodeShell:
+    """One persistent bash inside a node.
+
+    Args:
+        spawn: starts a process in the node; takes the arguments of ``subprocess.Popen``.
+        name: the node's name, for messages.
+
+    Raises:
+        LabError: when bash cannot be started.
+    """
+
+    def __init__(self, spawn: Spawn, name: str) -> None:
+        self._name = name
+        self._lock = threading.Lock()
+        self._master, slave = os.openpty()
+        self._tame(self._master)
+        command_read, self._commands = os.pipe()
+        self._statuses, status_write = os.pipe()
+        self._output, output_write = os.pipe()
+        fcntl.fcntl(self._output, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
+        os.set_blocking(self._output, False)
+        passed = (command_read, status_write, output_write)
+        loop = _LOOP.format(commands=command_read, status=status_write, output=output_write)
+        environment = dict(os.environ, PS1="", PROMPT_COMMAND=loop, HISTFILE="/dev/null")
+        shell = ["bash", "--norc", "--noprofile", "--noediting", "+H", "-i"]
+        try:
+            # setsid --ctty makes the terminal the shell's controlling one; it is what lets the
+            # kernel turn a Ctrl-C into a signal for the foreground process.
+            self._process = spawn(
+                ["setsid", "--ctty", *shell],
+                stdin=slave,
+                stdout=slave,
+                stderr=slave,
+                pass_fds=passed,
+                env=environment,
+                start_new_session=False,
+            )
+        except OSError as error:
+            self.close()
+            raise LabError(
+                f"no shell could be started: {error}", where=name, hint="apt-get install bash"
+            ) from error
+        finally:
+            os.close(slave)
+            for fd in passed:
+                os.close(fd)
+
+    @property
+    def alive(self) -> bool:
+        """False after the user's command ended the shell, for instance with ``exit``."""
+        return self._process.poll() is None
+
+    def run(
+        self,
+        command: str,
+        *,
+        timeout_s: float | None = None,
+        on_output: Callable[[str], None] | None = None,
+    ) -> tuple[str, int]:
+        """Runs a command line to its end: what it printed (both streams), and its exit status.
+
+        Its standard input is empty. What jobs in the background print shows up with the next
+        command, as on a terminal.
+
+        Args:
+            timeout_s: interrupt it after this many seconds.
+            on_output: called with each piece of output as it comes; the text returned is then empty.
+
+        Raises:
+            LabError: when the time is up; the command is then interrupted, or killed if it resists.
+            KeyboardInterrupt: after the command has been interrupted.
+        """
+        with self._lock:
+            self._send("c", command)
+            pieces: list[bytes] = []
+            take = pieces.append
+            if on_output is not None:
+                from codecs import getincrementaldecoder
+
+                decoder = getincrementaldecoder("utf-8")("replace")
+
+                def take(piece: bytes) -> None:
+                    on_output(decoder.decode(piece))
+
+            try:
+                status = self._collect(take, timeout_s)
+            except KeyboardInterrupt:
+                self._abandon(take)
+                raise
+            if status is None:
+                self._abandon(take)
+                raise LabError(
+                    f"`{command}` did not end within {timeout_s:g} s and was interrupted",
+                    where=self._name,
+                    hint="give it more time with timeout_s, or run it in the background with &",
+                )
+            return b"".join(pieces).decode(errors="replace"), status
+
+    def interact(self, command: str) -> int:
+        """Runs a command on the user's terminal and returns its exit status.
+
+        Keys go to the node, Ctrl-C included. Without a terminal on standard input, the output is
+        passed on as it comes.
+        """
+        if not sys.stdin.isatty():
+            _, status = self.run(command, on_output=_print_now)
+            return status
+        with self._lock, _raw_terminal(sys.stdin.fileno()), self._lent_terminal():
+            self._send("i", command)
+            return self._relay(sys.stdin.fileno(), sys.stdout.fileno())
+
+    def interrupt(self) -> None:
+        """Sends what Ctrl-C sends to the command in the foreground."""
+        os.write(self._master, _INTERRUPT)
+
+    def close(self) -> None:
+        """Ends the shell; jobs it left in the background get a hangup."""
+        for name in ("_commands", "_statuses", "_output", "_master"):
+            fd = getattr(self, name, -1)
+            if fd >= 0:
+                os.close(fd)
+                setattr(self, name, -1)
+
+    def _send(self, mode: str, command: str) -> None:
+        if "\0" in command:
+            raise UsageError("a command cannot hold a NUL character", where=self._name)
+        data = mode.encode() + command.encode() + b"\0"
+        while data:
+            try:
+                data = data[os.write(self._commands, data) :]
+            except BrokenPipeError:
+                raise LabError("the node's shell has ended", where=self._name) from None
+
+    def _collect(self, take: Callable[[bytes], object], timeout_s: float | None) -> int | None:
+        """Reads until the command's status arrives; None when ``timeout_s`` is over first."""
+        deadline = None if timeout_s is None else time.monotonic() + timeout_s
+        watched = [self._statuses, self._output, self._master]
+        while True:
+            left = None if deadline is None else max(0.0, deadline - time.monotonic())
+            ready, _, _ = select.select(watched, [], [], left)
+            if not ready:
+                return None
+            if self._output in ready and self._drain(take):
+                continue
+            if self._master in ready and not self._read_terminal():
+                watched.remove(self._master)
+            if self._statuses in ready:
+                status = self._read_status()
+                self._drain(take)
+                return status
+
+    def _drain(self, take: Callable[[bytes], object]) -> bool:
+        drained = False
+        with contextlib.suppress(BlockingIOError):
+            while piece := os.read(self._output, _CHUNK):
+                take(piece)
+                drained = True
+        return drained
+
+    def _read_terminal(self) -> bytes:
+        try:
+            return os.read(self._master, _CHUNK)
+        except OSError:  # the kernel's way to say that nobody has the terminal open any more
+            return b""
+
+    def _read_status(self) -> int:
+        data = os.read(self._statuses, 16)
+        if not data:
+            return self._process.wait()
+        return int(data.split(b"\0")[0])
+
+    def _abandon(self, take: Callable[[bytes], object]) -> None:
+        self.interrupt()
+        if self._collect(take, _GRACE_S) is None:
+            self._process.kill()
+            self._process.wait()
+
+    def _relay(self, keys: int, screen: int) -> int:
+        watched = [keys, self._master, self._statuses]
+        while True:
+            ready, _, _ = select.select(watched, [], [])
+            if self._master in ready:
+                data = self._read_terminal()
+                if data:
+                    _write_all(screen, data)
+                    continue
+                watched.remove(self._master)
+            if keys in ready:
+                data = os.read(keys, _CHUNK)
+                if data:
+                    _write_all(self._master, data)
+                else:
+                    watched.remove(keys)
+            if self._statuses in ready:
+                status = self._read_status()
+                # A terminal hands its data on from a work queue, a moment after the writer's call.
+                while select.select([self._master], [], [], _TERMINAL_SETTLE_S)[0]:
+                    data = self._read_terminal()
+                    if not data:
+                        break
+                    _write_all(screen, data)
+                return status
+
+    @contextlib.contextmanager
+    def _lent_terminal(self) -> Iterator[None]:
+        """Gives the node's terminal the manners and the size of the user's for a while."""
+        size = fcntl.ioctl(sys.stdin.fileno(), termios.TIOCGWINSZ, bytes(8))
+        fcntl.ioctl(self._master, termios.TIOCSWINSZ, size)
+        attributes = termios.tcgetattr(self._master)
+        attributes[1] |= termios.OPOST | termios.ONLCR
+        attributes[3] |= termios.ECHO
+        termios.tcsetattr(self._master, termios.TCSANOW, attributes)
+        try:
+            yield
+        finally:
+            self._tame(self._master)
+
+    @staticmethod
+    def _tame(terminal: int) -> None:
+        attributes = termios.tcgetattr(terminal)
+        attributes[1] &= ~termios.OPOST
+        attributes[3] &= ~termios.ECHO
+        termios.tcsetattr(terminal, termios.TCSANOW, attributes)
+
+
+@contextlib.contextmanager
+def _raw_terminal(fd: int) -> Iterator[None]:
+    before = termios.tcgetattr(fd)
+    tty.setraw(fd)
+    try:
+        yield
+    finally:
+        termios.tcsetattr(fd, termios.TCSADRAIN, before)
+
+
+def _print_now(text: str) -> None:
+    sys.stdout.write(text)
+    sys.stdout.flush()
+
+
+def _write_all(fd: int, data: bytes) -> None:
+    while data:
+        data = data[os.write(fd, data) :]
