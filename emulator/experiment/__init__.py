@@ -1,0 +1,1 @@
+"""What to measure and what is kept of it: cases, the bench, the bundle, tables and pictures."""

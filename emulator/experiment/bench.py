@@ -1,0 +1,333 @@
+"""The bench: every case of an experiment on a network of its own, measured, kept and summed up.
+
+Importing this module costs little; what a run needs is imported when it runs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import secrets
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from emulator.errors import BuildVnfError, ResultsError, UsageError
+from emulator.experiment.cases import Case, check_vary, expand_cases, random_order
+
+if TYPE_CHECKING:
+    from emulator.experiment.bundle import BundleWriter
+    from emulator.experiment.prepare import PreparedCase
+    from emulator.experiment.records import CaseRecord, Outcome, RunRecord, SummaryRecord
+
+LINK = "veth"
+MAX_SEARCH_TRIALS = 12
+_FIXED_STEPS = 4
+"""Of every case, beside its latency trials and its search: start, readiness, warm-up, cost."""
+_BESIDE_SAMPLES_BYTES = 4 << 20
+
+
+@dataclass(frozen=True)
+class BenchSpec:
+    """What to measure.
+
+    Attributes:
+        target: a topology: ``FILE[:NAME]``, or a built-in one such as ``linear,4``.
+        settings: what the topology's ``build`` is given in every case.
+        vary: values to combine; every combination is a case.
+        source: the node that sends; the first host when None.
+        destination: the node that receives; the last host when None.
+        rate_pps: packets per second of the latency trials.
+        duration_s: length of a latency trial.
+        frame_size_bytes: length of a frame with its FCS, as RFC 2544 counts.
+        mechanism: how packets are made and stamped: ``kernel`` or ``app``.
+        core: the CPU that the generator is pinned to; left to the kernel when None.
+        repeat: number of latency trials of a case.
+        loss_goal: the highest loss ratio of a rate that counts as carried.
+        search_duration_s: length of a trial of the throughput search, and of the trial that
+            measures cost.
+        seed: decides the order of the cases; drawn, and recorded, when None.
+        output: the folder that the bundle is made in.
+
+    Raises:
+        UsageError: a value is out of range, or values contradict each other.
+    """
+
+    target: str
+    settings: Mapping[str, str] = field(default_factory=dict)
+    vary: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    source: str | None = None
+    destination: str | None = None
+    rate_pps: float = 10_000
+    duration_s: float = 2.0
+    frame_size_bytes: int = 64
+    mechanism: Literal["kernel", "app"] = "kernel"
+    core: int | None = None
+    repeat: int = 1
+    loss_goal: float = 0.001
+    search_duration_s: float = 0.5
+    seed: int | None = None
+    output: Path = Path("results")
+
+    def __post_init__(self) -> None:
+        check_vary(self.vary, self.settings)
+        # The probe knows what it can do; asking it here reports a mistake before anything starts.
+        self.probe(self.rate_pps, self.duration_s, record=True)
+        self.probe(None, self.search_duration_s, record=False)
+        if self.repeat < 1:
+            raise UsageError(f"{self.repeat} trials cannot be measured", where="--repeat")
+        if not 0 <= self.loss_goal < 1:
+            raise UsageError(
+                f"{self.loss_goal} is no loss ratio",
+                where="--loss",
+                hint="give a number from 0 up to, and not including, 1; 0.001 is 0.1 %",
+            )
+        if self.source is not None and self.source == self.destination:
+            raise UsageError(
+                "source and destination are the same node",
+                where=f"--from {self.source} --to {self.destination}",
+                hint="choose two different hosts",
+            )
+
+    def probe(self, rate_pps: float | None, duration_s: float, *, record: bool) -> Any:
+        """The specification of one trial of this bench.
+
+        Raises:
+            UsageError: the probe cannot do that.
+        """
+        from emulator.traffic.probe import ProbeSpec
+
+        return ProbeSpec(
+            rate_pps=rate_pps,
+            duration_s=duration_s,
+            frame_size_bytes=self.frame_size_bytes,
+            mechanism=self.mechanism,
+            core=self.core,
+            record=record,
+        )
+
+
+@dataclass(frozen=True)
+class BenchEvent:
+    """How far a run has come.
+
+    Attributes:
+        case: the case being measured.
+        step: what is being done, in a few words.
+        completed: steps done, of all cases together.
+        total: steps to do at most, of all cases together.
+        record: the whole case once it ended, finished or failed; otherwise None.
+    """
+
+    case: str
+    step: str
+    completed: int
+    total: int
+    record: CaseRecord | None = None
+
+
+@dataclass(frozen=True)
+class BenchResult:
+    """What a run left: its summary, and the folder with everything that it rests on."""
+
+    folder: Path
+    summary: SummaryRecord
+
+    @property
+    def failed(self) -> list[CaseRecord]:
+        """The cases that failed."""
+        return [case for case in self.summary.cases if case.status == "failed"]
+
+    @property
+    def exit_code(self) -> int:
+        """0 when every case was measured, else 1."""
+        return 0 if all(case.status == "finished" for case in self.summary.cases) else 1
+
+
+def partial_result(error: BaseException) -> BenchResult | None:
+    """What a run had measured when it ended with ``error``; None when that was nothing."""
+    result = error.__dict__.get("bench_result")
+    return result if isinstance(result, BenchResult) else None
+
+
+def run_bench(spec: BenchSpec, on_event: Callable[[BenchEvent], None] | None = None) -> BenchResult:
+    """Measure every case and leave a bundle.
+
+    Every topology is loaded and checked before anything is created. A case that fails is recorded
+    with its reason and the others go on. When the run is stopped, by Ctrl-C or because results can
+    no longer be written, the bundle keeps what was measured and :func:`partial_result` gives it.
+
+    Args:
+        spec: what to measure.
+        on_event: told of every step.
+
+    Raises:
+        UsageError: the target, a setting or a node does not exist, or a topology has mistakes.
+        MachineError: root is missing.
+        ResultsError: the results cannot be written.
+        KeyboardInterrupt: as it came.
+    """
+    from emulator.experiment.bundle import BundleWriter
+    from emulator.experiment.machine import source_revision
+    from emulator.experiment.prepare import prepare
+    from emulator.experiment.records import RunRecord
+    from emulator.experiment.samples import estimated_bytes
+    from emulator.kernel.netns import ensure_root
+    from emulator.paths import share_dir
+
+    cases = expand_cases(spec.settings, spec.vary)
+    prepared = prepare(spec.target, cases, source=spec.source, destination=spec.destination)
+    ensure_root()
+    seed = secrets.randbelow(2**32) if spec.seed is None else spec.seed
+    started_at = datetime.now(UTC)
+    packets = spec.rate_pps * spec.duration_s * spec.repeat * len(cases)
+    topology = prepared[cases[0].name].plan.name
+    bundle = BundleWriter.create(
+        spec.output,
+        topology,
+        started_at=started_at,
+        needed_bytes=estimated_bytes(packets) + _BESIDE_SAMPLES_BYTES,
+    )
+    order = [prepared[case.name] for case in random_order(cases, seed)]
+    about = RunRecord(
+        command_line=tuple(sys.argv),
+        spec={**dataclasses.asdict(spec), "output": str(spec.output)},
+        seed=seed,
+        order=tuple(ready.case.name for ready in order),
+        started_at=started_at,
+        revision=source_revision(share_dir()),
+    )
+    return _Run(spec, topology, cases, order, about, bundle, on_event).measure()
+
+
+class _Run:
+    """One run under way: what has been measured so far, in memory and in the bundle."""
+
+    def __init__(
+        self,
+        spec: BenchSpec,
+        topology: str,
+        cases: Sequence[Case],
+        order: Sequence[PreparedCase],
+        about: RunRecord,
+        bundle: BundleWriter,
+        on_event: Callable[[BenchEvent], None] | None,
+    ) -> None:
+        self._spec = spec
+        self._topology = topology
+        self._cases = cases
+        self._order = order
+        self._about = about
+        self._bundle = bundle
+        self._on_event = on_event
+        self._records: dict[str, CaseRecord] = {}
+        self._steps_per_case = _FIXED_STEPS + spec.repeat + MAX_SEARCH_TRIALS
+        self._completed = 0
+
+    def measure(self) -> BenchResult:
+        from emulator.experiment.bundle import MACHINE, RUN
+        from emulator.experiment.machine import describe_machine
+
+        try:
+            self._bundle.write_record(MACHINE, describe_machine())
+            self._bundle.write_record(RUN, self._about)
+            self._write_summary()
+            for number, ready in enumerate(self._order):
+                self._completed = number * self._steps_per_case
+                self._measure_case(ready)
+            self._finish("finished" if self._result().exit_code == 0 else "failed")
+        except BaseException as stop:
+            self._stopped(stop)
+            raise
+        return self._result()
+
+    def _measure_case(self, ready: PreparedCase) -> None:
+        from emulator.experiment.records import CaseRecord
+        from emulator.experiment.trials import measure_case
+
+        name = ready.case.name
+        self._records[name] = CaseRecord(
+            name=name,
+            settings=dict(ready.case.settings),
+            status="unfinished",
+            source=ready.source,
+            destination=ready.destination,
+        )
+        try:
+            measure_case(ready, self._spec, self._bundle, self._tell, self._keep)
+        except ResultsError:
+            raise
+        except BuildVnfError as error:
+            text = f"{error.where}: {error.message}" if error.where else error.message
+            self._keep(name, status="failed", error=text, error_hint=error.hint or None)
+        else:
+            self._keep(name, status="finished")
+        self._tell(name, self._records[name].status, record=self._records[name])
+
+    def _tell(self, case: str, step: str, *, record: CaseRecord | None = None) -> None:
+        """Report the step that begins now."""
+        if self._on_event is not None:
+            total = self._steps_per_case * len(self._order)
+            self._on_event(BenchEvent(case, step, self._completed, total, record))
+        self._completed += 1
+
+    def _keep(self, case: str, **measured: Any) -> CaseRecord:
+        """Add to a case what was just measured, in memory first and then in the bundle."""
+        record = self._records[case].model_copy(update=measured)
+        self._records[case] = record
+        self._write_summary()
+        return record
+
+    def _stopped(self, stop: BaseException) -> None:
+        """Keep what was measured before the run was stopped; nothing here may hide why it was."""
+        self._bundle.release_reserve()
+        if not any(record.trials for record in self._records.values()):
+            self._bundle.discard()
+            return
+        stop.__dict__["bench_result"] = self._result()
+        with contextlib.suppress(ResultsError):
+            self._finish("results-lost" if isinstance(stop, ResultsError) else "interrupted")
+
+    def _finish(self, outcome: Outcome) -> None:
+        from emulator.experiment.bundle import RUN
+
+        self._bundle.release_reserve()
+        self._write_summary()
+        about = self._about.model_copy(update={"ended_at": datetime.now(UTC), "outcome": outcome})
+        self._bundle.write_record(RUN, about)
+        self._draw()
+
+    def _draw(self) -> None:
+        from emulator.experiment.bundle import PICTURE, load_bundle
+        from emulator.experiment.plot import draw_bundle
+
+        if any(record.trials for record in self._records.values()):
+            bundle = load_bundle(self._bundle.folder)
+            self._bundle.write_file(PICTURE, lambda file: draw_bundle(file, bundle))
+
+    def _write_summary(self) -> None:
+        from emulator.experiment.bundle import SUMMARY
+
+        self._bundle.write_record(SUMMARY, self._result().summary)
+
+    def _result(self) -> BenchResult:
+        from emulator.experiment.records import SummaryRecord
+        from emulator.experiment.summary import compared
+
+        spec = self._spec
+        known = [self._records[case.name] for case in self._cases if case.name in self._records]
+        summary = SummaryRecord(
+            topology=self._topology,
+            link=LINK,
+            mechanism=spec.mechanism,
+            rate_pps=spec.rate_pps,
+            duration_s=spec.duration_s,
+            frame_size_bytes=spec.frame_size_bytes,
+            repeat=spec.repeat,
+            loss_goal=spec.loss_goal,
+            cases=compared(known),
+        )
+        return BenchResult(self._bundle.folder, summary)

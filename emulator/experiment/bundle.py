@@ -1,0 +1,318 @@
+"""A bundle: the folder that holds everything of one run, and can be given to someone else.
+
+Every file appears whole or not at all, as soon as what it holds exists, so that whatever ends a run
+early leaves what was measured until then.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from emulator.errors import ResultsError
+from emulator.experiment.machine import Machine
+from emulator.experiment.records import CaseRecord, RunRecord, SummaryRecord
+from emulator.experiment.samples import COLUMNS, read_samples, write_samples
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from emulator.plan.model import Plan
+
+RUN, MACHINE, SUMMARY = "run.json", "machine.json", "summary.json"
+README, PICTURE, SAMPLES = "README.txt", "latency-cdf.png", "samples"
+_RESERVE = ".reserve"
+_RESERVE_BYTES = 1 << 20
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_NOT_IN_FILE_NAMES = re.compile(r"[^A-Za-z0-9._=,+-]+")
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+class BundleWriter:
+    """Fills a new bundle. Every method raises :class:`ResultsError` when it cannot write.
+
+    A file of some size is put aside at the start and given up once the disk is full, so that even
+    then the summary of what was measured finds room.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._names: dict[str, str] = {}
+        self._written: set[str] = set()
+
+    @classmethod
+    def create(
+        cls, output: Path, topology: str, *, started_at: datetime, needed_bytes: int = 0
+    ) -> BundleWriter:
+        """Make a new folder of its own inside ``output``, which is made too when missing.
+
+        Args:
+            output: the folder of all bundles.
+            topology: what the bundle is called after, beside the time.
+            started_at: when the run started.
+            needed_bytes: how much is going to be written, at most.
+
+        Raises:
+            ResultsError: the folder cannot be written, or has too little room.
+        """
+        stamp = started_at.astimezone(UTC).strftime("%Y%m%dT%H%M%SZ")
+        with _explained(output):
+            output.mkdir(parents=True, exist_ok=True)
+            _check_room(output, needed_bytes + _RESERVE_BYTES)
+            folder = _new_folder(output, f"{stamp}-{_file_name(topology)}")
+            writer = cls(folder)
+            try:
+                (folder / SAMPLES).mkdir()
+                with open(folder / _RESERVE, "xb") as reserve:
+                    os.posix_fallocate(reserve.fileno(), 0, _RESERVE_BYTES)
+                writer.write_file(README, lambda file: file.write(_readme().encode()))
+            except (OSError, ResultsError):
+                writer.discard()
+                raise
+        return writer
+
+    def write_file(self, name: str, write: Callable[[BinaryIO], object]) -> Path:
+        """Make the file ``name`` appear with all that ``write`` puts into it, or not at all."""
+        path = self.folder / name
+        partial = path.with_name(f".{path.name}.partial")
+        with _explained(path):
+            try:
+                with open(partial, "wb") as file:
+                    write(file)
+                    file.flush()
+                    os.fsync(file.fileno())
+                os.replace(partial, path)
+            except BaseException:
+                with contextlib.suppress(OSError):
+                    partial.unlink()
+                raise
+        self._written.add(name)
+        return path
+
+    def write_record(self, name: str, record: BaseModel) -> Path:
+        """Write one of the JSON files."""
+        text = record.model_dump_json(indent=2) + "\n"
+        return self.write_file(name, lambda file: file.write(text.encode()))
+
+    def write_plan(self, case: str, plan: Plan) -> str:
+        """Write the plan of a case; returns the file's name within the bundle."""
+        name = f"plan-{self._unique(case)}.json"
+        self.write_file(name, lambda file: file.write((plan.to_json() + "\n").encode()))
+        return name
+
+    def write_samples(
+        self,
+        case: str,
+        number: int,
+        columns: Mapping[str, NDArray[Any]],
+        metadata: Mapping[str, str],
+    ) -> str:
+        """Write the samples of a trial of a case; returns the file's name within the bundle."""
+        name = f"{SAMPLES}/{self._unique(case)}-{number}.parquet"
+        about = {"case": case, "trial": str(number), **metadata}
+        self.write_file(name, lambda file: write_samples(file, columns, about))
+        return name
+
+    def release_reserve(self) -> None:
+        """Give up the room put aside, for the last files of a run."""
+        with contextlib.suppress(OSError):
+            (self.folder / _RESERVE).unlink(missing_ok=True)
+
+    def discard(self) -> None:
+        """Remove the folder with what this writer put there; for a run that measured nothing."""
+        for name in (_RESERVE, *self._written):
+            with contextlib.suppress(OSError):
+                (self.folder / name).unlink(missing_ok=True)
+        for folder in (self.folder / SAMPLES, self.folder):
+            with contextlib.suppress(OSError):
+                folder.rmdir()
+
+    def _unique(self, case: str) -> str:
+        """A file name for the case: readable, and different for different cases."""
+        if case not in self._names:
+            wanted = name = _file_name(case)
+            number = 2
+            while name in self._names.values():
+                name = f"{wanted}+{number}"
+                number += 1
+            self._names[case] = name
+        return self._names[case]
+
+
+class Bundle:
+    """A bundle read back; plans and samples are read when asked for."""
+
+    def __init__(
+        self, folder: Path, run: RunRecord, machine: Machine, summary: SummaryRecord
+    ) -> None:
+        self.folder = folder
+        self.run = run
+        self.machine = machine
+        self.summary = summary
+
+    def plan(self, case: str) -> Plan:
+        """The plan of a case.
+
+        Raises:
+            ResultsError: no such case, or its plan is missing or broken.
+        """
+        from emulator.plan.model import Plan
+
+        record = self._case(case)
+        if record.plan is None:
+            raise ResultsError(f"the case {case!r} has no plan", where=str(self.folder))
+        return _load(self.folder / record.plan, Plan)
+
+    def samples(self, case: str, number: int = 1) -> dict[str, NDArray[Any]]:
+        """The samples of a trial of a case: numpy arrays by column name.
+
+        Raises:
+            ResultsError: no such case or trial, or its file is missing or broken.
+        """
+        for trial in self._case(case).trials:
+            if trial.number == number and trial.samples is not None:
+                return read_samples(self.folder / trial.samples)
+        raise ResultsError(
+            f"the case {case!r} has no samples of a trial {number}",
+            where=str(self.folder),
+            hint=f"it has {len(self._case(case).trials)} trials, counted from 1",
+        )
+
+    def _case(self, name: str) -> CaseRecord:
+        try:
+            return self.summary.case(name)
+        except KeyError:
+            names = ", ".join(case.name for case in self.summary.cases) or "none"
+            raise ResultsError(
+                f"no case {name!r}", where=str(self.folder), hint=f"its cases: {names}"
+            ) from None
+
+
+def load_bundle(path: Path | str) -> Bundle:
+    """Read a bundle back.
+
+    Raises:
+        ResultsError: there is no bundle, or a file of it is missing, broken or of another version.
+    """
+    folder = Path(path)
+    if not folder.is_dir():
+        raise ResultsError(
+            "no such folder", where=str(folder), hint="give the folder that a bench printed"
+        )
+    return Bundle(
+        folder,
+        _load(folder / RUN, RunRecord),
+        _load(folder / MACHINE, Machine),
+        _load(folder / SUMMARY, SummaryRecord),
+    )
+
+
+def _load(path: Path, model: type[Model]) -> Model:
+    try:
+        return model.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        raise ResultsError(
+            "the file is missing",
+            where=str(path),
+            hint="a bundle has it from its first moment; copy the whole folder",
+        ) from None
+    except OSError as error:
+        raise ResultsError(f"cannot be read: {error.strerror}", where=str(path)) from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        raise ResultsError(
+            f"cannot be understood: {f'{key}: ' if key else ''}{first['msg']}",
+            where=str(path),
+            hint="it was changed, cut short, or written by another version",
+        ) from error
+
+
+@contextlib.contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    """Turn what the operating system says of a write into an error a person can act on."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _FULL:
+            message = "the disk is full" if error.errno == errno.ENOSPC else "the quota is used up"
+            hint = "free some room, or choose another folder with --output"
+        else:
+            message = f"cannot be written: {error.strerror or error}"
+            hint = "choose another folder with --output"
+        raise ResultsError(message, where=str(path), hint=hint) from error
+
+
+def _check_room(folder: Path, needed_bytes: int) -> None:
+    usage = os.statvfs(folder)
+    free_bytes = usage.f_bavail * usage.f_frsize
+    if free_bytes < needed_bytes:
+        raise ResultsError(
+            f"{_mebibytes(free_bytes)} free where this run may need {_mebibytes(needed_bytes)}",
+            where=str(folder),
+            hint="free some room, choose another folder with --output, "
+            "or shorten the run with --duration or --rate",
+        )
+
+
+def _mebibytes(size_bytes: int) -> str:
+    return f"{size_bytes / 2**20:,.1f} MiB"
+
+
+def _new_folder(output: Path, name: str) -> Path:
+    """A folder nobody had before, also when runs start within the same second."""
+    number = 1
+    while True:
+        folder = output / (name if number == 1 else f"{name}-{number}")
+        try:
+            folder.mkdir()
+        except FileExistsError:
+            number += 1
+        else:
+            return folder
+
+
+def _file_name(text: str) -> str:
+    """``text`` as part of a file name: short, and with nothing in it that a shell or a file system
+    takes for more than a letter."""
+    return _NOT_IN_FILE_NAMES.sub("_", text).strip(".-")[:100] or "unnamed"
+
+
+def _readme() -> str:
+    columns = "\n".join(
+        f"  {name:<13} {f'[{unit}]':<5} {meaning}" for name, (unit, meaning) in COLUMNS.items()
+    )
+    return f"""One run of a bench, with everything that its numbers rest on.
+
+{SUMMARY:<17} every number of the report, per case; null: not measured, or not supported by the
+                  sample
+{PICTURE:<17} the one-way latency of all cases as cumulative distributions
+{RUN:<17} command line, specification, seed, order of the cases, start and end, revision
+{MACHINE:<17} kernel, processor, governor, clock source, memory, versions
+plan-CASE.json    the network of a case: every name, address, MAC and port
+{SAMPLES + "/":<17} one Parquet file per latency trial, CASE-TRIAL.parquet; a row for every
+                  packet of the schedule:
+
+{columns}
+
+Times are CLOCK_MONOTONIC of the one kernel that all nodes share, so one-way latency is exact:
+received_ns - intended_ns of every row whose received_ns is not 0. Nothing in the samples was
+altered or left out. Links are veth pairs: compare these numbers with others of this machine, never
+with those of a network card.
+
+In Python:
+
+  from emulator.experiment.bundle import load_bundle
+  bundle = load_bundle("this folder")
+  bundle.summary.cases[0].latency.p99_ns
+  bundle.samples("dataplane=xdp", 1)["received_ns"]
+"""

@@ -1,0 +1,173 @@
+"""What a result depends on and a reader cannot see: the machine and the versions it ran."""
+
+from __future__ import annotations
+
+import ctypes
+import importlib.metadata
+import os
+import platform
+import shutil
+import subprocess
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict
+
+UNAVAILABLE = "unavailable"
+"""Stands where this machine does not tell; never a guess."""
+
+_COMMAND_DEADLINE_S = 5.0
+_PACKAGES = ("pyroute2", "numpy", "pyarrow", "pydantic", "matplotlib")
+
+
+class Machine(BaseModel):
+    """The machine of a run.
+
+    It names neither host, user nor address, so that a bundle can be given away.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    distribution: str
+    kernel: str
+    kernel_build: str
+    architecture: str
+    cpu_model: str
+    cpus_online: int
+    isolated_cpus: str
+    smt: str
+    governor: str
+    clocksource: str
+    hypervisor: str
+    memory_bytes: int | None
+    load_average_1min: float | None
+    versions: dict[str, str]
+
+
+def describe_machine(root: Path = Path("/")) -> Machine:
+    """Describe this machine; ``root`` is where its ``/proc``, ``/sys`` and ``/etc`` are found."""
+    cpuinfo = _cpuinfo(root)
+    return Machine(
+        distribution=_distribution(root),
+        kernel=_read(root, "proc/sys/kernel/osrelease"),
+        kernel_build=_read(root, "proc/sys/kernel/version"),
+        architecture=platform.machine(),
+        cpu_model=cpuinfo.get("model name", UNAVAILABLE),
+        cpus_online=os.cpu_count() or 1,
+        isolated_cpus=_read(root, "sys/devices/system/cpu/isolated", empty="none"),
+        smt=_read(root, "sys/devices/system/cpu/smt/control"),
+        governor=_governor(root),
+        clocksource=_read(root, "sys/devices/system/clocksource/clocksource0/current_clocksource"),
+        hypervisor=_hypervisor(root, cpuinfo),
+        memory_bytes=_memory_bytes(root),
+        load_average_1min=_load_average(root),
+        versions=_versions(),
+    )
+
+
+def source_revision(folder: Path) -> str | None:
+    """The git revision of the checkout ``folder``, with ``+changes`` when files differ from it.
+
+    None when it is no checkout, or git is missing or declines to answer.
+    """
+    if not (folder / ".git").exists():
+        return None
+    revision = _output_of("git", "-C", str(folder), "rev-parse", "HEAD")
+    if not revision:
+        return None
+    changes = _output_of("git", "-C", str(folder), "status", "--porcelain", "-uno")
+    return f"{revision}+changes" if changes else revision
+
+
+def _read(root: Path, name: str, *, empty: str = UNAVAILABLE) -> str:
+    try:
+        return (root / name).read_text(errors="replace").strip() or empty
+    except OSError:
+        return UNAVAILABLE
+
+
+def _cpuinfo(root: Path) -> dict[str, str]:
+    """The first processor's block of ``/proc/cpuinfo``."""
+    block = _read(root, "proc/cpuinfo").split("\n\n")[0]
+    pairs = (line.partition(":") for line in block.splitlines())
+    return {key.strip(): value.strip() for key, colon, value in pairs if colon}
+
+
+def _distribution(root: Path) -> str:
+    for line in _read(root, "etc/os-release").splitlines():
+        key, _, value = line.partition("=")
+        if key == "PRETTY_NAME":
+            return value.strip().strip('"')
+    return UNAVAILABLE
+
+
+def _governor(root: Path) -> str:
+    """The frequency governors in use; one word when all CPUs agree."""
+    files = sorted((root / "sys/devices/system/cpu").glob("cpu[0-9]*/cpufreq/scaling_governor"))
+    found = {_read(root, str(file.relative_to(root))) for file in files}
+    return ", ".join(sorted(found)) or UNAVAILABLE
+
+
+def _hypervisor(root: Path, cpuinfo: dict[str, str]) -> str:
+    """The hypervisor's name where it is told, ``yes`` where only its presence is, else ``none``."""
+    if "hypervisor" not in cpuinfo.get("flags", "").split():
+        return "none" if "flags" in cpuinfo else UNAVAILABLE
+    vendor = _read(root, "sys/class/dmi/id/sys_vendor")
+    return "yes" if vendor == UNAVAILABLE else vendor
+
+
+def _memory_bytes(root: Path) -> int | None:
+    for line in _read(root, "proc/meminfo").splitlines():
+        key, _, value = line.partition(":")
+        if key == "MemTotal":
+            return int(value.split()[0]) * 1024
+    return None
+
+
+def _load_average(root: Path) -> float | None:
+    text = _read(root, "proc/loadavg")
+    return None if text == UNAVAILABLE else float(text.split()[0])
+
+
+def _versions() -> dict[str, str]:
+    versions = {
+        "build-vnf": _package_version("build-vnf"),
+        "python": platform.python_version(),
+        "libbpf": _libbpf_version(),
+        "clang": (_output_of("clang", "--version") or UNAVAILABLE).splitlines()[0],
+    }
+    versions.update((name, _package_version(name)) for name in _PACKAGES)
+    return versions
+
+
+def _package_version(name: str) -> str:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return UNAVAILABLE
+
+
+def _libbpf_version() -> str:
+    try:
+        version_string = ctypes.CDLL("libbpf.so.1").libbpf_version_string
+    except (OSError, AttributeError):
+        return UNAVAILABLE
+    version_string.restype = ctypes.c_char_p
+    return str(version_string().decode()).lstrip("v")
+
+
+def _output_of(program: str, *arguments: str) -> str | None:
+    """What a program prints, or None when it is missing, fails or does not answer."""
+    path = shutil.which(program)
+    if path is None:
+        return None
+    try:
+        done = subprocess.run(
+            [path, *arguments],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=_COMMAND_DEADLINE_S,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()

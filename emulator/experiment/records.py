@@ -1,0 +1,215 @@
+"""The typed content of a bundle's JSON files.
+
+Times are integers in nanoseconds of CLOCK_MONOTONIC where they were measured, and RFC 3339 in UTC
+where they say when a run took place. A value that was not measured, or that the sample cannot
+support, is null and never a stand-in number.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Record(BaseModel):
+    """Immutable, and strict about unknown keys, so that no other version is half understood."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class LatencyRecord(Record):
+    """One-way latency: received minus intended send time, over the packets that arrived.
+
+    A percentile is null when the sample is too small to bound it at 95 % confidence.
+    """
+
+    count: int
+    min_ns: int | None
+    mean_ns: float | None
+    p50_ns: int | None
+    p90_ns: int | None
+    p99_ns: int | None
+    p999_ns: int | None
+    max_ns: int | None
+
+
+class TrialRecord(Record):
+    """One latency trial: the fate of every packet, counted, and where each one is recorded.
+
+    Attributes:
+        unsent: packets the generator did not manage to send in time; not a loss of the path.
+        samples: the Parquet file of the trial, relative to the bundle; null when it could not be
+            written any more.
+    """
+
+    number: int
+    rate_pps: float
+    sent: int
+    unsent: int
+    received: int
+    lost: int
+    duplicated: int
+    reordered: int
+    elapsed_ns: int
+    offered_pps: float
+    received_pps: float
+    latency: LatencyRecord
+    samples: str | None
+
+
+class SearchTrialRecord(Record):
+    """One step of a throughput search; a null ``rate_pps`` means as fast as the generator can."""
+
+    rate_pps: float | None
+    sent: int
+    received: int
+    unsent: int
+    elapsed_ns: int
+    offered_pps: float
+    received_pps: float
+
+
+class ThroughputRecord(Record):
+    """The highest load that met the loss goal.
+
+    Attributes:
+        rate_pps: packets per second; null when no load that was tried met the goal.
+        rate_bps: the same in bits per second of frames, the four FCS bytes included and preamble
+            and inter-frame gap left out.
+        generator_limited: the generator, and not the path, was at its limit: the path does at
+            least this much.
+        bench_limited: within 10 % of what the same path does without any VNF, so that the
+            difference to the VNF's own limit cannot be seen.
+    """
+
+    rate_pps: float | None
+    rate_bps: float | None
+    loss_ratio: float | None
+    loss_goal: float
+    generator_limited: bool
+    bench_limited: bool = False
+    trials: tuple[SearchTrialRecord, ...] = ()
+
+
+class CostRecord(Record):
+    """CPU time of the whole path per delivered packet, over one saturating trial."""
+
+    cpu_ns_per_packet: float | None
+    cpu_ns: int
+    received: int
+    elapsed_ns: int
+
+
+class VnfShareRecord(Record):
+    """What the VNF adds: this case minus the same path without any VNF, measured in the same run.
+
+    ``p50_ns`` is a difference of two medians. A difference smaller than the noise of the machine
+    may come out negative; it is kept as it is.
+    """
+
+    baseline: str
+    p50_ns: int | None
+    cpu_ns_per_packet: float | None
+
+
+class VnfRecord(Record):
+    """A VNF that stood in the path; ``mode`` is what the kernel reported, such as ``native``."""
+
+    node: str
+    vnf: str
+    dataplane: str
+    mode: str
+    parameters: dict[str, Any]
+
+
+Status = Literal["finished", "failed", "unfinished"]
+Outcome = Literal["running", "finished", "failed", "interrupted", "results-lost"]
+
+
+class CaseRecord(Record):
+    """One case: what was measured, and why not more where it did not finish.
+
+    ``latency`` holds, of each percentile, the median over the trials; its ``min_ns`` and
+    ``max_ns`` are the extremes over all of them.
+    """
+
+    name: str
+    settings: dict[str, str]
+    status: Status
+    error: str | None = None
+    error_hint: str | None = None
+    plan: str | None = None
+    source: str | None = None
+    destination: str | None = None
+    vnfs: tuple[VnfRecord, ...] = ()
+    trials: tuple[TrialRecord, ...] = ()
+    latency: LatencyRecord | None = None
+    throughput: ThroughputRecord | None = None
+    cost: CostRecord | None = None
+    vnf_share: VnfShareRecord | None = None
+
+    @property
+    def sent(self) -> int:
+        """Packets sent in all latency trials."""
+        return sum(trial.sent for trial in self.trials)
+
+    @property
+    def lost(self) -> int:
+        """Packets lost in all latency trials."""
+        return sum(trial.lost for trial in self.trials)
+
+    @property
+    def unsent(self) -> int:
+        """Packets the generator did not manage to send in all latency trials."""
+        return sum(trial.unsent for trial in self.trials)
+
+
+class SummaryRecord(Record):
+    """``summary.json``: every number of the report, with what it needs to be read rightly."""
+
+    version: Literal[1] = 1
+    topology: str
+    link: str
+    mechanism: str
+    rate_pps: float
+    duration_s: float
+    frame_size_bytes: int
+    repeat: int
+    loss_goal: float
+    cases: tuple[CaseRecord, ...]
+
+    def case(self, name: str) -> CaseRecord:
+        """The case of that name.
+
+        Raises:
+            KeyError: there is none.
+        """
+        for case in self.cases:
+            if case.name == name:
+                return case
+        raise KeyError(name)
+
+
+class RunRecord(Record):
+    """``run.json``: what was asked for, when and by which code.
+
+    Attributes:
+        spec: the specification of the bench, each field by its name.
+        order: the names of the cases in the order in which they were measured, drawn by ``seed``.
+        ended_at: null while the run goes on, and for ever when it was killed.
+        outcome: ``running``, ``finished``, ``failed`` (a case failed), ``interrupted`` or
+            ``results-lost`` (they could no longer be written).
+        revision: git revision when run from a checkout, with ``+changes`` when files differed.
+    """
+
+    version: Literal[1] = 1
+    command_line: tuple[str, ...]
+    spec: dict[str, Any]
+    seed: int
+    order: tuple[str, ...]
+    started_at: datetime
+    ended_at: datetime | None = None
+    outcome: Outcome = "running"
+    revision: str | None = None

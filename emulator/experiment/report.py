@@ -1,0 +1,230 @@
+"""What a person reads of a run: the table, and beneath it what the numbers mean and what limits
+them.
+
+Pure: everything comes from the summary, so that a bundle read back prints as on the first day.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+    from rich.table import Table
+
+    from emulator.experiment.records import (
+        CaseRecord,
+        LatencyRecord,
+        SummaryRecord,
+        ThroughputRecord,
+    )
+
+MISSING = "–"
+"""Stands where nothing was measured, or where the sample cannot support a number."""
+
+BENCH_LIMITED = "†"
+GENERATOR_LIMITED = "≥"
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of the table: its head, its unit, and how a case fills it."""
+
+    name: str
+    unit: str
+    cell: Callable[[CaseRecord], str]
+
+
+def columns_for(summary: SummaryRecord) -> list[Column]:
+    """The columns worth printing: p99.9 only when some case has packets enough for it."""
+    columns = [
+        Column("p50", "µs", lambda case: _latency(case, lambda found: found.p50_ns)),
+        Column("p90", "µs", lambda case: _latency(case, lambda found: found.p90_ns)),
+        Column("p99", "µs", lambda case: _latency(case, lambda found: found.p99_ns)),
+        Column("p99.9", "µs", lambda case: _latency(case, lambda found: found.p999_ns)),
+        Column("max", "µs", lambda case: _latency(case, lambda found: found.max_ns)),
+        Column("loss", "", _loss),
+        Column("rate", "Mpps", lambda case: _throughput(case, 1e6, lambda t: t.rate_pps)),
+        Column("rate", "Gbit/s", lambda case: _throughput(case, 1e9, lambda t: t.rate_bps)),
+        Column(
+            "CPU", "ns/pkt", lambda case: _cost(case.cost.cpu_ns_per_packet if case.cost else None)
+        ),
+        Column("probe", "", lambda _: summary.mechanism),
+    ]
+    if not any(case.latency and case.latency.p999_ns is not None for case in summary.cases):
+        columns = [column for column in columns if column.name != "p99.9"]
+    return columns
+
+
+def render(summary: SummaryRecord) -> RenderableType:
+    """The whole report for a rich console."""
+    from rich.console import Group
+    from rich.padding import Padding
+    from rich.text import Text
+
+    parts: list[RenderableType] = [Text(title(summary), style="bold"), _main_table(summary)]
+    if any(case.vnf_share for case in summary.cases):
+        head = "VNF share: the case minus the same path without a VNF (p50: difference of medians)"
+        parts += [Text(head, style="bold"), _share_table(summary)]
+    parts += [Padding(Text(note, style="dim"), (0, 0, 0, 2)) for note in notes(summary)]
+    parts += [_complaint(case) for case in summary.cases if case.status != "finished"]
+    return Group(*parts)
+
+
+def title(summary: SummaryRecord) -> str:
+    """One line that says what was measured, for the head of the table and of the picture."""
+    ends = next(((c.source, c.destination) for c in summary.cases if c.source), None)
+    path = f"{ends[0]} → {ends[1]} · " if ends else ""
+    return (
+        f"{summary.topology} · {path}{grouped(summary.rate_pps)} packets/s · "
+        f"{summary.frame_size_bytes} B frames · probe: {summary.mechanism} · {summary.link}"
+    )
+
+
+def notes(summary: SummaryRecord) -> list[str]:
+    """What a reader must know to read the numbers rightly, a line each."""
+    rate, loss = grouped(summary.rate_pps), percent(summary.loss_goal)
+    lines = [
+        f"Latency: one-way, received − intended send time of every packet, at {rate} packets/s.",
+        f"Rate: the highest with a loss of at most {loss}; Gbit/s counts frames with their FCS.",
+        "CPU: time the whole path takes per packet at full load, generator and receiver included.",
+        f"Links are {summary.link}, the probe is {summary.mechanism}: compare with the same only.",
+    ]
+    if summary.repeat > 1:
+        lines.append(
+            f"Percentiles are medians over {summary.repeat} trials; max is the largest of all."
+        )
+    throughputs = [case.throughput for case in summary.cases if case.throughput]
+    if any(found.generator_limited for found in throughputs):
+        lines.append(
+            f"{GENERATOR_LIMITED} generator-limited: the probe could not send more, "
+            "the path does at least this."
+        )
+    if any(found.bench_limited for found in throughputs):
+        lines.append(
+            f"{BENCH_LIMITED} bench-limited: within 10 % of the path without any VNF; "
+            "the VNF itself may do more."
+        )
+    lines += [
+        f"{case.name}: {grouped(case.unsent)} packets were never sent, the generator fell behind "
+        "its schedule; they are not counted as lost."
+        for case in summary.cases
+        if case.unsent
+    ]
+    lines += [
+        f"{case.name}: no rate that was tried met the loss goal."
+        for case in summary.cases
+        if case.throughput and case.throughput.rate_pps is None
+    ]
+    lines += [
+        f"{case.name}: {vnf.node} ran XDP in {vnf.mode} mode; native is what this plane is about."
+        for case in summary.cases
+        for vnf in case.vnfs
+        if vnf.dataplane == "xdp" and vnf.mode != "native"
+    ]
+    return lines
+
+
+def microseconds(value_ns: float | None) -> str:
+    """Nanoseconds as microseconds with three significant digits, or all of its whole ones."""
+    return MISSING if value_ns is None else significant(value_ns / 1000)
+
+
+def significant(value: float) -> str:
+    """Three significant digits without an exponent; whole numbers are kept whole."""
+    size = abs(value)
+    digits = 3 if size < 0.9995 else 2 if size < 9.995 else 1 if size < 99.95 else 0
+    return f"{value:,.{digits}f}".replace(",", " ")
+
+
+def grouped(value: float) -> str:
+    """A count or rate with its thousands set apart."""
+    return f"{value:,.10g}".replace(",", " ")
+
+
+def percent(ratio: float) -> str:
+    """A ratio in percent, with as many digits as it needs to not look like zero."""
+    return f"{ratio * 100:.3g} %"
+
+
+def _main_table(summary: SummaryRecord) -> Table:
+    from rich.text import Text
+
+    columns = columns_for(summary)
+    table = _table()
+    table.add_column("case", no_wrap=True)
+    for column in columns:
+        head = f"{column.name}\n{column.unit}" if column.unit else column.name
+        table.add_column(head, justify="right", no_wrap=True)
+    for case in summary.cases:
+        style = "" if case.status == "finished" else "yellow"
+        table.add_row(Text(case.name), *(column.cell(case) for column in columns), style=style)
+    return table
+
+
+def _share_table(summary: SummaryRecord) -> Table:
+    from rich.text import Text
+
+    table = _table()
+    table.add_column("case", no_wrap=True)
+    table.add_column("p50\nµs", justify="right")
+    table.add_column("CPU\nns/pkt", justify="right")
+    table.add_column("minus")
+    for case in summary.cases:
+        if share := case.vnf_share:
+            table.add_row(
+                Text(case.name),
+                _signed(microseconds(share.p50_ns)),
+                _signed(_cost(share.cpu_ns_per_packet)),
+                Text(share.baseline),
+            )
+    return table
+
+
+def _table() -> Table:
+    from rich import box
+    from rich.table import Table
+
+    return Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+
+
+def _complaint(case: CaseRecord) -> RenderableType:
+    from rich.text import Text
+
+    hint = f" ({case.error_hint})" if case.error_hint else ""
+    style = "red" if case.status == "failed" else "yellow"
+    return Text(f"  {case.name}: {case.status}: {case.error or 'stopped'}{hint}", style=style)
+
+
+def _latency(case: CaseRecord, value: Callable[[LatencyRecord], int | None]) -> str:
+    return microseconds(value(case.latency) if case.latency else None)
+
+
+def _loss(case: CaseRecord) -> str:
+    if not case.trials:
+        return MISSING
+    if case.lost and case.sent:
+        return percent(case.lost / case.sent)
+    return f"{case.lost}/{case.sent}"
+
+
+def _throughput(
+    case: CaseRecord, scale: float, value: Callable[[ThroughputRecord], float | None]
+) -> str:
+    found = case.throughput
+    amount = value(found) if found else None
+    if found is None or amount is None:
+        return MISSING
+    limit = BENCH_LIMITED if found.bench_limited else ""
+    limit += GENERATOR_LIMITED if found.generator_limited else ""
+    return f"{limit}{significant(amount / scale)}"
+
+
+def _cost(value_ns: float | None) -> str:
+    return MISSING if value_ns is None else f"{value_ns:,.0f}".replace(",", " ")
+
+
+def _signed(text: str) -> str:
+    return text if text == MISSING or text.startswith("-") else f"+{text}"

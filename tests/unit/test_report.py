@@ -1,0 +1,304 @@
+"""The table, the notes below it and the picture, from summaries as a run leaves them."""
+
+from __future__ import annotations
+
+import io
+import struct
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from rich.console import Console
+
+from emulator.experiment.plot import Curve, draw_cdf
+from emulator.experiment.records import (
+    CaseRecord,
+    CostRecord,
+    LatencyRecord,
+    SummaryRecord,
+    ThroughputRecord,
+    TrialRecord,
+    VnfRecord,
+)
+from emulator.experiment.report import grouped, microseconds, notes, percent, render, significant
+from emulator.experiment.summary import compared, latency_over
+
+
+def latency(p50_ns: int | None, *, count: int = 20_000, p999: bool = True) -> LatencyRecord:
+    if p50_ns is None:
+        return LatencyRecord(
+            count=0,
+            min_ns=None,
+            mean_ns=None,
+            p50_ns=None,
+            p90_ns=None,
+            p99_ns=None,
+            p999_ns=None,
+            max_ns=None,
+        )
+    return LatencyRecord(
+        count=count,
+        min_ns=p50_ns // 2,
+        mean_ns=float(p50_ns),
+        p50_ns=p50_ns,
+        p90_ns=p50_ns * 2,
+        p99_ns=p50_ns * 3,
+        p999_ns=p50_ns * 4 if p999 else None,
+        max_ns=p50_ns * 100,
+    )
+
+
+def trial(found: LatencyRecord, *, number: int = 1, lost: int = 0, unsent: int = 0) -> TrialRecord:
+    return TrialRecord(
+        number=number,
+        rate_pps=10_000,
+        sent=20_000,
+        unsent=unsent,
+        received=20_000 - lost,
+        lost=lost,
+        duplicated=0,
+        reordered=0,
+        elapsed_ns=2_000_000_000,
+        offered_pps=10_000,
+        received_pps=10_000,
+        latency=found,
+        samples="samples/x.parquet",
+    )
+
+
+def throughput(rate_pps: float | None, *, generator_limited: bool = False) -> ThroughputRecord:
+    return ThroughputRecord(
+        rate_pps=rate_pps,
+        rate_bps=None if rate_pps is None else rate_pps * 64 * 8,
+        loss_ratio=None if rate_pps is None else 0.0,
+        loss_goal=0.001,
+        generator_limited=generator_limited,
+    )
+
+
+def case(
+    dataplane: str,
+    p50_ns: int,
+    rate_pps: float | None,
+    cost_ns: float,
+    *,
+    lost: int = 0,
+    unsent: int = 0,
+    generator_limited: bool = False,
+    mode: str = "native",
+    p999: bool = True,
+) -> CaseRecord:
+    found = latency(p50_ns, p999=p999)
+    vnf = VnfRecord(node="vnf1", vnf="forward", dataplane=dataplane, mode=mode, parameters={})
+    return CaseRecord(
+        name=f"dataplane={dataplane}",
+        settings={"dataplane": dataplane},
+        status="finished",
+        source="client",
+        destination="server",
+        vnfs=() if dataplane == "none" else (vnf,),
+        trials=(trial(found, lost=lost, unsent=unsent),),
+        latency=found,
+        throughput=throughput(rate_pps, generator_limited=generator_limited),
+        cost=CostRecord(cpu_ns_per_packet=cost_ns, cpu_ns=10**9, received=10**6, elapsed_ns=10**9),
+    )
+
+
+def summary(*cases: CaseRecord, repeat: int = 1) -> SummaryRecord:
+    return SummaryRecord(
+        topology="chain",
+        link="veth",
+        mechanism="kernel",
+        rate_pps=10_000,
+        duration_s=2.0,
+        frame_size_bytes=64,
+        repeat=repeat,
+        loss_goal=0.001,
+        cases=compared(cases),
+    )
+
+
+def printed(of: SummaryRecord, width: int = 100) -> str:
+    file = io.StringIO()
+    Console(file=file, width=width).print(render(of))
+    return file.getvalue()
+
+
+def row(text: str, name: str) -> list[str]:
+    return next(line.split() for line in text.splitlines() if line.strip().startswith(name))
+
+
+NONE = case("none", 360, 4_500_000, 220, generator_limited=True)
+XDP = case("xdp", 750, 3_520_000, 290)
+KERNEL = case("kernel", 2420, 463_000, 2150, lost=250)
+
+
+def test_a_row_tells_each_number_in_its_unit() -> None:
+    text = printed(summary(NONE, XDP, KERNEL))
+    latencies = ["0.750", "1.50", "2.25", "3.00", "75.0"]
+    others = ["0/20000", "3.52", "1.80", "290", "kernel"]
+    assert row(text, "dataplane=xdp") == ["dataplane=xdp", *latencies, *others]
+    assert row(text, "dataplane=kernel")[6:8] == ["1.25", "%"]
+    assert "client → server" in text
+    assert "veth" in text
+
+
+def test_the_table_fits_a_terminal_of_100_columns() -> None:
+    text = printed(summary(NONE, XDP, KERNEL))
+    assert "…" not in text
+    assert max(len(line.rstrip()) for line in text.splitlines()) <= 100
+
+
+def test_p999_is_printed_only_where_the_sample_supports_it() -> None:
+    few = case("xdp", 750, 1_000_000, 290, p999=False)
+    assert "p99.9" not in printed(summary(few))
+    text = printed(summary(few, KERNEL))
+    assert "p99.9" in text
+    assert row(text, "dataplane=xdp")[4] == "–"
+
+
+def test_a_generator_at_its_limit_is_flagged_and_explained() -> None:
+    text = printed(summary(NONE, XDP))
+    assert row(text, "dataplane=none")[7] == "≥4.50"
+    assert "≥ generator-limited" in text
+    assert "≥" not in printed(summary(XDP))
+
+
+def test_a_rate_near_that_of_the_path_without_vnf_is_flagged_as_the_benchs() -> None:
+    near = case("xdp", 750, 4_100_000, 290)
+    text = printed(summary(NONE, near, KERNEL))
+    assert row(text, "dataplane=xdp")[7] == "†4.10"
+    assert row(text, "dataplane=kernel")[8] == "0.463"
+    assert "† bench-limited" in text
+
+
+def test_the_vnf_share_is_the_difference_to_the_path_without_vnf() -> None:
+    shared = summary(NONE, XDP, KERNEL)
+    share = shared.case("dataplane=xdp").vnf_share
+    assert share is not None
+    assert (share.baseline, share.p50_ns, share.cpu_ns_per_packet) == ("dataplane=none", 390, 70)
+    assert shared.case("dataplane=none").vnf_share is None
+    text = printed(shared).partition("VNF share")[2]
+    assert row(text, "dataplane=xdp") == ["dataplane=xdp", "+0.390", "+70", "dataplane=none"]
+
+
+def test_a_share_below_the_noise_stays_negative() -> None:
+    text = printed(summary(NONE, case("xdp", 350, 4_000_000, 200))).partition("VNF share")[2]
+    assert row(text, "dataplane=xdp")[1:3] == ["-0.010", "-20"]
+
+
+def test_without_a_baseline_there_is_no_share() -> None:
+    assert "VNF share" not in printed(summary(XDP, KERNEL))
+
+
+def test_a_failed_case_says_why_and_the_others_are_printed() -> None:
+    failed = CaseRecord(
+        name="dataplane=dpdk",
+        settings={"dataplane": "dpdk"},
+        status="failed",
+        error="vnf1: clang is missing",
+        error_hint="apt-get install clang",
+    )
+    text = printed(summary(XDP, failed))
+    assert row(text, "dataplane=dpdk")[1:] == ["–"] * 9 + ["kernel"]
+    assert "dataplane=dpdk: failed: vnf1: clang is missing (apt-get install clang)" in text
+    assert row(text, "dataplane=xdp")[1] == "0.750"
+
+
+def test_unsent_packets_are_told_apart_from_lost_ones() -> None:
+    text = printed(summary(case("xdp", 750, 1_000_000, 290, unsent=1234)))
+    assert row(text, "dataplane=xdp")[6] == "0/20000"
+    assert "1 234 packets were never sent" in text
+
+
+def test_a_slow_xdp_mode_is_told() -> None:
+    assert any(
+        "generic mode" in note for note in notes(summary(case("xdp", 1, 1, 1, mode="generic")))
+    )
+    assert not any("mode" in note for note in notes(summary(XDP)))
+
+
+def test_a_search_that_found_nothing_is_told() -> None:
+    text = printed(summary(case("xdp", 750, None, 290)))
+    assert row(text, "dataplane=xdp")[7:9] == ["–", "–"]
+    assert "no rate that was tried met the loss goal" in text
+
+
+def test_several_trials_give_their_medians_and_the_extremes_of_all() -> None:
+    found = latency_over([trial(latency(value), number=value) for value in (700, 900, 800)])
+    assert found is not None
+    assert (found.p50_ns, found.p99_ns) == (800, 2400)
+    assert (found.min_ns, found.max_ns, found.count) == (350, 90_000, 60_000)
+
+
+def test_a_percentile_one_trial_cannot_support_stays_out() -> None:
+    found = latency_over([trial(latency(700)), trial(latency(700, p999=False), number=2)])
+    assert found is not None
+    assert found.p999_ns is None
+    assert found.p99_ns == 2100
+
+
+def test_trials_of_which_nothing_arrived_have_no_latency() -> None:
+    assert latency_over([trial(latency(None), lost=20_000)]) is None
+    assert latency_over([]) is None
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.36, "0.360"),
+        (9.994, "9.99"),
+        (9.996, "10.0"),
+        (99.94, "99.9"),
+        (99.96, "100"),
+        (12345.6, "12 346"),
+        (-0.01, "-0.010"),
+    ],
+)
+def test_three_significant_digits(value: float, text: str) -> None:
+    assert significant(value) == text
+
+
+def test_numbers_as_people_read_them() -> None:
+    assert microseconds(None) == "–"
+    assert microseconds(2420) == "2.42"
+    assert grouped(1_000_000.0) == "1 000 000"
+    assert grouped(0.5) == "0.5"
+    assert percent(0.001) == "0.1 %"
+    assert percent(0.000005) == "0.0005 %"
+
+
+def sample(packets: int, seed: int = 1) -> NDArray[np.int64]:
+    return np.random.default_rng(seed).lognormal(6, 0.3, packets).astype(np.int64)
+
+
+def png_size(data: bytes) -> tuple[int, int]:
+    assert data.startswith(b"\x89PNG\r\n\x1a\n")
+    width, height = struct.unpack(">II", data[16:24])
+    return width, height
+
+
+@pytest.mark.parametrize(
+    "curves",
+    [
+        [],
+        [Curve("one packet", [np.array([500])], 500, None)],
+        [Curve("nothing arrived", [np.array([], dtype=np.int64)], None, None, 1.0)],
+        [Curve("in no time", [np.zeros(1000, dtype=np.int64)], 0, 0)],
+        [Curve(f"case {n}", [sample(2000, n)], 400, 800) for n in range(9)],
+        [Curve("three trials", [sample(3000, n) for n in range(3)], 400, 800, 0.01)],
+    ],
+    ids=["no case", "one packet", "nothing arrived", "zero", "many", "trials"],
+)
+def test_the_picture_is_drawn_whatever_was_measured(curves: list[Curve]) -> None:
+    file = io.BytesIO()
+    draw_cdf(file, curves, title="chain: one-way latency", subtitle="veth")
+    width, height = png_size(file.getvalue())
+    assert width >= 1200
+    assert height >= 700
+
+
+def test_the_picture_of_a_million_packets_takes_few_points() -> None:
+    file = io.BytesIO()
+    draw_cdf(file, [Curve("many", [sample(1_000_000)], 400, 800)], title="t", subtitle="s")
+    assert len(file.getvalue()) < 300_000
