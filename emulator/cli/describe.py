@@ -90,7 +90,9 @@ def list_(
 def _print_plan(compiled: Plan) -> None:
     with_vnfs = bool(compiled.vnfs())
     columns = ["node", "kind", "IPv4", "default route"]
-    rows = [[node.name, node.kind, _addresses(node), node.default_route] for node in compiled.nodes]
+    rows: list[list[object]] = [
+        [node.name, node.kind, _addresses(node), node.default_route] for node in compiled.nodes
+    ]
     if with_vnfs:
         columns += ["VNF", "data plane", "parameters"]
         for node, row in zip(compiled.nodes, rows, strict=True):

@@ -7,6 +7,7 @@ Exit codes: 0 good, 1 a failed check or verdict, 2 wrong use, 3 the machine lack
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import select
 import signal
@@ -52,21 +53,36 @@ class Stopped(Exception):
 
 
 class OutcomeGroup(TyperGroup):
-    """A command group that keeps the reason for a stop, which the framework would reduce to 130."""
+    """A command group that keeps the reason for a stop, which the framework would reduce to a
+    bare exit code."""
+
+    def make_context(self, *args: Any, **extra: Any) -> Any:
+        with _reasons_kept():
+            return super().make_context(*args, **extra)
 
     def invoke(self, ctx: Any) -> Any:
-        try:
+        with _reasons_kept():
             return super().invoke(ctx)
-        except Terminated as stop:
-            name = signal.Signals(stop.signum).name
-            raise Stopped(128 + stop.signum, f"terminated by {name}") from stop
-        except KeyboardInterrupt as stop:
-            raise Stopped(EXIT_INTERRUPTED, "interrupted") from stop
-        except BrokenPipeError as stop:
-            if not output_is_closed():
-                raise
+
+
+@contextlib.contextmanager
+def _reasons_kept() -> Iterator[None]:
+    try:
+        yield
+    except Terminated as stop:
+        name = signal.Signals(stop.signum).name
+        raise Stopped(128 + stop.signum, f"terminated by {name}") from stop
+    except KeyboardInterrupt as stop:
+        raise Stopped(EXIT_INTERRUPTED, "interrupted") from stop
+    except OSError as error:
+        if error.errno == errno.EPIPE and output_is_closed():
             _discard_output()
-            raise Stopped(EXIT_OUTPUT_CLOSED, "") from stop
+            raise Stopped(EXIT_OUTPUT_CLOSED, "") from error
+        # Files name themselves in their errors; what has no name is our output.
+        if error.errno == errno.ENOSPC and error.filename is None:
+            _discard_output()
+            raise Stopped(1, f"cannot write the output: {error.strerror}") from error
+        raise
 
 
 @contextlib.contextmanager

@@ -150,8 +150,10 @@ class Shell:
         where = "py" if mode == "eval" else "px"
         self._names.update({node.name: node for node in self.net.nodes}, net=self.net)
         try:
-            code = compile(text, "<shell>", mode)
-            value = eval(code, self._names) if mode == "eval" else exec(code, self._names)
+            if mode == "exec":
+                exec(compile(text, "<shell>", "exec"), self._names)
+                return
+            value = eval(compile(text, "<shell>", "eval"), self._names)
         except BuildVnfError as error:
             raise UsageError(error.message, where=where, hint=error.hint) from error
         # What the user wrote may raise anything, exit() included.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -249,7 +249,7 @@ def _eof(shell: Shell, text: str) -> None:
     shell.finished = True
 
 
-def argument_kinds() -> dict[str, Sequence[str]]:
+def argument_kinds() -> dict[str, tuple[str, ...]]:
     """The kinds of the arguments of every command, as completion wants them."""
     return {command.name: command.arguments for command in COMMANDS.values()}
 

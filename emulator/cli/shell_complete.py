@@ -17,7 +17,7 @@ FILES = "file"
 
 
 def candidates(
-    text: str, plan: Plan, commands: Mapping[str, Sequence[str]]
+    text: str, plan: Plan, commands: Mapping[str, tuple[str, ...]]
 ) -> tuple[str, list[str]]:
     """The words that could stand where the cursor is.
 
@@ -35,27 +35,26 @@ def candidates(
     return word, [option for option in _options(words, plan, commands) if option.startswith(word)]
 
 
-def argument_kind(text: str, commands: Mapping[str, Sequence[str]]) -> str:
+def argument_kind(text: str, commands: Mapping[str, tuple[str, ...]]) -> str:
     """The kind of the argument under the cursor; empty where the line has no place for one."""
     words = text.split()
     if words and not text[-1:].isspace():
         words.pop()
-    while words and words[0] in commands:
-        kind = _kind(commands[words[0]], len(words) - 1)
-        if kind != LINE:
-            return kind
+    while words and commands.get(words[0], ())[:1] == (LINE,):
         words = words[1:]
-    return ""
+    return _kind(commands[words[0]], len(words) - 1) if words and words[0] in commands else ""
 
 
-def _options(words: Sequence[str], plan: Plan, commands: Mapping[str, Sequence[str]]) -> list[str]:
+def _options(
+    words: Sequence[str], plan: Plan, commands: Mapping[str, tuple[str, ...]]
+) -> list[str]:
     nodes = [node.name for node in plan.nodes]
     if not words:
         return [*sorted(commands), *(name for name in nodes if name not in commands)]
     if words[0] not in commands:
         return _node_command_options(words[0], nodes, plan) if words[0] in nodes else []
     kinds = commands[words[0]]
-    if kinds and kinds[0] == LINE:
+    if kinds[:1] == (LINE,):
         return _options(words[1:], plan, commands)
     kind = _kind(kinds, len(words) - 1)
     named: dict[str, Callable[[], Iterable[str]]] = {
@@ -69,7 +68,7 @@ def _options(words: Sequence[str], plan: Plan, commands: Mapping[str, Sequence[s
     return list(named[kind]()) if kind in named else []
 
 
-def _kind(kinds: Sequence[str], index: int) -> str:
+def _kind(kinds: tuple[str, ...], index: int) -> str:
     if index < len(kinds):
         return kinds[index].removesuffix("...")
     if kinds and kinds[-1].endswith("..."):

@@ -1,0 +1,91 @@
+"""A lab without a kernel, for the tests of the shell: a plan, and nodes that note commands."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from emulator.plan.model import EndPlan, InterfacePlan, LinkPlan, NodePlan, Plan, VnfPlan
+
+
+def make_plan() -> Plan:
+    """h1 and h2 on a switch, and a VNF between the switch and h3."""
+
+    def interface(name: str, port: int, ipv4: str | None = None) -> InterfacePlan:
+        return InterfacePlan(
+            name=name, kernel_name=name, mac="02:01:00:00:00:01", port=port, ipv4=ipv4
+        )
+
+    def link(a: str, b: str) -> LinkPlan:
+        ends = [EndPlan(node=name.partition("-")[0], interface=name) for name in (a, b)]
+        return LinkPlan(id=f"{a}<->{b}", a=ends[0], b=ends[1])
+
+    return Plan(
+        name="fake",
+        ip_base="10.0.0.0/8",
+        nodes=(
+            NodePlan(
+                name="fw",
+                kind="vnf",
+                interfaces=(interface("fw-eth0", 0), interface("fw-eth1", 1)),
+                vnf=VnfPlan(vnf="drop", dataplane="xdp", mechanism="bpf", parameters={"every": 3}),
+            ),
+            NodePlan(name="h1", kind="host", interfaces=(interface("h1-eth0", 0, "10.0.0.1/8"),)),
+            NodePlan(name="h2", kind="host", interfaces=(interface("h2-eth0", 0, "10.0.0.2/8"),)),
+            NodePlan(name="h3", kind="host", interfaces=(interface("h3-eth0", 0, "10.0.0.3/8"),)),
+            NodePlan(
+                name="s1",
+                kind="switch",
+                interfaces=tuple(interface(f"s1-eth{port}", port) for port in (1, 2, 3)),
+            ),
+        ),
+        links=(
+            link("h1-eth0", "s1-eth1"),
+            link("h2-eth0", "s1-eth2"),
+            link("s1-eth3", "fw-eth0"),
+            link("fw-eth1", "h3-eth0"),
+        ),
+    )
+
+
+@dataclass
+class FakeNode:
+    """Notes the commands it is given."""
+
+    name: str
+    kind: str
+    address: str | None
+    commands: list[str] = field(default_factory=list)
+
+    def interact(self, command: str) -> int:
+        self.commands.append(command)
+        return 0
+
+    def IP(self) -> str | None:
+        return self.address
+
+
+class FakeNetwork:
+    """A network whose nodes are :class:`FakeNode`."""
+
+    def __init__(self) -> None:
+        self.plan = make_plan()
+        self.id = "fake-0000"
+        self.links_set: list[tuple[str, str, str]] = []
+        self._nodes = {
+            node.name: FakeNode(node.name, node.kind, self.plan.address_of(node.name))
+            for node in self.plan.nodes
+        }
+
+    def __getitem__(self, name: str) -> FakeNode:
+        return self._nodes[name]
+
+    @property
+    def nodes(self) -> list[FakeNode]:
+        return list(self._nodes.values())
+
+    @property
+    def hosts(self) -> list[FakeNode]:
+        return [node for node in self.nodes if node.kind == "host"]
+
+    def configLinkStatus(self, a: str, b: str, status: str) -> None:
+        self.links_set.append((a, b, status))

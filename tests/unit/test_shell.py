@@ -1,0 +1,224 @@
+"""The shell's language: what a line does, and that no mistake in one ends the shell."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+
+import pytest
+
+from emulator.cli.outcome import Terminated
+from emulator.cli.shell import Shell
+from emulator.cli.shell_commands import COMMANDS
+from emulator.cli.shell_prompt import history_file, make_session
+from tests.unit.fake_lab import FakeNetwork
+
+
+@pytest.fixture
+def net() -> FakeNetwork:
+    return FakeNetwork()
+
+
+@pytest.fixture
+def shell(net: FakeNetwork) -> Shell:
+    return Shell(net, interactive=False)
+
+
+def test_a_node_command_reaches_the_node_with_addresses_for_names(shell: Shell, net: FakeNetwork):
+    shell.run_line("h1 ping -c1 h2")
+    assert net["h1"].commands == ["ping -c1 10.0.0.2"]
+
+
+def test_a_node_without_an_address_keeps_its_name(shell: Shell, net: FakeNetwork):
+    shell.run_line("h1 echo s1 fw h3")
+    assert net["h1"].commands == ["echo s1 fw 10.0.0.3"]
+
+
+def test_tabs_separate_words_too(shell: Shell, net: FakeNetwork):
+    shell.run_line("\th1\tls -l")
+    assert net["h1"].commands == ["ls -l"]
+
+
+def test_empty_lines_and_comments_do_nothing(shell: Shell, capfd: pytest.CaptureFixture[str]):
+    assert shell.run(["", "   ", "# a comment", "#pingall\n"]) == 0
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_comment_after_a_command_is_dropped(shell: Shell, net: FakeNetwork):
+    assert shell.run(["link h1 s1 down # cut it", "nodes # all of them"]) == 0
+    assert net.links_set == [("h1", "s1", "down")]
+
+
+def test_an_unknown_command_gets_a_suggestion_and_the_script_goes_on(
+    shell: Shell, capfd: pytest.CaptureFixture[str]
+):
+    assert shell.run(["pingal", "nodes"]) == 1
+    out, err = capfd.readouterr()
+    assert "unknown command: pingal" in err
+    assert "did you mean pingall" in err
+    assert "h1 h2 h3" in out
+
+
+def test_a_person_s_mistakes_do_not_change_the_exit_code(net: FakeNetwork):
+    assert Shell(net, interactive=True).run(["nonsense"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("link h1 s1", "usage: link NODE1 NODE2 up|down"),
+        ("link h1 s1 sideways", "up or down, not 'sideways'"),
+        ("link h1 h9 up", "no node 'h9'"),
+        ("link 'h1 s1 up", "quot"),
+        ("iperf h1", "usage: iperf"),
+        ("iperf h1 h2 soon", "not a number of seconds"),
+        ("pingall -3", "not a number of seconds"),
+        ("help bogus", "no command 'bogus'"),
+        ("counters h1", "h1 is a host, not a VNF"),
+        ("nodes please", "usage: nodes"),
+        ("h1", "a command for the node is missing"),
+        ("time", "a command is missing"),
+        ("sh", "a command is missing"),
+        ("source", "usage: source FILE"),
+        ("source /no/such/file", "/no/such/file: No such file"),
+        ("source /", "/: Is a directory"),
+        ("py 1/0", "ZeroDivisionError"),
+        ("py if", "SyntaxError"),
+        ("py exit(3)", "SystemExit"),
+        ("py h1.nothing", "AttributeError"),
+        ("px import nothing_of_that_name", "ModuleNotFoundError"),
+    ],
+)
+def test_mistakes_are_told_and_survived(
+    shell: Shell, capfd: pytest.CaptureFixture[str], line: str, message: str
+):
+    assert shell.run([line, "nodes"]) == 1
+    out, err = capfd.readouterr()
+    assert err.startswith("*** ")
+    assert message in err
+    assert "available nodes are" in out
+
+
+def test_python_sees_the_network_and_the_nodes(shell: Shell, capfd: pytest.CaptureFixture[str]):
+    assert shell.run(["py h1.IP()", "px gw = net['h2'].IP()", "py [gw]", "py 0", "py None"]) == 0
+    assert capfd.readouterr().out.splitlines() == ["10.0.0.1", "['10.0.0.2']", "0"]
+
+
+@pytest.mark.parametrize("word", ["exit", "quit", "EOF"])
+def test_leaving_words_end_the_lines(shell: Shell, net: FakeNetwork, word: str):
+    assert shell.run([word, "h1 ls"]) == 0
+    assert shell.finished
+    assert net["h1"].commands == []
+
+
+def test_source_reads_a_file_to_its_end_in_spite_of_mistakes(
+    shell: Shell, net: FakeNetwork, tmp_path: Path
+):
+    script = tmp_path / "lab.txt"
+    script.write_text("# prepare\nh1 ip route\nnonsense\nh2 ip route\n")
+    assert shell.run([f"source {script}"]) == 1
+    assert net["h1"].commands == ["ip route"]
+    assert net["h2"].commands == ["ip route"]
+
+
+def test_exit_in_a_sourced_file_leaves_the_shell(shell: Shell, net: FakeNetwork, tmp_path: Path):
+    script = tmp_path / "lab.txt"
+    script.write_text("exit\nh1 ls\n")
+    shell.run([f"source {script}", "h1 ls"])
+    assert net["h1"].commands == []
+
+
+def test_a_file_that_sources_itself_is_refused(
+    shell: Shell, capfd: pytest.CaptureFixture[str], tmp_path: Path
+):
+    script = tmp_path / "lab.txt"
+    script.write_text(f"source {script}\n")
+    assert shell.run([f"source {script}"]) == 1
+    assert "sources itself" in capfd.readouterr().err
+
+
+def test_time_tells_how_long_a_line_took(shell: Shell, capfd: pytest.CaptureFixture[str]):
+    shell.run(["time nodes"])
+    lines = capfd.readouterr().out.splitlines()
+    assert lines[-1].startswith("*** Elapsed time: 0.")
+
+
+def test_sh_runs_on_this_machine_without_our_input(shell: Shell, capfd: pytest.CaptureFixture[str]):
+    assert shell.run(["nodes", "sh echo here; cat; exit 3"]) == 0
+    assert capfd.readouterr().out.splitlines()[-1] == "here"
+
+
+def test_help_explains_every_command(shell: Shell, capfd: pytest.CaptureFixture[str]):
+    shell.run(["help"])
+    text = capfd.readouterr().out
+    for command in COMMANDS.values():
+        assert command.help, f"{command.name} has no docstring"
+        assert command.name in text
+    shell.run(["help link"])
+    assert "up again" in capfd.readouterr().out
+
+
+def test_an_interrupt_stops_the_command_of_a_person_and_the_whole_of_a_script(
+    net: FakeNetwork, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+):
+    def interrupted(command: str) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(net["h1"], "interact", interrupted)
+    assert Shell(net, interactive=True).run(["h1 ping h2", "nodes"]) == 0
+    assert "Interrupt" in capfd.readouterr().out
+    with pytest.raises(KeyboardInterrupt):
+        Shell(net, interactive=False).run(["h1 ping h2", "nodes"])
+
+
+def test_a_request_to_terminate_always_ends_the_shell(
+    net: FakeNetwork, monkeypatch: pytest.MonkeyPatch
+):
+    def terminated(command: str) -> int:
+        raise Terminated(signal.SIGTERM)
+
+    monkeypatch.setattr(net["h1"], "interact", terminated)
+    with pytest.raises(Terminated):
+        Shell(net, interactive=True).run(["h1 ping h2", "nodes"])
+
+
+def test_a_bug_of_ours_does_not_cost_the_lab(
+    net: FakeNetwork, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+):
+    def broken(command: str) -> int:
+        raise RuntimeError("it fell over")
+
+    monkeypatch.setattr(net["h1"], "interact", broken)
+    shell = Shell(net, interactive=True)
+    shell.run(["h1 ls", "nodes"])
+    out, err = capfd.readouterr()
+    assert "internal error: RuntimeError: it fell over" in err
+    assert "available nodes are" in out
+
+
+def test_history_lives_in_the_state_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    assert history_file() == tmp_path / "build-vnf" / "history"
+    monkeypatch.delenv("XDG_STATE_HOME")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert history_file() == tmp_path / ".local" / "state" / "build-vnf" / "history"
+
+
+def test_history_that_cannot_be_written_is_done_without(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    # A file where the folder should be stops even root.
+    (tmp_path / "build-vnf").write_text("")
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    history = make_session(shell).history
+    history.append_string("pingall")
+    assert list(history.load_history_strings()) == []
+    assert history.get_strings() == ["pingall"]
+
+
+def test_history_is_kept_for_the_next_shell(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    make_session(shell).history.append_string("pingall")
+    assert list(make_session(shell).history.load_history_strings()) == ["pingall"]

@@ -1,0 +1,94 @@
+"""The texts of the shell: what a user of Mininet expects to read."""
+
+from __future__ import annotations
+
+import pytest
+
+from emulator.cli import shell_format
+from tests.unit.fake_lab import make_plan
+
+
+def test_net_names_both_ends_of_every_link():
+    assert shell_format.net_text(make_plan()).splitlines() == [
+        "fw fw-eth0:s1-eth3 fw-eth1:h3-eth0",
+        "h1 h1-eth0:s1-eth1",
+        "h2 h2-eth0:s1-eth2",
+        "h3 h3-eth0:fw-eth1",
+        "s1 s1-eth1:h1-eth0 s1-eth2:h2-eth0 s1-eth3:fw-eth0",
+    ]
+
+
+def test_nodes_are_on_one_line():
+    assert shell_format.nodes_text(make_plan()) == "available nodes are:\nfw h1 h2 h3 s1"
+
+
+def test_links_tell_the_state_of_each_end():
+    text = shell_format.links_text(
+        make_plan(), lambda end: "down" if end.interface == "s1-eth2" else "up"
+    )
+    assert text.splitlines()[:2] == ["h1-eth0<->s1-eth1 (OK OK)", "h2-eth0<->s1-eth2 (OK DOWN)"]
+
+
+def test_ports_are_those_of_switches_and_vnfs():
+    assert shell_format.ports_text(make_plan()).splitlines() == [
+        "fw fw-eth0:0 fw-eth1:1",
+        "s1 s1-eth1:1 s1-eth2:2 s1-eth3:3",
+    ]
+
+
+def test_dump_shows_addresses_and_what_a_vnf_runs():
+    lines = shell_format.dump_text(make_plan()).splitlines()
+    assert "<Host h1: h1-eth0:10.0.0.1>" in lines
+    assert "<VNF fw: drop(every=3) on xdp fw-eth0:None,fw-eth1:None>" in lines
+
+
+def test_interfaces_are_listed_per_node():
+    assert "s1: s1-eth1,s1-eth2,s1-eth3" in shell_format.interfaces_text(make_plan()).splitlines()
+
+
+def test_ping_matrix_reads_as_in_mininet():
+    def answered(source: str, destination: str) -> bool:
+        return "h3" not in (source, destination)
+
+    assert shell_format.ping_text(["h1", "h2", "h3"], answered).splitlines() == [
+        "h1 -> h2 X",
+        "h2 -> h1 X",
+        "h3 -> X X",
+        "*** Results: 66% dropped (2/6 received)",
+    ]
+
+
+def test_one_loss_among_many_pings_is_not_printed_as_none():
+    names = [f"h{number}" for number in range(20)]
+    text = shell_format.ping_text(names, lambda a, b: (a, b) != ("h0", "h1"))
+    assert text.endswith("*** Results: 1% dropped (379/380 received)")
+
+
+def test_ping_without_hosts_says_so():
+    assert "Warning" in shell_format.ping_text(["h1"], lambda a, b: True)
+
+
+@pytest.mark.parametrize(
+    ("command", "expected"),
+    [
+        ("ping -c1 h2", "ping -c1 10.0.0.2"),
+        ("ping -c1 h2; echo done", "ping -c1 10.0.0.2; echo done"),
+        ("(ping -c1 h2) && ping -c1 h1", "(ping -c1 10.0.0.2) && ping -c1 10.0.0.1"),
+        ("  ping   h2  ", "  ping   10.0.0.2  "),
+        # The first word is a program, whatever it is called.
+        ("h2 h2", "h2 10.0.0.2"),
+        # Parts of words, files and names without an address stay as they are.
+        ("curl http://h2/h1 h22 xh2 h2.log", "curl http://h2/h1 h22 xh2 h2.log"),
+        ("ping s1", "ping s1"),
+        ('echo "h2"', 'echo "h2"'),
+        ("", ""),
+    ],
+)
+def test_names_in_a_command_become_addresses(command: str, expected: str):
+    plan = make_plan()
+    hosts = {"h1", "h2", "h3", "s1"}
+
+    def address_of(word: str) -> str | None:
+        return plan.address_of(word) if word in hosts else None
+
+    assert shell_format.substitute_addresses(command, address_of) == expected
