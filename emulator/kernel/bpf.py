@@ -10,6 +10,7 @@ import ctypes
 import errno
 import mmap
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,6 +41,7 @@ BpfKind = Literal["program", "map", "link"]
 # The verifier's log of a refused program can be long; untouched pages of it cost nothing.
 _LOG_BYTES = 16 << 20
 _LOG_TAIL_LINES = 20
+_REFUSED_PROGRAM = re.compile(r"^prog '([^']+)'", re.M)
 _GLOBAL_SECTIONS = (".rodata", ".data", ".bss")
 _NEXT_ID = {
     "program": "bpf_prog_get_next_id",
@@ -282,11 +284,10 @@ class BpfObject:
     def _load_error(self, number: int, messages: list[str], log: str) -> LabError | MachineError:
         lines = [line for line in log.splitlines() if line.strip()]
         if lines:
-            culprit = next((text for text in messages if text.startswith("prog '")), "a program")
+            named = _REFUSED_PROGRAM.search("\n".join(messages))
+            culprit = f"program {named[1]}" if named else "a program"
             tail = "\n".join(f"    {line}" for line in lines[-_LOG_TAIL_LINES:])
-            return LabError(
-                f"the kernel's verifier refuses {culprit.split(':')[0]}:\n{tail}", where=self._name
-            )
+            return LabError(f"the kernel's verifier refuses {culprit}:\n{tail}", where=self._name)
         if number == errno.EPERM:
             return refused("BPF programs cannot be loaded", number, where=self._name)
         reason = "; ".join(messages) or errno_text(number)

@@ -50,11 +50,13 @@ def compile_bpf(
     includes: Sequence[Path] = (),
     defines: Mapping[str, str] | None = None,
     output: Path | None = None,
+    name: str | None = None,
 ) -> Path:
     """Compile a C file to a BPF object and return the object's path.
 
     What was compiled before from the same source, headers, flags and compiler is not compiled
-    again. The object lies in the cache unless ``output`` names another place.
+    again. The object lies in the cache, under ``name`` (the source's name by default), unless
+    ``output`` says where to put it.
 
     Raises:
         UsageError: the source is missing or does not compile; the message quotes the compiler.
@@ -64,14 +66,13 @@ def compile_bpf(
         raise UsageError("there is no such source file", where=str(source))
     command = _command(find_clang(), source.absolute(), includes, defines or {})
     store = cache_dir() / "bpf"
-    recipe = store / f"{source.name.split('.')[0]}-{_recipe_key(command)}.json"
+    recipe = store / f"{name or source.name.split('.')[0]}-{_recipe_key(command)}.json"
     cached = _cached(recipe)
     if cached is None:
         cached = _compile(command, source, store, recipe)
     if output is None:
         return cached
-    output.parent.mkdir(parents=True, exist_ok=True)
-    _replace(output, cached.read_bytes())
+    put_file(output, cached.read_bytes())
     return output
 
 
@@ -152,7 +153,7 @@ def _compile(command: Sequence[str], source: Path, store: Path, recipe: Path) ->
         dependencies = parse_dependencies(listing.read_text())
         path = _object_path(recipe, dependencies)
         os.replace(compiled, path)
-    _replace(recipe, json.dumps([str(entry) for entry in dependencies]).encode())
+    put_file(recipe, json.dumps([str(entry) for entry in dependencies]).encode())
     return path
 
 
@@ -163,8 +164,9 @@ def parse_dependencies(rule: str) -> list[Path]:
     return [Path(re.sub(r"\\(.)", r"\1", word)) for word in words]
 
 
-def _replace(path: Path, content: bytes) -> None:
+def put_file(path: Path, content: bytes) -> None:
     """Put a file in place in one step: readers see the old one or the new one, never a part."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
     try:
         with os.fdopen(descriptor, "wb") as file:

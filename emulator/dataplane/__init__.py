@@ -1,0 +1,69 @@
+"""Data planes: the ways in which a VNF's packets can be processed.
+
+Each data plane is a module with ``start`` and ``attach``. Which of them can be asked for is said
+once, in ``emulator.catalog``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from emulator.catalog import AVAILABLE, LATER
+from emulator.dataplane import kernel, xdp
+from emulator.dataplane.running import Description, PortCounters, RunningVnf
+from emulator.errors import UsageError
+
+if TYPE_CHECKING:
+    from emulator.catalog import Manifest
+    from emulator.kernel.netns import Netns
+    from emulator.plan.model import NodePlan
+
+__all__ = ["Description", "PortCounters", "RunningVnf", "attach_vnf", "start_vnf"]
+
+
+@dataclass(frozen=True)
+class _DataPlane:
+    start: Callable[[NodePlan, Netns, Manifest], RunningVnf]
+    attach: Callable[[Description, Netns], RunningVnf]
+
+
+_DATA_PLANES = {
+    "kernel": _DataPlane(kernel.start, kernel.attach),
+    "xdp": _DataPlane(xdp.start, xdp.attach),
+}
+
+
+def start_vnf(node: NodePlan, netns: Netns, manifest: Manifest) -> RunningVnf:
+    """Start the VNF of a node whose interfaces exist and are up in its namespace.
+
+    The caller need not be in the namespace. When it fails, nothing is left behind.
+
+    Raises:
+        UsageError: the data plane is not available, or the VNF's source does not compile.
+        MachineError: the machine lacks what the data plane needs.
+        LabError: the kernel refuses the VNF.
+    """
+    if node.vnf is None:
+        raise UsageError("the node is not a VNF", where=node.name)
+    return _data_plane(node.vnf.dataplane, where=node.name).start(node, netns, manifest)
+
+
+def attach_vnf(description: Description, netns: Netns) -> RunningVnf:
+    """Read a VNF that another process runs, from what its ``describe`` returned.
+
+    Raises:
+        LabError: the VNF is not there any more.
+    """
+    return _data_plane(description["dataplane"]).attach(description, netns)
+
+
+def _data_plane(name: str, *, where: str = "") -> _DataPlane:
+    try:
+        return _DATA_PLANES[name]
+    except KeyError:
+        message = f"there is no data plane {name}"
+        if name in LATER:
+            message = f"data plane {name} is not available yet"
+        raise UsageError(message, where=where, hint=f"available: {', '.join(AVAILABLE)}") from None

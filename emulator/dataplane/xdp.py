@@ -1,0 +1,147 @@
+"""The ``xdp`` data plane: the VNF runs as BPF programs in its interfaces' receive path.
+
+Programs are loaded and attached from outside, so the node itself needs no privilege, and native
+mode only: generic mode is slower than what it would replace, so it never stands in silently.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
+
+from emulator.dataplane.build import MAX_PORTS, build_xdp, pack_config
+from emulator.dataplane.running import Description, PortCounters, RunningVnf
+from emulator.errors import LabError, UsageError
+from emulator.kernel.bpf import BpfId, BpfMap, BpfObject, attach_xdp, require_libbpf, xdp_state
+from emulator.kernel.rtnl import link_states
+
+if TYPE_CHECKING:
+    from emulator.catalog import Manifest
+    from emulator.kernel.netns import Netns
+    from emulator.plan.model import NodePlan
+
+# veth runs XDP on one page per frame; with headroom and tailroom off, this is surely left of 4096.
+_PAGE_MTU_BYTES = 3000
+_FIXED_COUNTERS = ("rx_packets", "rx_bytes", "tx_packets", "tx_bytes", "dropped_packets")
+_COUNTERS_KEY = bytes(4)
+
+
+class XdpVnf(RunningVnf):
+    """A VNF running as XDP programs, or one of another process whose counters we read."""
+
+    dataplane = "xdp"
+
+    def __init__(
+        self,
+        mode: str,
+        ports: Mapping[str, str],
+        counters: BpfMap,
+        own_counters: Sequence[str],
+        ids: Sequence[BpfId],
+        resources: ExitStack,
+    ) -> None:
+        self.mode = mode
+        self._ports = dict(ports)
+        self._counters = counters
+        self._own_counters = list(own_counters)
+        self._ids = list(ids)
+        self._resources = resources
+
+    def counters(self) -> dict[str, PortCounters]:
+        width = len(_FIXED_COUNTERS) + len(self._own_counters)
+        layout = struct.Struct(f"={MAX_PORTS * width}Q")
+        per_cpu = map(layout.unpack_from, self._counters.lookup_percpu(_COUNTERS_KEY))
+        totals = [sum(column) for column in zip(*per_cpu, strict=True)]
+        found = {}
+        for number, port in enumerate(self._ports):
+            row = totals[number * width : (number + 1) * width]
+            fixed = dict(zip(_FIXED_COUNTERS, row, strict=False))
+            own = dict(zip(self._own_counters, row[len(_FIXED_COUNTERS) :], strict=True))
+            found[port] = PortCounters(**fixed, own=own)
+        return found
+
+    def bpf_ids(self) -> list[BpfId]:
+        return list(self._ids)
+
+    def describe(self) -> dict[str, Any]:
+        return {
+            "dataplane": self.dataplane,
+            "ports": self._ports,
+            "counters_map": self._counters.id,
+            "own_counters": self._own_counters,
+            "bpf": [[bpf.kind, bpf.id] for bpf in self._ids],
+        }
+
+    def close(self) -> None:
+        self._resources.close()
+
+
+def start(node: NodePlan, netns: Netns, manifest: Manifest) -> XdpVnf:
+    """Compile, load and attach the VNF of a node; see ``start_vnf``."""
+    assert node.vnf is not None
+    interfaces = node.interfaces
+    if len(interfaces) > MAX_PORTS:
+        raise UsageError(
+            f"{len(interfaces)} ports are more than the xdp data plane handles, {MAX_PORTS}",
+            where=node.name,
+        )
+    require_libbpf()
+    fragments = any(interface.mtu > _PAGE_MTU_BYTES for interface in interfaces)
+    path = build_xdp(manifest, fragments=fragments)
+    ports = {interface.name: interface.kernel_name for interface in interfaces}
+    indices = _indices(netns, ports)
+    with ExitStack() as undo:
+        bpf = undo.enter_context(BpfObject(path, name=f"{node.name}: VNF {manifest.name}"))
+        bpf.set_global("port_count", struct.pack("=I", len(ports)))
+        padded = indices + [0] * (MAX_PORTS - len(indices))
+        bpf.set_global("port_ifindex", struct.pack(f"={MAX_PORTS}I", *padded))
+        config = pack_config(manifest, node.vnf.parameters)
+        if config:
+            bpf.set_global("config", config)
+        for number in range(len(ports), MAX_PORTS):
+            bpf.disable(f"port{number}")
+        bpf.load()
+        links = [
+            undo.enter_context(attach_xdp(bpf.program(f"port{number}"), ifname, netns))
+            for number, ifname in enumerate(ports.values())
+        ]
+        ids = [BpfId("program", program.id) for program in bpf.programs()]
+        ids += [BpfId("map", each.id) for each in bpf.maps()]
+        ids += [BpfId("link", link.id) for link in links]
+        return XdpVnf(
+            mode=_common_mode(link.mode for link in links),
+            ports=ports,
+            counters=bpf.map("counters"),
+            own_counters=list(manifest.counters),
+            ids=ids,
+            resources=undo.pop_all(),
+        )
+
+
+def attach(description: Description, netns: Netns) -> XdpVnf:
+    """Open the counters of a VNF that another process runs; see ``attach_vnf``."""
+    with ExitStack() as undo:
+        counters = undo.enter_context(BpfMap.from_id(description["counters_map"]))
+        ports = description["ports"]
+        return XdpVnf(
+            mode=_common_mode(xdp_state(ifname, netns).mode for ifname in ports.values()),
+            ports=ports,
+            counters=counters,
+            own_counters=description["own_counters"],
+            ids=[BpfId(kind, number) for kind, number in description["bpf"]],
+            resources=undo.pop_all(),
+        )
+
+
+def _indices(netns: Netns, ports: Mapping[str, str]) -> list[int]:
+    states = link_states(netns)
+    missing = [name for name, kernel_name in ports.items() if kernel_name not in states]
+    if missing:
+        raise LabError("the interface does not exist", where=missing[0])
+    return [states[kernel_name].index for kernel_name in ports.values()]
+
+
+def _common_mode(modes: Iterable[str]) -> str:
+    return "+".join(sorted(set(modes)))

@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: MIT OR GPL-2.0-only */
+/*
+ * Runs a VNF as XDP programs, one per port, in the driver's receive path of the node's interfaces.
+ *
+ * VNF_SOURCE is the VNF's vnf.c. VNF_FRAGMENTS is defined when an interface's MTU is too large for
+ * a frame to fit one page.
+ */
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+
+#include "vnf.h"
+#include VNF_SOURCE
+
+#ifdef VNF_FRAGMENTS
+#define VNF_SECTION "xdp.frags"
+#else
+#define VNF_SECTION "xdp"
+#endif
+
+struct port_counters {
+    __u64 rx_packets;
+    __u64 rx_bytes;
+    __u64 tx_packets;
+    __u64 tx_bytes;
+    __u64 dropped_packets;
+    struct vnf_counters own;
+};
+
+/* All ports in one value: a frame costs one lookup, though it is counted on two of them. */
+struct all_counters {
+    struct port_counters port[VNF_MAX_PORTS];
+};
+
+struct {
+    __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+    __uint(max_entries, 1);
+    __type(key, __u32);
+    __type(value, struct all_counters);
+} counters SEC(".maps");
+
+/* Set before loading, so that the verifier compiles them in as constants. */
+const volatile __u32 port_count;
+const volatile __u32 port_ifindex[VNF_MAX_PORTS];
+const volatile struct vnf_config config;
+
+#ifdef VNF_STATE
+struct {
+    VNF_STATE of;
+} __attribute__((aligned(64))) state[VNF_MAX_PORTS];
+#define STATE_OF(port) (&state[port].of)
+#else
+#define STATE_OF(port) ((void *)0)
+#endif
+
+static __always_inline int run(struct xdp_md *xdp, __u32 port) {
+    void *data = (void *)(long)xdp->data;
+    void *end = (void *)(long)xdp->data_end;
+    __u32 zero = 0;
+    struct all_counters *all = bpf_map_lookup_elem(&counters, &zero);
+    if (!all)
+        return XDP_ABORTED;
+
+    /* The compiler must not take the zeros in the object file for the parameters' values. */
+    const struct vnf_config *values = (const struct vnf_config *)&config;
+    barrier_var(values);
+
+    struct port_counters *in = &all->port[port];
+    struct vnf_ctx ctx = {
+        .config = values,
+        .state = STATE_OF(port),
+        .counters = &in->own,
+        .ports = port_count,
+#ifdef VNF_FRAGMENTS
+        .length = bpf_xdp_get_buff_len(xdp),
+#else
+        .length = end - data,
+#endif
+    };
+    in->rx_packets++;
+    in->rx_bytes += ctx.length;
+
+    int verdict = handle(&ctx, data, end, port);
+    __u32 out = (__u32)verdict - VNF_FORWARD_BASE;
+    if (out < port_count && out < VNF_MAX_PORTS) {
+        all->port[out].tx_packets++;
+        all->port[out].tx_bytes += ctx.length;
+        return bpf_redirect(port_ifindex[out], 0);
+    }
+    if (verdict == VNF_BACK) {
+        in->tx_packets++;
+        in->tx_bytes += ctx.length;
+        return XDP_TX;
+    }
+    if (verdict == VNF_TO_HOST)
+        return XDP_PASS;
+    in->dropped_packets++;
+    return XDP_DROP;
+}
+
+#define PORT(number)                                                                               \
+    SEC(VNF_SECTION) int port##number(struct xdp_md *xdp) {                                        \
+        return run(xdp, number);                                                                   \
+    }
+
+PORT(0)
+PORT(1)
+PORT(2)
+PORT(3)
+PORT(4)
+PORT(5)
+PORT(6)
+PORT(7)
+
+char vnf_license[] SEC("license") = "Dual MIT/GPL";
