@@ -1,0 +1,56 @@
+"""Topologies made with ``mininet.topo.Topo``, taken over as our own.
+
+Mininet itself is never imported: whatever has the methods of its ``Topo`` will do.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from emulator.topo import Options, Topo
+
+_METHODS = ("nodes", "links", "isSwitch", "nodeInfo", "linkInfo")
+# The class of the example that comes with Mininet, and what courses have shortened it to. Other
+# classes of a user's own may do anything, and the compiler says that it cannot.
+_ROUTERS = ("LinuxRouter", "Router")
+
+
+def is_mininet_topo(topo: Any) -> bool:
+    """Whether an object (not a class) is a topology in Mininet's sense and not one of ours."""
+    return (
+        not isinstance(topo, Topo | type)
+        and hasattr(topo, "g")
+        and all(callable(getattr(topo, method, None)) for method in _METHODS)
+    )
+
+
+def from_mininet(topo: Any) -> Topo:
+    """The same topology as ours: every node and link with its options and ports.
+
+    A node of the class ``LinuxRouter`` becomes a router. What Mininet's options ask for is judged
+    where the topology is compiled, like that of any other.
+    """
+    ours = _Imported()
+    ours.name = type(topo).__name__.lower()
+    for name in topo.nodes(sort=False):
+        options: Options = dict(topo.nodeInfo(name))
+        if topo.isSwitch(name):
+            options.pop("isSwitch", None)
+            ours.addSwitch(name, **options)
+        elif getattr(options.get("cls"), "__name__", None) in _ROUTERS:
+            del options["cls"]
+            ours.addRouter(name, **options)
+        else:
+            ours.addHost(name, **options)
+    for node1, node2, key, info in topo.links(withKeys=True, withInfo=True):
+        options = {
+            option: value for option, value in info.items() if option not in ("node1", "node2")
+        }
+        ours.addLink(node1, node2, key=key, **options)
+    return ours
+
+
+class _Imported(Topo):
+    def _place(self) -> str:
+        # The line that wrote a node was in Mininet's calls, which keep none.
+        return ""

@@ -1,0 +1,136 @@
+"""From a topology to its plan: everything decided, and every mistake found, before anything runs.
+
+Compiling is pure: it needs no root, reads nothing but its arguments (and the catalog, when none
+is given), and gives the same plan for the same topology. Its time grows with the number of nodes
+and links and no faster.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from emulator.catalog import Catalog
+from emulator.compat.mininet import from_mininet, is_mininet_topo
+from emulator.errors import Problem, TopologyError, UsageError
+from emulator.names import NAME_RULE, is_name
+from emulator.plan import assign, wiring
+from emulator.plan.addresses import AddressMistake, BaseNetwork
+from emulator.plan.link_options import read_link
+from emulator.plan.model import EndPlan, InterfacePlan, LinkPlan, NodePlan, Plan
+from emulator.plan.node_options import read_node
+from emulator.topo import Topo
+
+_DEFAULT_BASE = "10.0.0.0/8"
+
+
+def compile_plan(
+    topo: Any,
+    *,
+    name: str | None = None,
+    ip_base: str = _DEFAULT_BASE,
+    ipv6: bool = False,
+    catalog: Catalog | None = None,
+    previous: Plan | None = None,
+) -> Plan:
+    """Decide every name, address, port and setting of a topology.
+
+    Args:
+        topo: a topology, ours or one made with ``mininet.topo.Topo``.
+        name: what the plan is called; the topology's name by default.
+        ip_base: the IPv4 network that addresses are handed out from.
+        ipv6: whether interfaces with an IPv4 address get an IPv6 address as well.
+        catalog: the VNFs there are; read from their folders by default.
+        previous: the plan of the running lab that the topology is a change of. Every interface
+            that is in both keeps its addresses and its kernel name.
+
+    Raises:
+        TopologyError: the topology has mistakes; it carries all of them.
+        UsageError: ``topo`` is not a topology, or a manifest cannot be read.
+    """
+    graph = _our_topology(topo)
+    problems = graph.problems()
+    if name is None:
+        name = re.sub(r"[^A-Za-z0-9_.-]+", "-", graph.name).lstrip("_.-0123456789") or "topo"
+    elif not is_name(name):
+        problems.append(Problem("name", f"{name!r} is not a usable name", f"use {NAME_RULE}"))
+    try:
+        base = BaseNetwork(ip_base)
+    except AddressMistake as mistake:
+        problems.append(Problem("ip_base", str(mistake), mistake.hint))
+        base = BaseNetwork(_DEFAULT_BASE)
+
+    if catalog is None:
+        catalog = Catalog.load() if graph.vnfs(sort=False) else Catalog({})
+    entries = graph.node_entries()
+    network = wiring.wire(
+        [read_node(entries[node], catalog, problems) for node in graph.nodes()],
+        [read_link(link, ipv6, problems) for link in graph.link_entries()],
+        problems,
+    )
+    wiring.check_port_counts(network, problems)
+    wiring.check_loops(network, problems)
+    wiring.mark_segments(network)
+    if previous is not None:
+        assign.recall(network, previous)
+    assign.assign_addresses(network, base, ipv6=ipv6, problems=problems)
+    assign.assign_macs(network, problems)
+    assign.assign_kernel_names(network)
+    assign.assign_routes(network, problems)
+    if problems:
+        raise TopologyError(dict.fromkeys(problems), where=name)
+    return Plan(
+        name=name,
+        ip_base=str(base),
+        ipv6=ipv6,
+        nodes=tuple(_node_plan(node) for node in network.nodes.values()),
+        links=tuple(_link_plan(a, b) for a, b in network.links),
+    )
+
+
+def _our_topology(topo: Any) -> Topo:
+    if isinstance(topo, Topo):
+        return topo
+    if is_mininet_topo(topo):
+        return from_mininet(topo)
+    given = topo.__name__ if isinstance(topo, type) else type(topo).__name__
+    hint = f"call it: {given}()" if isinstance(topo, type) else "give an object of a Topo class"
+    raise UsageError("that is not a topology", where=given, hint=hint)
+
+
+def _node_plan(node: wiring.Node) -> NodePlan:
+    return NodePlan(
+        name=node.name,
+        kind=node.wish.entry.kind,
+        interfaces=tuple(_interface_plan(interface) for interface in node.interfaces),
+        default_route=node.default_route,
+        default_route_ipv6=node.default_route_ipv6,
+        stp=node.wish.stp,
+        kernel_name=node.kernel_name,
+        vnf=node.wish.vnf,
+    )
+
+
+def _interface_plan(interface: wiring.Interface) -> InterfacePlan:
+    owner = interface.owner
+    return InterfacePlan(
+        name=interface.name,
+        kernel_name=interface.kernel_name,
+        mac=interface.mac,
+        port=interface.port,
+        ipv4=interface.ipv4,
+        ipv6=interface.ipv6,
+        mtu=interface.wish.mtu,
+        # What leaves an XDP program is sent as it is, so its own ports have nothing to offload.
+        frame_offload=owner.runs_xdp or not owner.near_xdp,
+        # A port with an XDP program of its own receives redirected frames without further ado.
+        receive_napi=interface.peer.owner.runs_xdp and not owner.runs_xdp,
+    )
+
+
+def _link_plan(a: wiring.Interface, b: wiring.Interface) -> LinkPlan:
+    return LinkPlan(
+        id=f"{a.name}<->{b.name}",
+        a=EndPlan(node=a.owner.name, interface=a.name),
+        b=EndPlan(node=b.owner.name, interface=b.name),
+    )

@@ -1,0 +1,170 @@
+"""What the options of a node ask for, and which of them cannot be had."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from emulator.catalog import AVAILABLE, LATER, Catalog, Manifest
+from emulator.errors import Problem
+from emulator.names import NAME_RULE, is_name, kind_word, place_of, suggestion
+from emulator.plan.model import VnfPlan
+from emulator.plan.options import AUTOMATIC, class_name, not_yet, pop_meant
+from emulator.topo import NodeEntry
+
+RUNTIMES = ("namespace",)
+"""What can enclose a node."""
+
+_ADDRESSES = ("ip", "ipv6", "mac")
+_HOST_CLASSES = ("Host", "Node", "CPULimitedHost")
+# fmt: off
+_HOST_LATER = frozenset((
+    "cpu", "cores", "sched", "period_us", "cpuset", "privateDirs", "dimage", "dcmd",
+    "docker_args", "volumes", "environment", "ports", "port_bindings", "cpu_quota", "cpu_period",
+    "cpu_shares", "cpuset_cpus", "mem_limit", "memswap_limit", "devices", "cap_add", "sysctls",
+    "shm_size", "dns", "network_mode", "build_params",
+))
+_SWITCH_LATER = frozenset((
+    "cls", "failMode", "protocols", "datapath", "inband", "reconnectms", "batch", "listenPort",
+    "dpopts", "opts", "verbose", "controller", "prio",
+))
+# fmt: on
+
+
+@dataclass
+class NodeWish:
+    """What a node's options ask for."""
+
+    entry: NodeEntry
+    where: str
+    ip: Any = None
+    ipv6: Any = AUTOMATIC
+    mac: Any = AUTOMATIC
+    default_route: Any = None
+    stp: bool = False
+    vnf: VnfPlan | None = None
+    manifest: Manifest | None = None
+
+    @property
+    def forwards_frames(self) -> bool:
+        """Whether what comes in by one port may leave, as it is, by another."""
+        if self.vnf is not None:
+            return self.vnf.mechanism != "ip-forwarding"
+        return self.entry.kind == "switch"
+
+
+def read_node(entry: NodeEntry, catalog: Catalog, problems: list[Problem]) -> NodeWish:
+    """What a node's options ask for; what they cannot have is added to ``problems``."""
+    where = place_of(entry.place, f"{kind_word(entry.kind)} {entry.name}")
+    wish = NodeWish(entry, where)
+    if not is_name(entry.name):
+        problems.append(Problem(where, "the name is not a usable one", f"use {NAME_RULE}"))
+    if not entry.options and entry.kind in ("host", "router"):
+        wish.ip = AUTOMATIC
+        return wish
+    options = {
+        key: value
+        for key, value in entry.options.items()
+        if key != "isSwitch" and not (key == "inNamespace" and value in (True, None))
+    }
+    runtime = options.pop("runtime", None)
+    if runtime is not None and runtime not in RUNTIMES:
+        problems.append(not_yet(where, f"runtime {runtime}", ", ".join(RUNTIMES)))
+    if entry.kind == "vnf":
+        _read_vnf(wish, options, catalog, problems)
+    elif entry.kind == "switch":
+        _read_switch(wish, options, problems)
+    else:
+        _read_host(wish, options, problems)
+    return wish
+
+
+def _read_host(wish: NodeWish, options: dict[str, Any], problems: list[Problem]) -> None:
+    wish.ip = options.pop("ip", AUTOMATIC)
+    wish.ipv6 = options.pop("ipv6", AUTOMATIC)
+    wish.mac = options.pop("mac", None) or AUTOMATIC
+    wish.default_route = options.pop("defaultRoute", None)
+    chosen = options.pop("cls", None)
+    if chosen is not None and class_name(chosen) not in _HOST_CLASSES:
+        hint = "hosts, routers (addRouter) and VNFs (addVNF) are"
+        text = f"nodes of the class {class_name(chosen)} are not available"
+        problems.append(Problem(wish.where, text, hint))
+    later = pop_meant(options, _HOST_LATER)
+    if later:
+        problems.append(not_yet(wish.where, later, f"runtime {', '.join(RUNTIMES)} without them"))
+    _refuse_rest(wish, options, (*_ADDRESSES, "defaultRoute", "runtime"), problems)
+
+
+def _read_switch(wish: NodeWish, options: dict[str, Any], problems: list[Problem]) -> None:
+    options.pop("dpid", None)
+    wish.stp = bool(options.pop("stp", False))
+    if class_name(options.get("cls")) == "LinuxBridge":
+        del options["cls"]
+    for name in ("ip", "mac"):
+        if options.get(name, "") is None:
+            del options[name]
+    later = pop_meant(options, _SWITCH_LATER)
+    if later:
+        text = f"{later}: another kind of switch"
+        problems.append(not_yet(wish.where, text, "the Linux bridge, with or without stp=True"))
+    _refuse_rest(wish, options, ("stp", "dpid", "runtime"), problems)
+
+
+def _read_vnf(
+    wish: NodeWish, options: dict[str, Any], catalog: Catalog, problems: list[Problem]
+) -> None:
+    where = wish.where
+    wish.ip = options.pop("ip", None)
+    wish.ipv6 = options.pop("ipv6", None if wish.ip is None else AUTOMATIC)
+    wish.mac = options.pop("mac", None) or AUTOMATIC
+    for name in ("cores", "idle"):
+        value = options.pop(name, None)
+        if value is not None:
+            planes = ", ".join(AVAILABLE)
+            text = f"{name}, an option of polling data planes,"
+            problems.append(not_yet(where, text, f"{planes}, which do not poll"))
+    name, dataplane = options.pop("vnf", None), options.pop("dataplane", "kernel")
+    manifest = catalog[name] if isinstance(name, str) and name in catalog else None
+    planes_known = _check_dataplane(where, dataplane, manifest, problems)
+    if manifest is None:
+        problems.append(Problem(where, f"there is no VNF {name}", catalog.hint_for(name)))
+        return
+    wish.manifest = manifest
+    values, wrong = manifest.check_parameters(options, where=where)
+    problems += wrong
+    if planes_known:
+        wish.vnf = VnfPlan(
+            vnf=manifest.name,
+            dataplane=dataplane,
+            mechanism=manifest.dataplanes[dataplane].mechanism,
+            parameters=values,
+        )
+
+
+def _check_dataplane(
+    where: str, dataplane: object, manifest: Manifest | None, problems: list[Problem]
+) -> bool:
+    available = ", ".join(AVAILABLE)
+    if dataplane in LATER:
+        problems.append(not_yet(where, f"data plane {dataplane}", available))
+        return False
+    if dataplane not in AVAILABLE:
+        hint = suggestion(dataplane, AVAILABLE) or f"available: {available}"
+        problems.append(Problem(where, f"there is no data plane {dataplane}", hint))
+        return False
+    if manifest is not None and dataplane not in manifest.dataplanes:
+        text = f"VNF {manifest.name} does not run on the data plane {dataplane}"
+        runs_on = [name for name in manifest.dataplanes if name in AVAILABLE]
+        problems.append(Problem(where, text, f"it runs on: {', '.join(runs_on) or 'none yet'}"))
+        return False
+    return True
+
+
+def _refuse_rest(
+    wish: NodeWish, options: Mapping[str, Any], known: tuple[str, ...], problems: list[Problem]
+) -> None:
+    for key in options:
+        hint = suggestion(key, known) or f"its options: {', '.join(known)}"
+        text = f"a {kind_word(wish.entry.kind)} has no option {key}"
+        problems.append(Problem(wish.where, text, hint))

@@ -1,0 +1,223 @@
+"""The network while it is being compiled: nodes with their interfaces, joined by links."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from emulator.errors import Problem
+from emulator.names import NAME_RULE, is_name, kind_word
+from emulator.plan.graph import Groups, loops
+from emulator.plan.link_options import EndWish, LinkWish
+from emulator.plan.model import InterfacePlan
+from emulator.plan.node_options import NodeWish
+
+BRIDGE_PORTS = 1023
+"""The most ports that one Linux bridge takes."""
+_NAMED_AT_MOST = 8
+
+
+@dataclass(eq=False)
+class Interface:
+    """An interface while it is being compiled."""
+
+    owner: Node
+    wish: EndWish
+    name: str
+    port: int
+    kept: InterfacePlan | None = None
+    """The same interface in the plan of the running lab, if it is there."""
+    peer: Interface = field(init=False)
+    segment: Interface = field(init=False)
+    """Stands for all interfaces that hear each other's broadcasts."""
+    ipv4: str | None = None
+    ipv6: str | None = None
+    mac: str = ""
+    kernel_name: str = ""
+
+
+@dataclass(eq=False)
+class Node:
+    """A node while it is being compiled."""
+
+    wish: NodeWish
+    interfaces: list[Interface] = field(default_factory=list)
+    kernel_name: str | None = None
+    near_xdp: bool = False
+    """Whether frames from here may come to an XDP program."""
+    default_route: str | None = None
+    default_route_ipv6: str | None = None
+
+    @property
+    def name(self) -> str:
+        return self.wish.entry.name
+
+    @property
+    def kind(self) -> str:
+        return self.wish.entry.kind
+
+    @property
+    def runs_xdp(self) -> bool:
+        return self.wish.vnf is not None and self.wish.vnf.mechanism == "bpf"
+
+
+@dataclass
+class Wiring:
+    """All nodes, in natural order, and all links between nodes that exist."""
+
+    nodes: dict[str, Node]
+    links: list[tuple[Interface, Interface]]
+
+
+def wire(nodes: Iterable[NodeWish], links: Iterable[LinkWish], problems: list[Problem]) -> Wiring:
+    """Give every end of a link its interface; a port or a name used twice is a problem."""
+    wiring = Wiring({wish.entry.name: Node(wish) for wish in nodes}, [])
+    ports: dict[tuple[str, object], Interface] = {}
+    names: dict[tuple[str, str], Interface] = {}
+    for link in links:
+        if any(end.node not in wiring.nodes for end in link.ends):
+            # The topology has told of it; for the nodes that do exist the link still counts.
+            for end in link.ends:
+                if end.node in wiring.nodes:
+                    _loose_end(wiring.nodes[end.node], end)
+            continue
+        pair = [_interface(wiring.nodes[end.node], end, problems) for end in link.ends]
+        for interface in pair:
+            _check_unique(interface, ports, names, problems)
+            interface.owner.interfaces.append(interface)
+        pair[0].peer, pair[1].peer = pair[1], pair[0]
+        wiring.links.append((pair[0], pair[1]))
+    for node in wiring.nodes.values():
+        node.interfaces.sort(key=lambda interface: interface.port)
+    return wiring
+
+
+def _interface(node: Node, end: EndWish, problems: list[Problem]) -> Interface:
+    port = end.port
+    if type(port) is not int or not 0 <= port <= 65535:
+        problems.append(
+            Problem(end.where, f"{port!r} is not a port number of {node.name}", "count from 0")
+        )
+        port = 0
+    name = end.name
+    if name is None:
+        name = f"{node.name}-eth{port}"
+    elif not isinstance(name, str) or not is_name(name):
+        problems.append(
+            Problem(end.where, f"{name!r} is not a usable interface name", f"use {NAME_RULE}")
+        )
+        name = f"{node.name}-eth{port}"
+    return Interface(node, end, name, port)
+
+
+def _loose_end(node: Node, end: EndWish) -> None:
+    port = end.port if type(end.port) is int else 0
+    interface = Interface(node, end, f"{node.name}-eth{port}", port)
+    interface.peer = interface
+    node.interfaces.append(interface)
+
+
+def _check_unique(
+    interface: Interface,
+    ports: dict[tuple[str, object], Interface],
+    names: dict[tuple[str, str], Interface],
+    problems: list[Problem],
+) -> None:
+    owner, end = interface.owner, interface.wish
+    first = ports.setdefault((owner.name, end.port), interface)
+    if first is not interface:
+        problems.append(
+            Problem(
+                end.where,
+                f"port {end.port} of {owner.name} is already taken by {first.wish.where}",
+                "leave the port out to get a free one",
+            )
+        )
+        return
+    first = names.setdefault((owner.name, interface.name), interface)
+    if first is not interface:
+        problems.append(
+            Problem(
+                end.where,
+                f"{owner.name} already has an interface {interface.name}, for {first.wish.where}",
+                "every interface of a node needs a name of its own",
+            )
+        )
+
+
+def check_port_counts(wiring: Wiring, problems: list[Problem]) -> None:
+    """A VNF has the ports its manifest asks for, and a switch no more than a bridge takes."""
+    for node in wiring.nodes.values():
+        count, manifest = len(node.interfaces), node.wish.manifest
+        if manifest is not None and not manifest.ports.allow(count):
+            short = count < manifest.ports.min
+            problems.append(
+                Problem(
+                    node.wish.where,
+                    f"it has {count} link{'' if count == 1 else 's'}, "
+                    f"and VNF {manifest.name} needs {manifest.ports}",
+                    f"link {node.name} to its next node" if short else "take a link away",
+                )
+            )
+        if node.kind == "switch" and count > BRIDGE_PORTS:
+            problems.append(
+                Problem(
+                    node.wish.where,
+                    f"it has {count} links, and a Linux bridge takes {BRIDGE_PORTS}",
+                    "spread the nodes over several switches",
+                )
+            )
+
+
+def check_loops(wiring: Wiring, problems: list[Problem]) -> None:
+    """Where frames could go round for ever, switches must run the spanning tree protocol."""
+    forwarders = {name: node for name, node in wiring.nodes.items() if node.wish.forwards_frames}
+    edges = [(a.owner.name, b.owner.name) for a, b in wiring.links]
+    for part in loops(forwarders, edges):
+        nodes = [forwarders[name] for name in part]
+        switches = [node for node in nodes if node.kind == "switch"]
+        lacking = [node.name for node in switches if not node.wish.stp]
+        # A VNF passes the protocol's frames on but takes no part in it.
+        circles = loops([node.name for node in nodes if node.kind == "vnf"], edges)
+        if not lacking and not circles:
+            continue
+        if lacking:
+            hint = f"add {_listed(lacking)} with stp=True, or take a link away"
+        else:
+            hint = "take a link away, or put a switch with stp=True into the loop"
+        problems.append(
+            Problem(
+                f"loop of {_listed(part)}",
+                "frames would go round in it for ever",
+                hint,
+            )
+        )
+
+
+def mark_segments(wiring: Wiring) -> None:
+    """Find which interfaces hear each other, and which nodes' frames may meet an XDP program."""
+    heard: Groups[Interface] = Groups()
+    joined: Groups[Node] = Groups()
+    for a, b in wiring.links:
+        heard.join(a, b)
+        joined.join(a.owner, b.owner)
+    for node in wiring.nodes.values():
+        if node.wish.forwards_frames:
+            for interface in node.interfaces[1:]:
+                heard.join(interface, node.interfaces[0])
+    with_xdp = {joined.find(node) for node in wiring.nodes.values() if node.runs_xdp}
+    for node in wiring.nodes.values():
+        node.near_xdp = joined.find(node) in with_xdp
+        for interface in node.interfaces:
+            interface.segment = heard.find(interface)
+
+
+def describe(node: Node) -> str:
+    """A node as messages write it: ``host h1``."""
+    return f"{kind_word(node.kind)} {node.name}"
+
+
+def _listed(names: list[str]) -> str:
+    shown = names[:_NAMED_AT_MOST]
+    more = len(names) - len(shown)
+    return ", ".join(shown) + (f" and {more} more" if more else "")
