@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from emulator.plan.model import InterfacePlan, NodePlan
 
 _SYSCTL = Path("/proc/sys/net")
+# Far above the indices that the interfaces of a node get, also those added later.
+_BRIDGE_INDEX = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -127,21 +129,20 @@ def attach(description: Description, netns: Netns) -> KernelVnf:
 
 def _add_bridge(node: NodePlan, netns: Netns, states: Mapping[str, LinkState]) -> int:
     name = next(f"bridge{n}" for n in range(len(states) + 1) if f"bridge{n}" not in states)
-    index = max(state.index for state in states.values()) + 1
     ports = [states[interface.kernel_name] for interface in node.interfaces]
     with Rtnl.inside(netns) as rtnl:
-        rtnl.add_bridge(name, index, stp=False, mac=ports[0].mac, where=node.name)
+        rtnl.add_bridge(name, _BRIDGE_INDEX, stp=False, mac=ports[0].mac, where=node.name)
         rtnl.commit()
         try:
             netns.run(_apply, _BRIDGE_SETTINGS)
             for port in ports:
-                rtnl.set_master(port.index, index, where=f"{node.name}: {port.name}")
+                rtnl.set_master(port.index, _BRIDGE_INDEX, where=f"{node.name}: {port.name}")
             rtnl.commit()
         except BaseException:
-            rtnl.delete_link(index, where=node.name)
+            rtnl.delete_link(_BRIDGE_INDEX, where=node.name)
             rtnl.commit()
             raise
-    return index
+    return _BRIDGE_INDEX
 
 
 def _forwarding_settings(

@@ -20,16 +20,17 @@ from emulator.errors import LabError, MachineError, UsageError
 from emulator.kernel import libbpf
 from emulator.kernel.libbpf import errno_text, last_error, library, object_id, refused
 from emulator.kernel.maps import BpfMap
-from emulator.kernel.xdp import XdpLink, XdpMode, attach_xdp, xdp_state
+from emulator.kernel.xdp import XdpLink, XdpMode, XdpState, attach_xdp, xdp_state
 
 __all__ = [
     "BpfId",
     "BpfMap",
     "BpfObject",
     "BpfProgram",
-    "TestRun",
+    "RunResult",
     "XdpLink",
     "XdpMode",
+    "XdpState",
     "all_ids",
     "attach_xdp",
     "require_libbpf",
@@ -59,7 +60,7 @@ class BpfId:
 
 
 @dataclass(frozen=True)
-class TestRun:
+class RunResult:
     """What a program did with one packet: its return code and the packet it left behind."""
 
     verdict: int
@@ -302,7 +303,7 @@ class BpfProgram:
         self.name = name
         self.id = object_id(fd)
 
-    def test_run(self, packet: bytes, *, repeat: int = 1, ingress_ifindex: int = 0) -> TestRun:
+    def test_run(self, packet: bytes, *, repeat: int = 1) -> RunResult:
         """Run the program on a packet, without any interface (BPF_PROG_TEST_RUN).
 
         ``duration_ns`` is the kernel's mean over ``repeat`` runs, each on what the one before left.
@@ -320,12 +321,8 @@ class BpfProgram:
             data_size_out=len(room),
             repeat=repeat,
         )
-        context = libbpf.XdpMd(data_end=len(packet), ingress_ifindex=ingress_ifindex)
-        if ingress_ifindex:
-            options.ctx_in = ctypes.addressof(context)
-            options.ctx_size_in = ctypes.sizeof(context)
         if library().bpf_prog_test_run_opts(self.fd, ctypes.byref(options)) < 0:
             raise LabError(
                 f"the program cannot be tried: {errno_text(last_error())}", where=self.name
             )
-        return TestRun(options.retval, room.raw[: options.data_size_out], options.duration)
+        return RunResult(options.retval, room.raw[: options.data_size_out], options.duration)

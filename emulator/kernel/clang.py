@@ -10,7 +10,8 @@ import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from emulator.errors import MachineError, UsageError
@@ -137,8 +138,7 @@ def _object_path(recipe: Path, dependencies: Sequence[Path]) -> Path:
 
 
 def _compile(command: Sequence[str], source: Path, store: Path, recipe: Path) -> Path:
-    store.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=store, prefix="compiling-") as folder:
+    with _writing(store), tempfile.TemporaryDirectory(dir=store, prefix="compiling-") as folder:
         compiled, listing = Path(folder, "out.bpf.o"), Path(folder, "out.d")
         done = subprocess.run(
             [*command, "-o", str(compiled), "-MD", "-MF", str(listing)],
@@ -165,14 +165,31 @@ def parse_dependencies(rule: str) -> list[Path]:
 
 
 def put_file(path: Path, content: bytes) -> None:
-    """Put a file in place in one step: readers see the old one or the new one, never a part."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
+    """Put a file in place in one step: readers see the old one or the new one, never a part.
+
+    Raises:
+        MachineError: the place cannot be written.
+    """
+    with _writing(path.parent):
+        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(content)
+            os.chmod(temporary, 0o644)
+            os.replace(temporary, path)
+        except BaseException:
+            os.unlink(temporary)
+            raise
+
+
+@contextmanager
+def _writing(folder: Path) -> Iterator[None]:
     try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+        folder.mkdir(parents=True, exist_ok=True)
+        yield
+    except OSError as error:
+        raise MachineError(
+            f"compiled VNFs cannot be kept here: {error.strerror}",
+            where=str(folder),
+            hint="make room, or name another folder in $XDG_CACHE_HOME",
+        ) from error

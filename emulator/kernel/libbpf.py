@@ -6,7 +6,6 @@ Nothing here decides anything; ``emulator.kernel.bpf`` is the API that the rest 
 from __future__ import annotations
 
 import ctypes
-import ctypes.util
 import os
 import threading
 from collections.abc import Iterator
@@ -23,14 +22,11 @@ XDP_FLAGS_SKB_MODE = 1 << 1
 XDP_FLAGS_DRV_MODE = 1 << 2
 XDP_ATTACHED_MODES = {0: "none", 1: "native", 2: "generic", 3: "offload", 4: "multiple"}
 
-MAP_TYPE_ARRAY = 2
 PERCPU_MAP_TYPES = frozenset({5, 6, 10, 21})
 F_MMAPABLE = 1 << 10
 
 BTF_KIND_VAR = 14
 BTF_KIND_DATASEC = 15
-
-F_TEST_XDP_LIVE_FRAMES = 1 << 1
 
 _P, _INT, _U32, _U64 = ctypes.c_void_p, ctypes.c_int, ctypes.c_uint32, ctypes.c_uint64
 _SIZE, _STR, _BOOL = ctypes.c_size_t, ctypes.c_char_p, ctypes.c_bool
@@ -119,19 +115,6 @@ class TestRunOpts(ctypes.Structure):
         ("flags", _U32),
         ("cpu", _U32),
         ("batch_size", _U32),
-    ]
-
-
-class XdpMd(ctypes.Structure):
-    """struct xdp_md: the context of an XDP program, as BPF_PROG_TEST_RUN takes it."""
-
-    _fields_ = [
-        ("data", _U32),
-        ("data_end", _U32),
-        ("data_meta", _U32),
-        ("ingress_ifindex", _U32),
-        ("rx_queue_index", _U32),
-        ("egress_ifindex", _U32),
     ]
 
 

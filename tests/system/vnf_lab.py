@@ -1,0 +1,153 @@
+"""A VNF between two hosts, in namespaces of their own, for tests that look at single frames."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Self
+
+from emulator.kernel.bpf import BpfId, all_ids
+from emulator.kernel.netns import Netns
+from emulator.kernel.offload import set_offloads
+from emulator.kernel.rtnl import End, Rtnl
+from emulator.plan.model import InterfacePlan, NodePlan, VnfPlan
+
+LEFT_MAC, RIGHT_MAC = "02:00:00:00:00:01", "02:00:00:00:00:02"
+PORT_MACS = ("02:01:00:00:00:00", "02:01:00:00:00:01")
+HOST_PORT = "eth0"
+_HOST_INDEX = 20
+_OUTGOING = 4
+_DEADLINE_S = 5.0
+
+
+def frame(number: int, size_bytes: int = 60, *, reverse: bool = False) -> bytes:
+    """An Ethernet frame without check sequence, recognisable by its number."""
+    macs = [RIGHT_MAC, LEFT_MAC]
+    if reverse:
+        macs.reverse()
+    head = b"".join(bytes.fromhex(mac.replace(":", "")) for mac in macs)
+    body = head + b"\x88\xb5" + number.to_bytes(4, "big")
+    filler = bytes((number + offset) % 251 for offset in range(size_bytes - len(body)))
+    return body + filler
+
+
+def still_there(ids: Sequence[BpfId]) -> list[BpfId]:
+    """Those of the ids that the kernel still knows."""
+    known = {kind: all_ids(kind) for kind in {each.kind for each in ids}}
+    return [each for each in ids if each.id in known[each.kind]]
+
+
+def wait_until_gone(ids: Sequence[BpfId]) -> None:
+    """Wait for BPF objects to end: the kernel frees them a moment after their last reference."""
+    deadline = time.monotonic() + _DEADLINE_S
+    while left := still_there(ids):
+        assert time.monotonic() < deadline, f"still there: {left}"
+        time.sleep(0.005)
+
+
+class VnfLab:
+    """left – VNF – right; the VNF's node is called ``fn`` and has the ports fn-eth0 and fn-eth1."""
+
+    def __init__(self, *, mtu: int = 1500) -> None:
+        self.mtu = mtu
+        self.left, self.vnf, self.right = Netns.create_many(3)
+        with Rtnl() as rtnl:
+            for port, (host, mac) in enumerate([(self.left, LEFT_MAC), (self.right, RIGHT_MAC)]):
+                rtnl.add_veth(
+                    End(HOST_PORT, _HOST_INDEX, host, mac, mtu),
+                    End(f"fn-eth{port}", port + 2, self.vnf, PORT_MACS[port], mtu),
+                    where=f"port {port}",
+                )
+            rtnl.commit()
+        for netns, indices in (
+            (self.left, (_HOST_INDEX,)),
+            (self.vnf, (2, 3)),
+            (self.right, (_HOST_INDEX,)),
+        ):
+            with Rtnl.inside(netns) as rtnl:
+                for index in indices:
+                    rtnl.set_up(index, where=f"interface {index}")
+                rtnl.commit()
+        for host in (self.left, self.right):
+            set_offloads(host, {HOST_PORT: (False, True)}, where="host")
+
+    def node(
+        self,
+        vnf: str,
+        dataplane: str,
+        *,
+        mechanism: str = "bpf",
+        parameters: dict[str, int | float | bool | str] | None = None,
+    ) -> NodePlan:
+        """The plan of the node in the middle."""
+        interfaces = tuple(
+            InterfacePlan(
+                name=f"fn-eth{port}",
+                kernel_name=f"fn-eth{port}",
+                mac=PORT_MACS[port],
+                port=port,
+                mtu=self.mtu,
+            )
+            for port in (0, 1)
+        )
+        plan = VnfPlan.model_validate(
+            {
+                "vnf": vnf,
+                "dataplane": dataplane,
+                "mechanism": mechanism,
+                "parameters": parameters or {},
+            }
+        )
+        return NodePlan(name="fn", kind="vnf", interfaces=interfaces, vnf=plan)
+
+    def transfer(
+        self, source: Netns, destination: Netns, frames: Sequence[bytes], *, last: bytes
+    ) -> list[bytes]:
+        """Send frames from one host and return what reaches the other, up to the frame ``last``.
+
+        Links and VNFs keep the order, so once ``last`` is there nothing sent before can follow.
+        """
+        receiver = destination.run(_socket)
+        sender = source.run(_socket)
+        arrived: list[bytes] = []
+        deadline = time.monotonic() + _DEADLINE_S
+        try:
+            for each in frames:
+                sender.send(each)
+            while not arrived or arrived[-1] != last:
+                receiver.settimeout(max(0.001, deadline - time.monotonic()))
+                data, address = receiver.recvfrom(1 << 16)
+                if address[2] != _OUTGOING:
+                    arrived.append(data)
+        except TimeoutError:
+            raise AssertionError(
+                f"the last frame did not arrive; {len(arrived)} of {len(frames)} did"
+            ) from None
+        finally:
+            sender.close()
+            receiver.close()
+        return arrived
+
+    def close(self) -> None:
+        for netns in (self.left, self.vnf, self.right):
+            netns.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def _socket() -> socket.socket:
+    every_protocol = socket.htons(3)
+    opened = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, every_protocol)
+    opened.bind((HOST_PORT, 0))
+    return opened

@@ -1,0 +1,86 @@
+"""What is read from the compiler's output, without running it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from emulator.errors import MachineError, UsageError
+from emulator.kernel import clang
+
+SOURCE = Path("/vnfs/mine/vnf.c")
+
+
+def test_a_compiler_error_names_the_line_and_quotes_it() -> None:
+    output = (
+        "In file included from /lib/xdp.bpf.c:13:\n"
+        "/vnfs/mine/vnf.c:7:12: error: use of undeclared identifier 'prot'\n"
+        "    return prot;\n"
+        "           ^\n"
+        "1 error generated.\n"
+    )
+    error = clang.explain(SOURCE, output)
+    assert isinstance(error, UsageError)
+    assert error.where == "/vnfs/mine/vnf.c:7"
+    assert error.message.startswith("use of undeclared identifier 'prot'")
+    assert "return prot;" in error.message
+
+
+def test_a_missing_system_header_is_the_machines_fault() -> None:
+    output = "/lib/xdp.bpf.c:9:10: fatal error: 'bpf/bpf_helpers.h' file not found\n"
+    error = clang.explain(SOURCE, output)
+    assert isinstance(error, MachineError)
+    assert "bpf/bpf_helpers.h" in error.message
+    assert "libbpf-dev" in error.hint
+
+
+def test_output_without_a_place_is_passed_on() -> None:
+    error = clang.explain(SOURCE, "clang: error: unable to execute command: Killed\n")
+    assert isinstance(error, UsageError)
+    assert error.where == str(SOURCE)
+    assert "Killed" in error.message
+
+
+@pytest.mark.parametrize(
+    ("rule", "files"),
+    [
+        ("out.o: a.c b.h\n", ["a.c", "b.h"]),
+        ("out.o: a.c \\\n  /usr/include/linux/bpf.h \\\n  b.h\n", None),
+        ("out.o: my\\ file.c b.h\n", ["my file.c", "b.h"]),
+    ],
+)
+def test_dependencies_are_read_from_the_make_rule(rule: str, files: list[str] | None) -> None:
+    expected = files or ["a.c", "/usr/include/linux/bpf.h", "b.h"]
+    assert clang.parse_dependencies(rule) == [Path(name) for name in expected]
+
+
+def test_without_a_compiler_the_hint_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("CLANG", raising=False)
+    with pytest.raises(MachineError, match="clang is not installed") as caught:
+        clang.find_clang()
+    assert caught.value.hint.startswith("apt-get install clang")
+
+
+def test_a_compiler_that_was_named_but_is_not_there_is_an_error(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("CLANG", "clang-of-yesterday")
+    with pytest.raises(MachineError, match="clang-of-yesterday"):
+        clang.find_clang()
+
+
+def test_a_source_that_is_missing_is_wrong_use(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no such source file"):
+        clang.compile_bpf(tmp_path / "vnf.c")
+
+
+def test_a_cache_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "cache").touch()
+    with pytest.raises(MachineError, match="cannot be kept here") as caught:
+        clang.put_file(tmp_path / "cache" / "vnf.bpf.o", b"")
+    assert caught.value.where == str(tmp_path / "cache")
+    assert "XDG_CACHE_HOME" in caught.value.hint
