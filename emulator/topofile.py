@@ -1,0 +1,253 @@
+"""Topologies by name: from a Python file, or one of those that come with the product.
+
+A file either exports ``topos``, a dict from names to classes or functions as Mininet's
+``--custom`` files do, or defines exactly one topology class.
+"""
+
+from __future__ import annotations
+
+import ast
+import sys
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from emulator.compat.mininet import from_mininet, is_mininet_topo
+from emulator.errors import BuildVnfError, UsageError
+from emulator.names import suggestion
+from emulator.paths import share_dir
+from emulator.settings import SettingsError, arguments_for
+from emulator.topo import Topo
+
+Factory = Callable[..., Any]
+
+
+def load_topology(target: str, settings: Mapping[str, str]) -> Topo:
+    """Build the topology that a target names.
+
+    Args:
+        target: ``FILE``, ``FILE:NAME`` for one of several in the file, or a built-in topology
+            such as ``linear,4`` where there is no such file.
+        settings: arguments of the topology as text; each is read as the type that its parameter
+            of ``build`` has, by annotation or by default.
+
+    Raises:
+        UsageError: there is no such file or topology, the file cannot be run, or it does not
+            take the settings.
+    """
+    path, name = _split(target)
+    if path is None:
+        if target.partition(",")[0] in list_builtin():
+            return builtin_topology(target, settings)
+        raise _no_such_file(target)
+    with _importing_beside(path):
+        module = _run(path)
+        chosen, factory = _choose(module, path, name)
+        return _build(factory, chosen, path, (), settings, target)
+
+
+def builtin_topology(spec: str, settings: Mapping[str, str]) -> Topo:
+    """Build one of the topologies that come with the product.
+
+    Args:
+        spec: its name and, separated by commas, its arguments: ``linear,4,2`` or
+            ``linear,k=4,n=2``.
+        settings: further arguments, as for :func:`load_topology`.
+
+    Raises:
+        UsageError: there is no such topology, or it does not take the arguments.
+    """
+    name, *words = (word.strip() for word in spec.split(","))
+    known = list_builtin()
+    if name not in known:
+        hint = suggestion(name, known) or f"there are: {', '.join(known)}"
+        raise UsageError(f"there is no built-in topology {name}", where=spec, hint=hint)
+    positional = [word for word in words if "=" not in word]
+    named = dict(settings)
+    for word in words:
+        key, equals, value = word.partition("=")
+        if equals and key in named:
+            raise UsageError(f"{key} is given twice", where=spec)
+        if equals:
+            named[key] = value
+    path = share_dir() / "topologies" / f"{name}.py"
+    with _importing_beside(path):
+        _, factory = _choose(_run(path), path, name)
+        return _build(factory, name, path, positional, named, spec)
+
+
+def list_builtin() -> dict[str, str]:
+    """The names of the topologies that come with the product, each with a one-line summary."""
+    summaries = {}
+    for path in sorted((share_dir() / "topologies").glob("[!_]*.py")):
+        text = ast.get_docstring(ast.parse(path.read_bytes())) or ""
+        summaries[path.stem] = text.partition("\n")[0].rstrip(".")
+    return summaries
+
+
+def _split(target: str) -> tuple[Path | None, str | None]:
+    """The file of a target and the name behind the colon; no file when there is none."""
+    path = Path(target)
+    if path.is_file():
+        return path, None
+    file, colon, name = target.rpartition(":")
+    if colon and Path(file).is_file():
+        return Path(file), name
+    return None, None
+
+
+def _no_such_file(target: str) -> UsageError:
+    path = Path(target.partition(":")[0])
+    if path.is_dir():
+        return UsageError("is a folder", where=target, hint="name a file in it")
+    near = [str(file) for file in path.parent.glob("*.py")] if path.parent.is_dir() else []
+    names = list_builtin()
+    hint = suggestion(path, near) or suggestion(target.partition(",")[0], names)
+    return UsageError(
+        "there is no such file",
+        where=target,
+        hint=hint or f"write one, or take a built-in topology: {', '.join(names)}",
+    )
+
+
+@contextmanager
+def _importing_beside(path: Path) -> Iterator[None]:
+    """Let the file import its neighbours, as it could if Python ran it."""
+    folder = str(path.resolve().parent)
+    sys.path.insert(0, folder)
+    try:
+        yield
+    finally:
+        sys.path.remove(folder)
+
+
+def _run(path: Path) -> ModuleType:
+    module = ModuleType(f"topology_{path.stem}")
+    module.__file__ = str(path)
+    try:
+        code = compile(path.read_bytes(), str(path), "exec")
+    except OSError as error:
+        raise UsageError(f"cannot be read: {error.strerror}", where=str(path)) from error
+    except SyntaxError as error:
+        raise UsageError(
+            f"{error.msg}: {(error.text or '').strip()}".rstrip(": "),
+            where=f"{path}:{error.lineno}" if error.lineno else str(path),
+            hint="Python cannot read the file beyond this line",
+        ) from error
+    except ValueError as error:
+        raise UsageError(f"is not Python: {error}", where=str(path)) from error
+    # Dataclasses and annotations look their module up by its name.
+    sys.modules[module.__name__] = module
+    with _blaming(path):
+        exec(code, module.__dict__)
+    return module
+
+
+@contextmanager
+def _blaming(path: Path) -> Iterator[None]:
+    """Turn whatever the user's code raises into an error at the line that raised it."""
+    try:
+        yield
+    except BuildVnfError:
+        raise
+    # The code is the user's and can raise anything at all, and none of it is our failure.
+    except (Exception, SystemExit) as error:
+        lines = [
+            frame.lineno
+            for frame in traceback.extract_tb(error.__traceback__)
+            if frame.filename == str(path) and frame.lineno
+        ]
+        raise UsageError(
+            f"{type(error).__name__}: {error}".rstrip(": "),
+            where=f"{path}:{lines[-1]}" if lines else str(path),
+            hint=_advice(error, path),
+        ) from error
+
+
+def _advice(error: BaseException, path: Path) -> str:
+    if isinstance(error, SystemExit):
+        return 'put what is only for running the file itself under if __name__ == "__main__":'
+    if isinstance(error, ModuleNotFoundError) and error.name:
+        module = error.name.partition(".")[0]
+        if module == "mininet":
+            return "Mininet is not installed; from emulator import Topo has the same methods"
+        return f"install {module}, or put it beside {path.name}"
+    return ""
+
+
+def _choose(module: ModuleType, path: Path, name: str | None) -> tuple[str | None, Factory]:
+    """The topology's name, if the file gives it one, and what builds it."""
+    exported = getattr(module, "topos", None)
+    if exported is not None and not isinstance(exported, Mapping):
+        raise UsageError(
+            "topos is not a dict", where=str(path), hint='write topos = {"chain": Chain}'
+        )
+    defined = {key: value for key, value in vars(module).items() if _is_topology(value, module)}
+    choices: dict[str, Any] = dict(exported) if exported else defined
+    if name is not None:
+        found = choices.get(name, defined.get(name))
+        if found is None:
+            known = list(dict.fromkeys((*choices, *defined)))
+            hint = suggestion(name, known) or f"it has: {', '.join(known) or 'none'}"
+            raise UsageError(f"has no topology {name}", where=str(path), hint=hint)
+    elif len(choices) == 1:
+        name, found = next(iter(choices.items()))
+    elif choices:
+        raise UsageError(
+            f"has {len(choices)} topologies: {', '.join(choices)}",
+            where=str(path),
+            hint=f"choose one: {path}:{next(iter(choices))}",
+        )
+    else:
+        raise UsageError(
+            "has no topology",
+            where=str(path),
+            hint='write a class MyTopo(Topo) with a method build, and topos = {"mytopo": MyTopo}',
+        )
+    if not callable(found):
+        raise UsageError(
+            f"topology {name} is neither a class nor a function",
+            where=str(path),
+            hint=f'write topos = {{"{name}": {type(found).__name__}}}',
+        )
+    return (name if found is choices.get(name) and exported else None), found
+
+
+def _is_topology(value: Any, module: ModuleType) -> bool:
+    return (
+        isinstance(value, type)
+        and value.__module__ == module.__name__
+        and (issubclass(value, Topo) or all(hasattr(value, m) for m in ("addHost", "addSwitch")))
+    )
+
+
+def _build(
+    factory: Factory,
+    name: str | None,
+    path: Path,
+    positional: Sequence[str],
+    settings: Mapping[str, str],
+    target: str,
+) -> Topo:
+    try:
+        arguments = arguments_for(factory, positional, settings)
+    except SettingsError as error:
+        where = f"--set {error.key}" if error.key in settings else target
+        raise UsageError(error.message, where=where, hint=error.hint) from None
+    with _blaming(path):
+        topo = factory(**arguments)
+    if is_mininet_topo(topo):
+        topo = from_mininet(topo)
+    if not isinstance(topo, Topo):
+        given = topo.__name__ if isinstance(topo, type) else type(topo).__name__
+        raise UsageError(
+            f"{name or 'it'} gives {given}, which is not a topology",
+            where=str(path),
+            hint="a topology is an object of a class that derives from emulator.Topo",
+        )
+    if name is not None:
+        topo.name = name
+    return topo

@@ -1,0 +1,41 @@
+"""A client, a chain of VNFs and a server: what does a network function cost?
+
+    client --- vnf1 --- vnf2 ... vnfN --- server
+
+Every frame between client and server passes each VNF in turn. Which VNF it is, on which data
+plane it runs and how many of them there are can be set, and that is the whole experiment:
+
+    vnf run   topologies/chain.py --set dataplane=kernel
+    vnf bench topologies/chain.py --vary dataplane=none,kernel,xdp
+    vnf bench topologies/chain.py --vary length=1,2,4,8
+
+``dataplane=none`` leaves the VNFs out and joins client and server directly: what remains is the
+floor of the bench itself, and a VNF's own share is what it adds to that. Other settings are
+parameters of the VNF: ``--set vnf=drop --set every=100`` loses every hundredth frame.
+"""
+
+from typing import Any
+
+from emulator import Topo
+
+
+class Chain(Topo):
+    """client - vnf1 - ... - server, the VNFs and their data plane as parameters."""
+
+    def build(
+        self,
+        dataplane: str = "xdp",
+        vnf: str = "forward",
+        length: int = 1,
+        **parameters: Any,
+    ) -> None:
+        before = self.addHost("client")
+        server = self.addHost("server")
+        for number in range(1, length + 1 if dataplane != "none" else 1):
+            name = self.addVNF(f"vnf{number}", vnf, dataplane=dataplane, **parameters)
+            self.addLink(before, name)
+            before = name
+        self.addLink(before, server)
+
+
+topos = {"chain": Chain}
