@@ -18,7 +18,9 @@ from emulator.errors import MachineError, UsageError
 from emulator.paths import cache_dir
 
 _INSTALL_HINT = "apt-get install clang libbpf-dev linux-libc-dev"
-_TARGET = ("-target", "bpf", "-O2", "-g", "-std=gnu11")
+# Instruction set 3 has 32-bit registers and atomic additions that return the sum; every kernel that
+# has what we need besides has it too, and compilers differ in what they take by default.
+_TARGET = ("-target", "bpf", "-mcpu=v3", "-O2", "-g", "-std=gnu11")
 # A handler that needs neither its context nor its port is a good handler.
 _WARNINGS = ("-Wall", "-Wextra", "-Werror", "-Wno-unused-parameter")
 _DIAGNOSTIC = re.compile(r"^(?P<place>[^:\n]+:\d+):\d+: (?:fatal )?error: (?P<text>.*)$", re.M)

@@ -20,6 +20,7 @@ from emulator.errors import LabError, UsageError
 from emulator.kernel.bpf import BpfId, xdp_state
 from emulator.kernel.netns import Netns
 from emulator.kernel.rtnl import Rtnl, link_states
+from emulator.paths import share_dir
 from tests.system.vnf_lab import VnfLab, frame, still_there, wait_until_gone
 
 pytestmark = [
@@ -232,6 +233,23 @@ def test_a_users_own_vnf_has_verdicts_state_and_counters(lab: VnfLab, tmp_path: 
         counters = vnf.counters()
         assert counters["fn-eth0"] == PortCounters(8, 480, 3, 180, 1, own={"looked_at": 8})
         assert counters["fn-eth1"] == PortCounters(0, 0, 2, 120, 0, own={"looked_at": 0})
+
+
+def test_the_example_in_the_guide_does_what_it_says(lab: VnfLab, tmp_path: Path) -> None:
+    guide = (share_dir() / "vnfs" / "README.md").read_text()
+    folder = tmp_path / "ttl"
+    folder.mkdir()
+    for name, language in (("vnf.toml", "toml"), ("vnf.c", "c")):
+        (folder / name).write_text(guide.split(f"```{language}\n")[1].split("```")[0])
+    manifest = read_manifest(folder / "vnf.toml")
+    values, problems = manifest.check_parameters({"least": 5})
+    assert not problems
+    head = bytes.fromhex("020000000002020000000001" + "0800" + "4500002e00000000")
+    packets = [head + bytes([hops, 17]) + bytes(36) for hops in (4, 5, 1, 64)]
+    with start_vnf(lab.node("ttl", "xdp", parameters=values), lab.vnf, manifest) as vnf:
+        arrived = lab.transfer(lab.left, lab.right, packets, last=packets[-1])
+        assert arrived == [packets[1], packets[3]]
+        assert vnf.counters()["fn-eth0"].own == {"expired": 2}
 
 
 def test_a_mistake_in_a_users_vnf_is_quoted_with_its_line(lab: VnfLab, tmp_path: Path) -> None:
