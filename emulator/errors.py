@@ -74,9 +74,7 @@ class TopologyError(UsageError):
     def __init__(self, problems: Iterable[Problem], *, where: str = "") -> None:
         self.problems = tuple(problems)
         count = len(self.problems)
-        super().__init__(
-            f"{count} mistake{'s' if count != 1 else ''} in the topology", where=where
-        )
+        super().__init__(f"{count} mistake{'s' if count != 1 else ''} in the topology", where=where)
 
     def __str__(self) -> str:
         head = _line(self.where, self.message, "")

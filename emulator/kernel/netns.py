@@ -81,15 +81,14 @@ class Netns:
             if isinstance(error, OSError):
                 raise MachineError(
                     f"the kernel refused a new network namespace: {error.strerror}",
-                    hint="needs CAP_SYS_ADMIN and a limit above"
-                    " /proc/sys/user/max_net_namespaces",
+                    hint="needs CAP_SYS_ADMIN and a limit above /proc/sys/user/max_net_namespaces",
                 ) from error
             raise
         return made
 
     @classmethod
     def from_path(cls, path: str) -> Self:
-        """The namespace behind a path such as ``/proc/PID/ns/net``; ``OSError`` if there is none."""
+        """The namespace behind a path such as ``/proc/PID/ns/net``; ``OSError`` if none is."""
         return cls(os.open(path, os.O_RDONLY | os.O_CLOEXEC))
 
     def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -133,7 +132,7 @@ def _on_thread(function: Callable[[], T]) -> T:
     def target() -> None:
         try:
             results.append(function())
-        except BaseException as error:  # carried to the caller's thread, below
+        except BaseException as error:  # noqa: BLE001 - raised on the caller's thread, below
             errors.append(error)
 
     thread = threading.Thread(target=target, name="netns", daemon=True)

@@ -14,9 +14,9 @@ from __future__ import annotations
 import os
 import socket
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from ipaddress import ip_interface
+from ipaddress import ip_address, ip_interface
 from types import TracebackType
 from typing import Self
 
@@ -28,10 +28,13 @@ _RECEIVE_BUFFER_BYTES = 4 << 20
 
 _NLMSG_ERROR, _NLMSG_DONE = 2, 3
 _RTM_NEWLINK, _RTM_DELLINK, _RTM_GETLINK = 16, 17, 18
-_RTM_NEWADDR, _RTM_DELADDR, _RTM_NEWROUTE = 20, 21, 24
-_REQUEST, _ACK, _EXCL, _CREATE, _DUMP = 0x1, 0x4, 0x200, 0x400, 0x300
+_RTM_NEWADDR, _RTM_NEWROUTE = 20, 24
+_RTM_NEWNEIGH, _RTM_DELNEIGH, _RTM_GETNEIGH = 28, 29, 30
+_NDA_DST, _NUD_NOARP, _NUD_PERMANENT = 1, 0x40, 0x80
+_REQUEST, _ACK, _REPLACE, _EXCL, _CREATE, _DUMP = 0x1, 0x4, 0x100, 0x200, 0x400, 0x300
 _IFF_UP = 0x1
-_IFLA_ADDRESS, _IFLA_IFNAME, _IFLA_MTU, _IFLA_MASTER, _IFLA_PROTINFO = 1, 3, 4, 10, 12
+_IFLA_ADDRESS, _IFLA_IFNAME, _IFLA_MTU, _IFLA_MASTER, _IFLA_OPERSTATE = 1, 3, 4, 10, 16
+_OPERSTATE_UP = b"\x06"
 _IFLA_LINKINFO, _IFLA_STATS64, _IFLA_NET_NS_FD = 18, 23, 28
 _INFO_KIND, _INFO_DATA, _VETH_PEER = 1, 2, 1
 _BR_FORWARD_DELAY, _BR_STP_STATE, _BR_MCAST_SNOOPING = 1, 5, 23
@@ -39,11 +42,15 @@ _BRPORT_STATE = 1
 _NETLINK_CAP_ACK, _NETLINK_EXT_ACK = 10, 11
 _NLMSGERR_ATTR_MSG = 1
 _NLM_F_CAPPED, _NLM_F_ACK_TLVS = 0x100, 0x200
-_SO_RCVBUFFORCE = 33
+_SO_RCVBUFFORCE, _SOL_NETLINK = 33, 270
+_RT_TABLE_MAIN, _RTPROT_BOOT, _RTN_UNICAST, _RTA_GATEWAY = 254, 3, 1, 5
+_IFA_ADDRESS, _IFA_LOCAL, _IFA_F_NODAD = 1, 2, 0x02
+_SLAVE_KIND, _SLAVE_DATA = 4, 5
 _HEADER = struct.Struct("=IHHII")
 _IFINFO = struct.Struct("=BBHiII")
 _IFADDR = struct.Struct("=BBBBi")
 _RTMSG = struct.Struct("=BBBBBBBBI")
+_NDMSG = struct.Struct("=BBHiHBB")
 _ATTRIBUTE = struct.Struct("=HH")
 
 LOOPBACK_INDEX = 1
@@ -54,14 +61,15 @@ FORWARDING = 3
 class LinkState:
     """One interface as the kernel reports it.
 
-    ``rx_*`` and ``tx_*`` count from the creation of the interface; ``bridge_port_state`` is the
-    state of a bridge port as in linux/if_bridge.h (3: forwarding), None for other interfaces.
+    ``up`` is what was asked for, ``operational`` what the kernel has brought about; ``rx_*`` and
+    ``tx_*`` count from the creation of the interface; ``bridge_port_state`` is the state of a
+    bridge port as in linux/if_bridge.h (3: forwarding), None for other interfaces.
     """
 
     index: int
     name: str
     up: bool
-    carrier: bool
+    operational: bool
     mtu: int
     mac: str
     rx_packets: int
@@ -84,8 +92,8 @@ class Rtnl:
         self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0)
         self._socket.bind((0, 0))
         self._socket.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _RECEIVE_BUFFER_BYTES)
-        self._socket.setsockopt(270, _NETLINK_CAP_ACK, 1)
-        self._socket.setsockopt(270, _NETLINK_EXT_ACK, 1)
+        self._socket.setsockopt(_SOL_NETLINK, _NETLINK_CAP_ACK, 1)
+        self._socket.setsockopt(_SOL_NETLINK, _NETLINK_EXT_ACK, 1)
         self._pending: list[tuple[bytes, str]] = []
         self._sequence = 0
 
@@ -108,7 +116,7 @@ class Rtnl:
     ) -> None:
         self.close()
 
-    def add_bridge(self, name: str, index: int, *, stp: bool, mac: str, where: str) -> None:
+    def add_bridge(self, name: str, index: int, mac: str, *, stp: bool, where: str) -> None:
         """A bridge, up, without multicast snooping; it forwards at once unless ``stp`` is on."""
         data = b"".join(
             (
@@ -138,28 +146,22 @@ class Rtnl:
         self._add(_RTM_NEWLINK, _REQUEST | _ACK, body, where)
 
     def add_address(self, index: int, address: str, *, where: str) -> None:
-        """Gives an interface an address written with its prefix, such as ``10.0.0.1/8``."""
+        """Gives an interface an address such as ``10.0.0.1/8``, unless it has it."""
         interface = ip_interface(address)
         family = socket.AF_INET if interface.version == 4 else socket.AF_INET6
         packed = interface.packed
-        nodad = 0x02 if interface.version == 6 else 0
+        nodad = _IFA_F_NODAD if interface.version == 6 else 0
         body = _IFADDR.pack(family, interface.network.prefixlen, nodad, 0, index)
-        body += _attribute(1, packed) + _attribute(2, packed)
-        self._create(_RTM_NEWADDR, body, where)
-
-    def delete_address(self, index: int, address: str, *, where: str) -> None:
-        """Takes an address away again."""
-        interface = ip_interface(address)
-        family = socket.AF_INET if interface.version == 4 else socket.AF_INET6
-        body = _IFADDR.pack(family, interface.network.prefixlen, 0, 0, index)
-        body += _attribute(2, interface.packed)
-        self._add(_RTM_DELADDR, _REQUEST | _ACK, body, where)
+        body += _attribute(_IFA_ADDRESS, packed) + _attribute(_IFA_LOCAL, packed)
+        self._add(_RTM_NEWADDR, _REQUEST | _ACK | _CREATE | _REPLACE, body, where)
 
     def add_default_route(self, gateway: str, *, where: str) -> None:
-        """An IPv4 default route through ``gateway``."""
-        body = _RTMSG.pack(socket.AF_INET, 0, 0, 0, 254, 3, 0, 1, 0)
-        body += _attribute(5, socket.inet_aton(gateway))
-        self._create(_RTM_NEWROUTE, body, where)
+        """A default route through ``gateway``, an IPv4 or IPv6 address, in place of any other."""
+        address = ip_address(gateway)
+        family = socket.AF_INET if address.version == 4 else socket.AF_INET6
+        body = _RTMSG.pack(family, 0, 0, 0, _RT_TABLE_MAIN, _RTPROT_BOOT, 0, _RTN_UNICAST, 0)
+        body += _attribute(_RTA_GATEWAY, address.packed)
+        self._add(_RTM_NEWROUTE, _REQUEST | _ACK | _CREATE | _REPLACE, body, where)
 
     def delete_link(self, index: int, *, where: str) -> None:
         """Removes an interface, and with a veth its peer."""
@@ -178,11 +180,27 @@ class Rtnl:
     def links(self) -> list[LinkState]:
         """Every interface of the namespace, with its counters."""
         self._sequence += 1
-        message = _message(
-            _RTM_GETLINK, _REQUEST | _DUMP, _ifinfo(0), self._sequence
-        )
+        message = _message(_RTM_GETLINK, _REQUEST | _DUMP, _ifinfo(0), self._sequence)
         self._socket.send(message)
-        return list(self._read_links(self._sequence))
+        return [_link_state(payload) for payload in self._dumped(_RTM_NEWLINK, self._sequence)]
+
+    def forget_neighbours(self) -> None:
+        """Drops every neighbour that was learnt, so that it is asked for again.
+
+        Raises:
+            LabError: when the kernel refuses.
+        """
+        self._sequence += 1
+        request = _NDMSG.pack(socket.AF_INET, 0, 0, 0, 0, 0, 0)
+        self._socket.send(_message(_RTM_GETNEIGH, _REQUEST | _DUMP, request, self._sequence))
+        for payload in list(self._dumped(_RTM_NEWNEIGH, self._sequence)):
+            family, _, _, index, state, _, _ = _NDMSG.unpack_from(payload)
+            if state & (_NUD_PERMANENT | _NUD_NOARP):
+                continue
+            address = _attributes(payload[_NDMSG.size :]).get(_NDA_DST, b"")
+            body = _NDMSG.pack(family, 0, 0, index, 0, 0, 0) + _attribute(_NDA_DST, address)
+            self._add(_RTM_DELNEIGH, _REQUEST | _ACK, body, "neighbour")
+        self.commit()
 
     def _create(self, kind: int, body: bytes, where: str) -> None:
         self._add(kind, _REQUEST | _ACK | _CREATE | _EXCL, body, where)
@@ -208,15 +226,15 @@ class Rtnl:
             text = f"the kernel refused it: {os.strerror(number)}"
             raise LabError(f"{text}: {detail}" if detail else text, where=where)
 
-    def _read_links(self, sequence: int) -> Iterator[LinkState]:
+    def _dumped(self, wanted: int, sequence: int) -> Iterator[bytes]:
         while True:
             for kind, _, number, payload in _messages(self._socket.recv(1 << 18)):
                 if number != sequence:
                     continue
                 if kind == _NLMSG_DONE:
                     return
-                if kind == _RTM_NEWLINK:
-                    yield _link_state(payload)
+                if kind == wanted:
+                    yield payload
 
 
 @dataclass(frozen=True)
@@ -242,6 +260,13 @@ def link_states(netns: Netns) -> dict[str, LinkState]:
     """Every interface of a namespace by name, with its counters."""
     with Rtnl.inside(netns) as rtnl:
         return {state.name: state for state in rtnl.links()}
+
+
+def forget_neighbours(namespaces: Iterable[Netns]) -> None:
+    """Drops the neighbours that were learnt in each of some namespaces."""
+    for netns in namespaces:
+        with Rtnl.inside(netns) as rtnl:
+            rtnl.forget_neighbours()
 
 
 def _message(kind: int, flags: int, body: bytes, sequence: int) -> bytes:
@@ -312,14 +337,14 @@ def _link_state(payload: bytes) -> LinkState:
     rx_packets, tx_packets, rx_bytes, tx_bytes, _, _, rx_dropped, tx_dropped = statistics
     info = _attributes(attributes.get(_IFLA_LINKINFO, b""))
     port = None
-    if info.get(4, b"").rstrip(b"\0") == b"bridge":
-        state = _attributes(info.get(5, b"")).get(_BRPORT_STATE)
+    if info.get(_SLAVE_KIND, b"").rstrip(b"\0") == b"bridge":
+        state = _attributes(info.get(_SLAVE_DATA, b"")).get(_BRPORT_STATE)
         port = state[0] if state else None
     return LinkState(
         index=index,
         name=attributes[_IFLA_IFNAME].rstrip(b"\0").decode(),
         up=bool(flags & _IFF_UP),
-        carrier=bool(flags & 0x10000),
+        operational=attributes.get(_IFLA_OPERSTATE, b"")[:1] == _OPERSTATE_UP,
         mtu=struct.unpack("=I", attributes[_IFLA_MTU])[0],
         mac=attributes.get(_IFLA_ADDRESS, b"").hex(":"),
         rx_packets=rx_packets,

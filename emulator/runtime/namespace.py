@@ -8,6 +8,8 @@ process outlives its lab, even if the emulator is killed. The mount namespace sh
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import os
 import queue
 import select
@@ -153,7 +155,7 @@ class Processes:
         def carry_out() -> None:
             try:
                 future.set_result(function())
-            except BaseException as error:  # carried to the caller's thread by the future
+            except BaseException as error:  # noqa: BLE001 - raised on the caller's thread
                 future.set_exception(error)
 
         self._requests.put(carry_out)
@@ -193,10 +195,9 @@ class Processes:
 
     def _end_init(self) -> None:
         lifeline, self._lifeline = self._lifeline, -1
-        try:
+        # A broken pipe says that it is gone already, and everything in the lab with it.
+        with contextlib.suppress(BrokenPipeError):
             os.write(lifeline, b"t")
-        except BrokenPipeError:  # it is gone already, and everything in the lab with it
-            pass
         os.close(lifeline)
         if self._init is None:
             return
@@ -226,8 +227,6 @@ def _enter(init_pid: int) -> None:
 
 def _follow_mounts() -> None:
     """New mounts of the machine appear in the lab; the lab's own stay in the lab."""
-    import ctypes
-
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.mount(b"none", b"/", None, _MS_REC | _MS_SLAVE, None):
         number = ctypes.get_errno()

@@ -1,4 +1,4 @@
-"""A node's shell: one bash that lives as long as its node, so ``cd``, variables and jobs carry over.
+"""A node's shell: one bash as long-lived as its node; ``cd``, variables and jobs carry over.
 
 Commands and exit statuses travel over pipes of their own and never mix with what the commands
 print, so nothing is searched for markers or prompts. The shell also has a terminal: it makes a
@@ -117,7 +117,8 @@ class NodeShell:
 
         Args:
             timeout_s: interrupt it after this many seconds.
-            on_output: called with each piece of output as it comes; the text returned is then empty.
+            on_output: called with each piece of output as it comes; the text returned is then
+                empty.
 
         Raises:
             LabError: when the time is up; the command is then interrupted, or killed if it resists.

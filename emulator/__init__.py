@@ -1,0 +1,96 @@
+"""build-vnf: describe a topology, get a live network, measure it honestly."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from emulator.errors import (
+        BuildVnfError,
+        LabError,
+        MachineError,
+        MeasurementError,
+        Problem,
+        ResultsError,
+        TopologyError,
+        UsageError,
+    )
+    from emulator.experiment.bench import BenchSpec, run_bench
+    from emulator.experiment.bundle import load_bundle
+    from emulator.labs import clean, list_labs
+    from emulator.network import Network
+    from emulator.node import Node
+    from emulator.plan.compile import compile_plan
+    from emulator.plan.model import Plan
+    from emulator.topo import Topo
+    from emulator.topofile import load_topology
+    from emulator.traffic.probe import ProbeResult, ProbeSpec, run_probe
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "BenchSpec": "emulator.experiment.bench",
+    "BuildVnfError": "emulator.errors",
+    "LabError": "emulator.errors",
+    "MachineError": "emulator.errors",
+    "MeasurementError": "emulator.errors",
+    "Network": "emulator.network",
+    "Node": "emulator.node",
+    "Plan": "emulator.plan.model",
+    "ProbeResult": "emulator.traffic.probe",
+    "ProbeSpec": "emulator.traffic.probe",
+    "Problem": "emulator.errors",
+    "ResultsError": "emulator.errors",
+    "Topo": "emulator.topo",
+    "TopologyError": "emulator.errors",
+    "UsageError": "emulator.errors",
+    "clean": "emulator.labs",
+    "compile_plan": "emulator.plan.compile",
+    "list_labs": "emulator.labs",
+    "load_bundle": "emulator.experiment.bundle",
+    "load_topology": "emulator.topofile",
+    "run_bench": "emulator.experiment.bench",
+    "run_probe": "emulator.traffic.probe",
+}
+
+__all__ = [
+    "BenchSpec",
+    "BuildVnfError",
+    "LabError",
+    "MachineError",
+    "MeasurementError",
+    "Network",
+    "Node",
+    "Plan",
+    "ProbeResult",
+    "ProbeSpec",
+    "Problem",
+    "ResultsError",
+    "Topo",
+    "TopologyError",
+    "UsageError",
+    "clean",
+    "compile_plan",
+    "list_labs",
+    "load_bundle",
+    "load_topology",
+    "run_bench",
+    "run_probe",
+]
+
+
+def __getattr__(name: str) -> Any:
+    # Loaded when first asked for: a command that only prints help must not pay for netlink,
+    # numpy and the rest.
+    home = _HOME.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    value = getattr(import_module(home), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,329 @@
+"""A plan's nodes and links as kernel objects.
+
+Every host, router and VNF is a network namespace of its own; all switches of a lab are Linux
+bridges in one more, the fabric. Nothing is created in the machine's own namespace.
+"""
+
+from __future__ import annotations
+
+import time
+import zlib
+from collections.abc import Callable, Container, Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from emulator.errors import LabError
+from emulator.kernel.netns import Netns
+from emulator.kernel.offload import set_offloads
+from emulator.kernel.rtnl import FORWARDING, LOOPBACK_INDEX, End, LinkState, Rtnl
+from emulator.plan.model import EndPlan, InterfacePlan, LinkPlan, NodePlan, Plan
+
+_PORTS_PER_BRIDGE = 1000
+"""A Linux bridge takes 1023 ports; the rest are for the links between the parts of a switch."""
+
+_FIRST_INDEX = 10
+_NEW_VETH = (True, False)
+"""Offloads of a veth as the kernel makes it: frames may leave unfinished, GRO is off."""
+_READY_DEADLINE_S = 30.0
+_GONE_DEADLINE_S = 10.0
+_POLL_S = 0.002
+
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass
+class _Switch:
+    """A switch of the plan: one bridge, or several joined in a star when it has many ports."""
+
+    node: NodePlan
+    bridges: list[int] = field(default_factory=list)
+    members: list[set[str]] = field(default_factory=list)
+
+    def bridge_with_room(self) -> int | None:
+        """Which of the bridges takes another port; None when all are full."""
+        for number, members in enumerate(self.members):
+            if len(members) < _PORTS_PER_BRIDGE:
+                return number
+        return None
+
+    def release(self, interface: str) -> None:
+        for members in self.members:
+            members.discard(interface)
+
+
+class Fabric:
+    """The namespaces, bridges and links of one lab; ``close`` gives all of them back."""
+
+    def __init__(self, *, ipv6: bool = False, progress: Progress | None = None) -> None:
+        self._ipv6 = ipv6
+        self._progress = progress or (lambda stage, done, total: None)
+        self._switches: dict[str, _Switch] = {}
+        self._next_index = _FIRST_INDEX
+        self._index: dict[tuple[str, str], int] = {}
+        self._leading_out: set[int] = set()
+        self._changed_offloads: set[tuple[str, str]] = set()
+        self.netns: dict[str, Netns] = {}
+        self.switch_netns = Netns.create()
+        self._rtnl = Rtnl.inside(self.switch_netns)
+
+    def add_nodes(self, nodes: Iterable[NodePlan]) -> None:
+        """Creates nodes, with their loopback up and without any link."""
+        known = {*self.netns, *self._switches}
+        wanted = [node for node in nodes if node.name not in known]
+        spaces = [node for node in wanted if node.kind != "switch"]
+        self._progress("nodes", 0, len(spaces))
+        made = Netns.create_many(len(spaces), ipv6=self._ipv6)
+        self.netns.update(zip((node.name for node in spaces), made, strict=True))
+        for node in spaces:
+            with Rtnl.inside(self.netns[node.name]) as rtnl:
+                rtnl.set_up(LOOPBACK_INDEX, where=node.name)
+                rtnl.commit()
+            if node.kind == "router":
+                self.netns[node.name].run(_forward_ip, self._ipv6)
+        for node in wanted:
+            if node.kind == "switch":
+                self._switches[node.name] = _Switch(node)
+                self._add_bridge(self._switches[node.name])
+        self._rtnl.commit()
+        self._progress("nodes", len(spaces), len(spaces))
+
+    def add_links(self, plan: Plan, links: Iterable[LinkPlan]) -> None:
+        """Creates links between nodes that exist, and gives their ends addresses."""
+        wanted = [link for link in links if (link.a.node, link.a.interface) not in self._index]
+        self._progress("links", 0, len(wanted))
+        for link in wanted:
+            self._add_link(plan, link)
+        self._rtnl.commit()
+        ends: dict[str, list[str]] = {}
+        for link in wanted:
+            for end in (link.a, link.b):
+                if end.node in self.netns:
+                    ends.setdefault(end.node, []).append(end.interface)
+        for done, (name, interfaces) in enumerate(ends.items()):
+            if done % 64 == 0:
+                self._progress("addresses", done, len(ends))
+            node = plan.node(name)
+            self._configure(node, [node.interface(interface) for interface in interfaces])
+        self._progress("links", len(wanted), len(wanted))
+
+    def remove_links(self, links: Iterable[LinkPlan]) -> None:
+        """Removes links; their interfaces vanish from both ends."""
+        for link in links:
+            end, other = _switch_first(link, self._switches)
+            index = self._index.pop((end.node, end.interface), None)
+            if index is None:
+                continue
+            del self._index[other.node, other.interface]
+            self._leading_out.discard(index)
+            with Rtnl.inside(self.namespace(end.node)) as rtnl:
+                rtnl.delete_link(index, where=link.id)
+                rtnl.commit()
+            for side in (end, other):
+                if side.node in self._switches:
+                    self._switches[side.node].release(side.interface)
+
+    def remove_nodes(self, nodes: Iterable[NodePlan]) -> None:
+        """Removes nodes whose links have been removed."""
+        for node in nodes:
+            switch = self._switches.pop(node.name, None)
+            if switch is not None:
+                for index in switch.bridges:
+                    self._rtnl.delete_link(index, where=node.name)
+                self._rtnl.commit()
+            elif node.name in self.netns:
+                self.netns.pop(node.name).close()
+
+    def apply_offloads(self, node: NodePlan) -> None:
+        """Makes a node's interfaces finish their frames, or receive by NAPI, as the plan says."""
+        wanted = {
+            interface.kernel_name: (interface.frame_offload, interface.receive_napi)
+            for interface in node.interfaces
+            if (interface.frame_offload, interface.receive_napi) != _NEW_VETH
+            or (node.name, interface.name) in self._changed_offloads
+        }
+        self._changed_offloads |= {
+            (node.name, interface.name)
+            for interface in node.interfaces
+            if interface.kernel_name in wanted
+        }
+        if wanted:
+            set_offloads(self.namespace(node.name), wanted, where=node.name)
+
+    def namespace(self, node: str) -> Netns:
+        """The namespace that holds a node's interfaces."""
+        return self.switch_netns if node in self._switches else self.netns[node]
+
+    def close(self) -> None:
+        """Gives everything back; returns when the kernel has taken the links down."""
+        for netns in self.netns.values():
+            netns.close()
+        self.netns.clear()
+        deadline = time.monotonic() + _GONE_DEADLINE_S
+        while self._leading_out and time.monotonic() < deadline:
+            self._leading_out &= {state.index for state in self._rtnl.links()}
+            if self._leading_out:
+                time.sleep(_POLL_S)
+        self._rtnl.close()
+        self.switch_netns.close()
+
+    def _take_index(self) -> int:
+        self._next_index += 1
+        return self._next_index
+
+    def _add_bridge(self, switch: _Switch) -> None:
+        number = len(switch.bridges)
+        name = switch.node.kernel_name or switch.node.name
+        if number:
+            name = f"{name[: 14 - len(str(number))]}~{number}"
+        index = self._take_index()
+        mac = f"02:02:{zlib.crc32(name.encode()).to_bytes(4).hex(':')}"
+        self._rtnl.add_bridge(name, index, mac, stp=switch.node.stp, where=switch.node.name)
+        switch.bridges.append(index)
+        switch.members.append(set())
+        if number:
+            self._join_bridges(switch, name, index)
+
+    def _join_bridges(self, switch: _Switch, name: str, bridge: int) -> None:
+        near, far = self._take_index(), self._take_index()
+        macs = [f"02:03:{index.to_bytes(4).hex(':')}" for index in (near, far)]
+        trunk = f"~{near}"
+        self._rtnl.add_veth(
+            End(trunk, near, self.switch_netns, macs[0], master=switch.bridges[0]),
+            End(f"{trunk}~", far, self.switch_netns, macs[1]),
+            where=switch.node.name,
+        )
+        self._rtnl.set_master(far, bridge, where=switch.node.name)
+        self._rtnl.set_up(far, where=switch.node.name)
+
+    def _port_of(self, switch: _Switch, interface: str) -> int:
+        number = switch.bridge_with_room()
+        if number is None:
+            number = len(switch.bridges)
+            self._add_bridge(switch)
+        switch.members[number].add(interface)
+        return switch.bridges[number]
+
+    def _add_link(self, plan: Plan, link: LinkPlan) -> None:
+        near, far = _switch_first(link, self._switches)
+        near_end, far_end = self._end(plan, near), self._end(plan, far)
+        if far.node in self._switches:
+            master, far_end = far_end.master, replace(far_end, master=None)
+            self._rtnl.add_veth(near_end, far_end, where=link.id)
+            assert master is not None
+            self._rtnl.set_master(far_end.index, master, where=link.id)
+            self._rtnl.set_up(far_end.index, where=link.id)
+        else:
+            self._rtnl.add_veth(near_end, far_end, where=link.id)
+            if near.node in self._switches:
+                self._leading_out.add(near_end.index)
+
+    def _end(self, plan: Plan, end: EndPlan) -> End:
+        interface = plan.interface(end)
+        index = self._take_index()
+        self._index[end.node, end.interface] = index
+        switch = self._switches.get(end.node)
+        return End(
+            name=interface.kernel_name,
+            index=index,
+            netns=self.namespace(end.node),
+            mac=interface.mac,
+            mtu=interface.mtu,
+            master=self._port_of(switch, end.interface) if switch else None,
+        )
+
+    def _configure(self, node: NodePlan, interfaces: list[InterfacePlan]) -> None:
+        with Rtnl.inside(self.netns[node.name]) as rtnl:
+            for interface in interfaces:
+                index = self._index[node.name, interface.name]
+                where = f"{node.name} {interface.name}"
+                rtnl.set_up(index, where=where)
+                for address in (interface.ipv4, interface.ipv6):
+                    if address is not None:
+                        rtnl.add_address(index, address, where=where)
+            _add_routes(rtnl, node)
+            rtnl.commit()
+
+
+def set_interface(netns: Netns, interface: InterfacePlan, *, up: bool) -> None:
+    """Raises or lowers an interface of a node.
+
+    Raises:
+        LabError: when it is not there.
+    """
+    with Rtnl.inside(netns) as rtnl:
+        for state in rtnl.links():
+            if state.name == interface.kernel_name:
+                rtnl.set_up(state.index, up, where=interface.name)
+                rtnl.commit()
+                return
+    raise LabError("the interface is gone", where=interface.name)
+
+
+def restore_routes(netns: Netns, node: NodePlan) -> None:
+    """Gives a node back its default routes, which the kernel drops with their interface."""
+    with Rtnl.inside(netns) as rtnl:
+        _add_routes(rtnl, node)
+        rtnl.commit()
+
+
+def wait_ready(
+    plan: Plan, namespace_of: Callable[[str], Netns], ends: Iterable[EndPlan] | None = None
+) -> None:
+    """Returns when the kernel reports interfaces operational, and ports of a bridge forwarding.
+
+    Args:
+        ends: which interfaces; by default those of every link that are not ready at once.
+            Interfaces that were taken down are not waited for.
+
+    Raises:
+        LabError: when that takes longer than it ever should.
+    """
+    deadline = time.monotonic() + _READY_DEADLINE_S
+    names: dict[Netns, set[str]] = {}
+    for end in ends if ends is not None else _raised_first(plan):
+        names.setdefault(namespace_of(end.node), set()).add(plan.interface(end).kernel_name)
+    for netns, wanted in names.items():
+        with Rtnl.inside(netns) as rtnl:
+            while waiting := [s for s in rtnl.links() if s.name in wanted and not _ready(s)]:
+                if time.monotonic() > deadline:
+                    raise LabError(
+                        f"the link did not come up within {_READY_DEADLINE_S:g} s",
+                        where=waiting[0].name,
+                    )
+                time.sleep(_POLL_S)
+
+
+def _raised_first(plan: Plan) -> Iterator[EndPlan]:
+    """The ends that were raised before their peers: a port always is.
+
+    The end raised last is operational at once; the first has to wait for the kernel's work queue.
+    """
+    for link in plan.links:
+        ports = [end for end in (link.a, link.b) if plan.node(end.node).kind == "switch"]
+        yield from ports or (link.a, link.b)
+
+
+def _ready(state: LinkState) -> bool:
+    if not state.up:
+        return True
+    return state.operational and state.bridge_port_state in (None, FORWARDING)
+
+
+def _add_routes(rtnl: Rtnl, node: NodePlan) -> None:
+    for gateway in (node.default_route, node.default_route_ipv6):
+        if gateway is not None:
+            rtnl.add_default_route(gateway, where=f"{node.name} default route")
+
+
+def _switch_first(link: LinkPlan, switches: Container[str]) -> tuple[EndPlan, EndPlan]:
+    if link.a.node in switches or link.b.node not in switches:
+        return link.a, link.b
+    return link.b, link.a
+
+
+def _forward_ip(ipv6: bool) -> None:
+    paths = [Path("/proc/sys/net/ipv4/ip_forward")]
+    if ipv6:
+        paths.append(Path("/proc/sys/net/ipv6/conf/all/forwarding"))
+    for path in paths:
+        path.write_text("1")

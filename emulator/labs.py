@@ -1,0 +1,231 @@
+"""The labs on this machine: how one terminal finds what another one started.
+
+A running lab is described by a folder under ``/run/build-vnf``. Its owner holds a lock on it; the
+kernel lets go of the lock when the owner ends, however it ends, and that is how a dead lab is told
+from a living one. Everything else about a lab is taken back by the kernel itself, so reaping a
+dead lab means removing its folder.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import secrets
+import shutil
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+from emulator.errors import LabError, MachineError, UsageError
+from emulator.paths import run_dir
+
+_RECORD = "lab.json"
+_LOCK = "lock"
+
+
+@dataclass(frozen=True)
+class LabRecord:
+    """What is known of a running lab.
+
+    Attributes:
+        id: unique on this machine, such as ``chain-3f2a``.
+        name: the topology's name.
+        pid: the process that owns the lab.
+        started_at: seconds since the epoch.
+        init_pid: the first process of the lab's PID namespace.
+        netns: for each host, router and VNF, the owner's descriptor of its namespace; for each
+            switch, that of the namespace which holds all bridges.
+        vnfs: for each VNF, the data plane's own description.
+        plan: the plan, as JSON data.
+    """
+
+    id: str
+    name: str
+    pid: int
+    started_at: float
+    init_pid: int = 0
+    netns: Mapping[str, int] = field(default_factory=dict)
+    vnfs: Mapping[str, Any] = field(default_factory=dict)
+    plan: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def node_names(self) -> list[str]:
+        """The names of the lab's nodes, in the plan's order."""
+        return [node["name"] for node in self.plan.get("nodes", ())]
+
+    def netns_path(self, node: str) -> str:
+        """The path that opens a node's network namespace from another process.
+
+        Raises:
+            UsageError: when the lab has no such node.
+        """
+        try:
+            return f"/proc/{self.pid}/fd/{self.netns[node]}"
+        except KeyError:
+            raise UsageError(
+                f"lab {self.id} has no node {node}", hint=f"it has {', '.join(self.netns)}"
+            ) from None
+
+
+class LabFolder:
+    """The folder of a lab we own, locked until it is closed."""
+
+    def __init__(self, path: Path, lock: int) -> None:
+        self.path = path
+        self._lock = lock
+
+    @classmethod
+    def create(cls, name: str, lab_id: str | None = None) -> Self:
+        """A new folder; its name, the lab's id, is made from ``name`` unless ``lab_id`` is given.
+
+        Raises:
+            UsageError: when a living lab has that id.
+            MachineError: when the folder cannot be written.
+        """
+        try:
+            run_dir().mkdir(mode=0o700, parents=True, exist_ok=True)
+            for _ in range(100):
+                path = run_dir() / (lab_id or f"{name}-{secrets.token_hex(2)}")
+                try:
+                    return cls(path, _make(path))
+                except OSError:
+                    if not path.exists():
+                        raise
+                    if lab_id is not None:
+                        raise UsageError(
+                            f"a lab named {lab_id} is running",
+                            hint=f"choose another name, or vnf attach {lab_id}",
+                        ) from None
+        except OSError as error:
+            raise MachineError(
+                f"the record of the lab cannot be written: {error.strerror}",
+                where=str(run_dir()),
+                hint="run as root, on a system with a writable /run",
+            ) from error
+        raise LabError(f"no free id for a lab named {name}")
+
+    @property
+    def id(self) -> str:
+        """The lab's id."""
+        return self.path.name
+
+    @property
+    def hosts_file(self) -> Path:
+        """The lab's ``/etc/hosts``."""
+        return self.path / "hosts"
+
+    def write(self, record: LabRecord) -> None:
+        """Replaces the record, at once."""
+        draft = self.path / f"{_RECORD}.new"
+        draft.write_text(json.dumps(asdict(record)))
+        draft.replace(self.path / _RECORD)
+
+    def write_hosts(self, addresses: Mapping[str, str]) -> None:
+        """Makes node names resolve to their addresses inside the lab."""
+        lines = ["127.0.0.1\tlocalhost", "::1\tlocalhost"]
+        lines += [f"{address}\t{name}" for name, address in addresses.items()]
+        # Written in place: a bind mount follows the file, not its name.
+        self.hosts_file.write_text("\n".join(lines) + "\n")
+
+    def close(self) -> None:
+        """Removes the folder; closing twice is allowed."""
+        if self._lock >= 0:
+            shutil.rmtree(self.path, ignore_errors=True)
+            os.close(self._lock)
+            self._lock = -1
+
+
+def list_labs() -> list[LabRecord]:
+    """The running labs, oldest first."""
+    records = [_read(path) for path in _folders() if _owned(path)]
+    return sorted((r for r in records if r is not None), key=lambda record: record.started_at)
+
+
+def find_lab(lab: str) -> LabRecord:
+    """The running lab with this id, or the only one whose id begins with it.
+
+    Raises:
+        UsageError: when there is none, or more than one.
+    """
+    labs = list_labs()
+    matches = [r for r in labs if r.id == lab] or [r for r in labs if r.id.startswith(lab)]
+    if len(matches) == 1:
+        return matches[0]
+    if matches:
+        raise UsageError(
+            f"{lab} could be any of {', '.join(r.id for r in matches)}", hint="write more of the id"
+        )
+    running = ", ".join(r.id for r in labs)
+    raise UsageError(
+        f"no lab {lab} is running", hint=f"running: {running}" if running else "vnf run starts one"
+    )
+
+
+def clean() -> list[str]:
+    """Removes what dead labs left behind, and nothing else; returns their ids."""
+    reaped = []
+    for path in _folders():
+        if not _owned(path):
+            shutil.rmtree(path, ignore_errors=True)
+            reaped.append(path.name.removeprefix("."))
+    return reaped
+
+
+def _make(path: Path) -> int:
+    """Creates ``path`` with its lock already held, so that it is never seen without one."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    draft.mkdir(mode=0o755)
+    lock = os.open(draft / _LOCK, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        draft.rename(path)
+    except BaseException:
+        os.close(lock)
+        shutil.rmtree(draft, ignore_errors=True)
+        raise
+    return lock
+
+
+def _folders() -> Iterator[Path]:
+    with contextlib.suppress(FileNotFoundError):
+        yield from sorted(path for path in run_dir().iterdir() if path.is_dir())
+
+
+def _owned(path: Path) -> bool:
+    try:
+        lock = os.open(path / _LOCK, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        # A folder in the making has no lock for an instant, and no one else's business meanwhile.
+        return path.name.startswith(".") and _alive(path)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(lock)
+    return False
+
+
+def _alive(draft: Path) -> bool:
+    pid = draft.name.rpartition(".")[2]
+    return pid.isdigit() and Path(f"/proc/{pid}").exists()
+
+
+def _read(path: Path) -> LabRecord | None:
+    try:
+        return LabRecord(**json.loads((path / _RECORD).read_text()))
+    except FileNotFoundError:  # it is just starting, or just going
+        return None
+    except (ValueError, TypeError) as error:
+        raise LabError(
+            "the record of the lab is damaged", where=str(path), hint="stop the lab that owns it"
+        ) from error
+
+
+def now() -> float:
+    """Seconds since the epoch, for ``started_at``."""
+    return time.time()

@@ -1,0 +1,180 @@
+"""A node of a running lab."""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from emulator.errors import LabError, UsageError
+from emulator.runtime.shell import NodeShell
+
+if TYPE_CHECKING:
+    from emulator.dataplane import PortCounters, RunningVnf
+    from emulator.kernel.netns import Netns
+    from emulator.plan.model import InterfacePlan, NodePlan
+    from emulator.runtime.namespace import Processes
+
+
+class Node:
+    """One node: commands, processes, addresses, and for a VNF its counters.
+
+    Attributes:
+        plan: what was decided for it.
+        netns: its network namespace; the bridges of all switches share one.
+        vnf: the VNF at work, None for other nodes.
+        exit_status: that of the last ``cmd``.
+    """
+
+    def __init__(
+        self,
+        plan: NodePlan,
+        netns: Netns,
+        processes: Processes,
+        far_end: Callable[[str, str], tuple[Netns, str]],
+        vnf: RunningVnf | None = None,
+    ) -> None:
+        self.plan = plan
+        self.netns = netns
+        self.vnf = vnf
+        self._far_end = far_end
+        self.exit_status = 0
+        self._processes = processes
+        self._shell: NodeShell | None = None
+
+    def __repr__(self) -> str:
+        return f"<{self.plan.kind} {self.name}: {', '.join(self.intfNames())}>"
+
+    @property
+    def name(self) -> str:
+        """The node's name in the topology."""
+        return self.plan.name
+
+    @property
+    def kind(self) -> str:
+        """``host``, ``switch``, ``router`` or ``vnf``."""
+        return self.plan.kind
+
+    def cmd(self, *command: str, timeout_s: float | None = None) -> str:
+        """Runs a command line in the node's shell and returns what it printed, both streams.
+
+        The shell is one bash per node, started with the first command: ``cd``, variables and
+        background jobs carry over from call to call. Several arguments are joined by spaces. The
+        exit status is left in ``exit_status``.
+
+        Raises:
+            LabError: when ``timeout_s`` is over; the command has then been interrupted.
+        """
+        text, self.exit_status = self._bash().run(" ".join(command), timeout_s=timeout_s)
+        return text
+
+    def popen(self, args: str | Sequence[str], *more: str, **options: Any) -> subprocess.Popen[Any]:
+        """Starts a program in the node, as ``subprocess.Popen`` does, and returns at once.
+
+        A string is split like a shell would, or given to a shell with ``shell=True``. The process
+        ends with the lab at the latest.
+
+        Raises:
+            UsageError: when there is no such program.
+        """
+        if isinstance(args, str) and not options.get("shell"):
+            args = [*shlex.split(args), *more]
+        elif more:
+            args = [*args, *more]
+        try:
+            return self._processes.popen(self.netns, args, **options)
+        except FileNotFoundError as error:
+            raise UsageError(
+                f"there is no program {error.filename}", where=self.name, hint="is it installed?"
+            ) from error
+        except PermissionError as error:
+            raise UsageError(f"{error.filename} is not executable", where=self.name) from error
+
+    def interact(self, command: str) -> int:
+        """Runs a command on the user's terminal, Ctrl-C included; returns its exit status."""
+        self.exit_status = self._bash().interact(command)
+        return self.exit_status
+
+    def interrupt(self) -> None:
+        """Sends Ctrl-C to the command running in the node's shell, for use by another thread."""
+        if self._shell is not None:
+            self._shell.interrupt()
+
+    def IP(self, intf: str | None = None) -> str | None:
+        """The IPv4 address of an interface, or the node's first one; None without any."""
+        for interface in self._interfaces(intf):
+            if interface.ipv4 is not None:
+                return interface.ipv4.partition("/")[0]
+        return None
+
+    def MAC(self, intf: str | None = None) -> str | None:
+        """The MAC address of an interface, or of the node's first one; None without any."""
+        for interface in self._interfaces(intf):
+            return interface.mac
+        return None
+
+    @property
+    def intfs(self) -> tuple[InterfacePlan, ...]:
+        """The node's interfaces, in the order of their ports."""
+        return self.plan.interfaces
+
+    def intfNames(self) -> list[str]:
+        """The names of the node's interfaces, in the order of their ports."""
+        return [interface.name for interface in self.plan.interfaces]
+
+    def far_end(self, kernel_name: str) -> tuple[Netns, str]:
+        """The namespace and the kernel name of the other end of an interface's link.
+
+        Raises:
+            UsageError: when the node has no such interface.
+        """
+        return self._far_end(self.name, kernel_name)
+
+    def counters(self) -> dict[str, PortCounters]:
+        """A VNF's counters, by port.
+
+        Raises:
+            UsageError: when the node is not a VNF.
+        """
+        if self.vnf is None:
+            raise UsageError(
+                f"{self.name} is a {self.kind} and counts nothing itself",
+                where=self.name,
+                hint="counters belong to VNFs",
+            )
+        return self.vnf.counters()
+
+    def stop_vnf(self) -> None:
+        """Stops the node's VNF, if it runs one; its links then lead nowhere."""
+        if self.vnf is not None:
+            self.vnf.close()
+            self.vnf = None
+
+    def close(self) -> None:
+        """Ends the node's shell and its VNF."""
+        if self._shell is not None:
+            self._shell.close()
+            self._shell = None
+        self.stop_vnf()
+
+    def _interfaces(self, intf: str | None) -> tuple[InterfacePlan, ...]:
+        return self.plan.interfaces if intf is None else (self.plan.interface(intf),)
+
+    def _bash(self) -> NodeShell:
+        if self.kind == "switch":
+            raise LabError(
+                "a switch is a bridge in the lab's fabric and has no shell of its own",
+                where=self.name,
+                hint="popen runs a program beside all the lab's bridges",
+            )
+        if self._shell is not None and not self._shell.alive:
+            self._shell.close()
+            self._shell = None
+        if self._shell is None:
+
+            def spawn(*args: Any, **options: Any) -> subprocess.Popen[Any]:
+                return self._processes.popen(self.netns, *args, **options)
+
+            self._shell = NodeShell(spawn, self.name)
+        return self._shell

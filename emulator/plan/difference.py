@@ -1,0 +1,55 @@
+"""What changes between two plans of the same lab."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Self
+
+from emulator.plan.model import LinkPlan, NodePlan, Plan
+
+
+@dataclass(frozen=True)
+class Difference:
+    """The steps from one plan to another.
+
+    Attributes:
+        nodes_gone, nodes_new: nodes of one plan only, or of another kind in each.
+        nodes_changed: nodes that stay but are planned differently, as they are afterwards.
+        links_gone, links_new: links of one plan only, or whose ends are planned differently.
+    """
+
+    nodes_gone: tuple[NodePlan, ...]
+    nodes_new: tuple[NodePlan, ...]
+    nodes_changed: tuple[NodePlan, ...]
+    links_gone: tuple[LinkPlan, ...]
+    links_new: tuple[LinkPlan, ...]
+
+    @classmethod
+    def between(cls, before: Plan, after: Plan) -> Self:
+        """The steps from ``before`` to ``after``."""
+        old = {node.name: node for node in before.nodes}
+        new = {node.name: node for node in after.nodes}
+        stay = {name for name in old.keys() & new.keys() if old[name].kind == new[name].kind}
+        kept = _links(before, stay).items() & _links(after, stay).items()
+        kept_ids = {link for link, _ in kept}
+        return cls(
+            nodes_gone=tuple(node for name, node in old.items() if name not in stay),
+            nodes_new=tuple(node for name, node in new.items() if name not in stay),
+            nodes_changed=tuple(
+                node for name, node in new.items() if name in stay and node != old[name]
+            ),
+            links_gone=tuple(link for link in before.links if link.id not in kept_ids),
+            links_new=tuple(link for link in after.links if link.id not in kept_ids),
+        )
+
+
+def _links(plan: Plan, nodes: set[str]) -> dict[str, tuple[object, ...]]:
+    """By id, what makes a link of a plan what it is, for the links between some nodes."""
+    return {
+        link.id: tuple(
+            (i.kernel_name, i.mac, i.mtu, i.ipv4, i.ipv6)
+            for i in (plan.interface(link.a), plan.interface(link.b))
+        )
+        for link in plan.links
+        if link.a.node in nodes and link.b.node in nodes
+    }

@@ -1,0 +1,182 @@
+"""Reachability: ICMP echo between many nodes at once.
+
+All requests of a lab go out together and the replies are collected by one loop, so the time is
+that of the slowest reply and not the sum of all. Times are those of this process, wake-ups
+included: good enough to tell a path from another, no measurement. That is the probe's work.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import selectors
+import socket
+import struct
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from emulator.kernel.netns import Netns
+from emulator.kernel.rtnl import forget_neighbours
+
+_ECHO_REQUEST, _ECHO_REPLY = 8, 0
+_HEADER = struct.Struct("!BBHHH")
+_PAYLOAD = b"build-vnf reachability probe...."
+_SOL_RAW, _ICMP_FILTER = 255, 1
+_RECEIVE_BUFFER_BYTES = 1 << 22
+_SO_RCVBUFFORCE = 33
+
+_PAIRS_AT_ONCE = 400
+"""The kernel's table of neighbours, shared by all namespaces, holds 1024 fresh entries; a pair of
+nodes takes two."""
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """A node that can be pinged, and that can ping."""
+
+    name: str
+    netns: Netns
+    address: str
+
+
+@dataclass
+class PingMatrix:
+    """Who answered whom.
+
+    Attributes:
+        nodes: the names, in the order they were given.
+        rtts_ns: for each pair (from, to) that was tried, the round-trip times of the replies.
+        sent: how many requests each pair was sent.
+    """
+
+    nodes: list[str]
+    sent: int
+    rtts_ns: dict[tuple[str, str], list[int]] = field(default_factory=dict)
+
+    def replied(self, source: str, destination: str) -> bool:
+        """Whether every request from one node to the other was answered."""
+        return len(self.rtts_ns[source, destination]) == self.sent
+
+    @property
+    def requests(self) -> int:
+        """How many requests were sent in all."""
+        return self.sent * len(self.rtts_ns)
+
+    @property
+    def replies(self) -> int:
+        """How many of them were answered."""
+        return sum(len(times) for times in self.rtts_ns.values())
+
+    @property
+    def lost_percent(self) -> float:
+        """The share of requests without an answer, 0 to 100; 0 when nothing was sent."""
+        return 100.0 * (1 - self.replies / self.requests) if self.requests else 0.0
+
+
+def ping(
+    endpoints: Sequence[Endpoint],
+    pairs: Iterable[tuple[int, int]],
+    *,
+    count: int = 1,
+    timeout_s: float = 1.0,
+) -> PingMatrix:
+    """Sends echo requests between pairs of endpoints, given by their positions.
+
+    Args:
+        count: requests per pair, one after the other.
+        timeout_s: how long to wait for a reply.
+    """
+    wanted = list(pairs)
+    matrix = PingMatrix([endpoint.name for endpoint in endpoints], count)
+    for source, destination in wanted:
+        matrix.rtts_ns[endpoints[source].name, endpoints[destination].name] = []
+    used = sorted({index for pair in wanted for index in pair})
+    sockets = {index: endpoints[index].netns.run(_open) for index in used}
+    try:
+        for start in range(0, len(wanted), _PAIRS_AT_ONCE):
+            if start:
+                forget_neighbours(endpoints[index].netns for index in used)
+            batch = wanted[start : start + _PAIRS_AT_ONCE]
+            for number in range(count):
+                for source, destination, rtt_ns in _round(
+                    endpoints, sockets, batch, number, timeout_s
+                ):
+                    key = (endpoints[source].name, endpoints[destination].name)
+                    matrix.rtts_ns[key].append(rtt_ns)
+    finally:
+        for sock in sockets.values():
+            sock.close()
+    return matrix
+
+
+def _round(
+    endpoints: Sequence[Endpoint],
+    sockets: dict[int, socket.socket],
+    pairs: Sequence[tuple[int, int]],
+    number: int,
+    timeout_s: float,
+) -> Iterator[tuple[int, int, int]]:
+    """One request per pair; yields (source, destination, round-trip time) for each reply."""
+    identity = (os.getpid() + number) & 0xFFFF
+    waiting: dict[tuple[int, int], tuple[int, int]] = {}
+    with selectors.DefaultSelector() as selector:
+        for index in {source for source, _ in pairs}:
+            selector.register(sockets[index], selectors.EVENT_READ, index)
+        for sequence, (source, destination) in enumerate(pairs):
+            request = _request(identity, sequence)
+            try:
+                sockets[source].sendto(request, (endpoints[destination].address, 0))
+            except OSError as error:
+                if error.errno not in (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN):
+                    raise
+                continue  # no route is an answer too: nobody replies
+            waiting[source, sequence] = (destination, time.monotonic_ns())
+        deadline_ns = time.monotonic_ns() + int(timeout_s * 1e9)
+        while waiting:
+            left_s = (deadline_ns - time.monotonic_ns()) / 1e9
+            if left_s <= 0:
+                return
+            for key, _ in selector.select(left_s):
+                for sequence in _replies(sockets[key.data], identity):
+                    found = waiting.pop((key.data, sequence), None)
+                    if found is not None:
+                        destination, sent_ns = found
+                        yield key.data, destination, time.monotonic_ns() - sent_ns
+
+
+def _replies(sock: socket.socket, identity: int) -> Iterator[int]:
+    while True:
+        try:
+            data = sock.recv(2048)
+        except BlockingIOError:
+            return
+        except OSError as error:
+            if error.errno in (errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ECONNREFUSED):
+                continue  # a router's complaint about a request; that request stays unanswered
+            raise
+        header = (data[0] & 0xF) * 4
+        kind, _, _, number, sequence = _HEADER.unpack_from(data, header)
+        if kind == _ECHO_REPLY and number == identity:
+            yield sequence
+
+
+def _open() -> socket.socket:
+    sock = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
+    sock.setblocking(False)
+    sock.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _RECEIVE_BUFFER_BYTES)
+    sock.setsockopt(_SOL_RAW, _ICMP_FILTER, struct.pack("=I", ~(1 << _ECHO_REPLY) & 0xFFFFFFFF))
+    return sock
+
+
+def _request(identity: int, sequence: int) -> bytes:
+    blank = _HEADER.pack(_ECHO_REQUEST, 0, 0, identity, sequence) + _PAYLOAD
+    checksum = _checksum(blank)
+    return _HEADER.pack(_ECHO_REQUEST, 0, checksum, identity, sequence) + _PAYLOAD
+
+
+def _checksum(data: bytes) -> int:
+    """The Internet checksum of an even number of bytes (RFC 1071)."""
+    total: int = sum(struct.unpack(f"!{len(data) // 2}H", data))
+    total = (total & 0xFFFF) + (total >> 16)
+    return ~(total + (total >> 16)) & 0xFFFF
