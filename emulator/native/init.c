@@ -21,14 +21,12 @@
 
 enum { GRACE_MS = 1000 };
 
-static int fail(const char *what)
-{
+static int fail(const char *what) {
     fprintf(stderr, "vnf-init: %s: %s\n", what, strerror(errno));
     return 1;
 }
 
-static void end_gently(void)
-{
+static void end_gently(void) {
     const struct timespec pause = {.tv_nsec = 1000000};
 
     if (kill(-1, SIGTERM) < 0)
@@ -40,8 +38,7 @@ static void end_gently(void)
     }
 }
 
-int main(int argc, char **argv)
-{
+int main(int argc, char **argv) {
     char request;
     ssize_t got;
     int lifeline, ready;

@@ -1,0 +1,1 @@
+"""Traffic between nodes: the probe, and adapters for well-known tools."""

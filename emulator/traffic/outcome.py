@@ -1,0 +1,145 @@
+"""From counters and memory that the probe wrote to a ProbeResult, the same for each mechanism."""
+
+from __future__ import annotations
+
+import mmap
+import time
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emulator.errors import MeasurementError
+from emulator.traffic.machine import separate_softirq_ns, softirq_accounting, softirq_thread_ns
+from emulator.traffic.native import FRACTION_BITS, Counts, Progress, monotonic_ns
+from emulator.traffic.path import ProbeNode
+from emulator.traffic.probe import ProbeResult, ProbeSpec
+
+RECORD = np.dtype([("received_ns", "<u8"), ("arrival", "<u4"), ("copies", "<u4")])
+"""struct probe_record."""
+
+BRIEF_QUIET_S = 0.02
+"""Silence to wait for when every packet is there already: only copies can still come."""
+
+ENDLESS_S = 10.0
+"""A path that still delivers packets that long after sending ended goes round in circles."""
+
+
+class CpuMeter:
+    """CPU time that the machine spends on carrying packets, outside of the generator's thread."""
+
+    def __init__(self) -> None:
+        self._before = self._now()
+
+    def spent_ns(self) -> int:
+        return self._now() - self._before
+
+    @staticmethod
+    def _now() -> int:
+        return softirq_thread_ns() + separate_softirq_ns()
+
+
+@dataclass(frozen=True)
+class Sending:
+    """What the generator reported; ``cpu_ns`` of its thread and of the kernel's threads."""
+
+    progress: Progress
+    cpu_ns: int
+    wait_ns: int
+    sent_ns: NDArray[np.uint64] | None
+
+
+@dataclass(frozen=True)
+class Receiving:
+    """What a receiver, or a reflector, counted and recorded."""
+
+    counts: Counts
+    records: NDArray[np.void] | None
+
+
+def view(memory: mmap.mmap, dtype: np.dtype[np.generic] | type, count: int) -> NDArray[np.generic]:
+    """The first entries of mapped memory as an array; the map lives as long as the array."""
+    return np.frombuffer(memory, dtype=dtype, count=count)
+
+
+def drain(counts: Counts, sent: int, spec: ProbeSpec, destination: ProbeNode) -> None:
+    """Wait until nothing has arrived for as long as the specification says.
+
+    Raises:
+        MeasurementError: packets go on arriving without end.
+    """
+    ended_ns = monotonic_ns()
+    while True:
+        now_ns = monotonic_ns()
+        quiet_s = BRIEF_QUIET_S if counts.received >= sent else spec.drain_s
+        if now_ns > max(ended_ns, counts.last_ns) + quiet_s * 1e9:
+            return
+        if now_ns > ended_ns + ENDLESS_S * 1e9:
+            raise endless(destination)
+        time.sleep(0.002)
+
+
+def endless(destination: ProbeNode) -> MeasurementError:
+    return MeasurementError(
+        f"the probe's packets still arrive {ENDLESS_S:.0f} s after the last one was sent",
+        where=destination.name,
+        hint="is there a loop among the switches or VNFs on the way",
+    )
+
+
+def make_result(
+    source: ProbeNode,
+    destination: ProbeNode,
+    spec: ProbeSpec,
+    sending: Sending,
+    receiving: Receiving,
+    reflecting: Receiving | None,
+    *,
+    dma_latency_held: bool,
+) -> ProbeResult:
+    """Put the parts together and check that they agree.
+
+    Raises:
+        MeasurementError: more packets were received than sent.
+    """
+    progress, counts = sending.progress, receiving.counts
+    sent, received = int(progress.sent), int(counts.received)
+    if received > sent:
+        raise MeasurementError(
+            f"{received} packets were received although only {sent} were sent",
+            where=destination.name,
+            hint="copies that come very late are recognised only when packets are recorded",
+        )
+    places = int(progress.next) if spec.rate_pps is None else spec.places
+    sent_ns, records = sending.sent_ns, receiving.records
+    reflected = reflecting.records if reflecting else None
+    return ProbeResult(
+        spec=spec,
+        source=source.name,
+        destination=destination.name,
+        sent=sent,
+        unsent=places - sent,
+        received=received,
+        lost=sent - received,
+        duplicated=int(counts.duplicated),
+        reordered=int(counts.reordered),
+        damaged=int(counts.damaged),
+        reflected=int(reflecting.counts.received) if reflecting else None,
+        start_ns=int(progress.start_ns),
+        elapsed_ns=_elapsed_ns(spec, progress),
+        cpu_ns=sending.cpu_ns,
+        wait_ns=sending.wait_ns,
+        softirq_accounting=softirq_accounting(),
+        dma_latency_held=dma_latency_held,
+        sent_ns=None if sent_ns is None else sent_ns[:places],
+        received_ns=None if records is None else records["received_ns"][:places],
+        reflected_ns=None if reflected is None else reflected["received_ns"][:places],
+        copies=None if records is None else records["copies"][:places],
+        arrival=None if records is None else records["arrival"][:places],
+    )
+
+
+def _elapsed_ns(spec: ProbeSpec, progress: Progress) -> int:
+    if spec.interval:
+        return max(1, (spec.places * spec.interval) >> FRACTION_BITS)
+    return max(1, int(progress.last_sent_ns) - int(progress.start_ns))
