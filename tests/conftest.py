@@ -1,0 +1,90 @@
+"""Which tests can run here, and that those on a real kernel leave nothing behind."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Callable, Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from emulator.doctor import Check, diagnose
+from tests import leaks
+
+SYSTEM_TESTS = Path(__file__).parent / "system"
+
+# The marker, and what the doctor must have found to work for it.
+NEEDS = {
+    "xdp": ("native XDP on veth", "live frames", "clang", "libbpf"),
+    "docker": ("Docker",),
+    "dpdk": ("DPDK",),
+}
+
+os.environ.setdefault(leaks.MARK, secrets.token_hex(8))
+
+_wider_fixtures: set[int] = set()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip what this machine cannot run, and say why."""
+    for item in items:
+        reason = _why_not(item)
+        if reason:
+            item.add_marker(pytest.mark.skip(reason=reason))
+
+
+def _why_not(item: pytest.Item) -> str:
+    needs = [
+        name for marker, names in NEEDS.items() if item.get_closest_marker(marker) for name in names
+    ]
+    if os.geteuid() != 0 and (needs or item.get_closest_marker("root")):
+        return "needs root"
+    for name in needs:
+        check = _checks()[name]
+        if check.status == "missing":
+            return f"needs {name}: {check.reason}"
+    return ""
+
+
+@cache
+def _checks() -> dict[str, Check]:
+    return {check.name: check for check in diagnose()}
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_fixture_setup(
+    fixturedef: pytest.FixtureDef[object], request: pytest.FixtureRequest
+) -> Iterator[None]:
+    """Notice fixtures that several tests share: what they hold is no leak of one test."""
+    if fixturedef.scope not in ("function", "session") and fixturedef.argname != "no_leak_of_file":
+        _wider_fixtures.add(id(fixturedef))
+    return (yield)
+
+
+def pytest_fixture_post_finalizer(fixturedef: pytest.FixtureDef[object]) -> None:
+    _wider_fixtures.discard(id(fixturedef))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_leak_of_file(request: pytest.FixtureRequest) -> Iterator[None]:
+    """A file of system tests leaves the machine as it found it."""
+    yield from _assert_no_leak(request, lambda: True)
+
+
+@pytest.fixture(autouse=True)
+def no_leak(request: pytest.FixtureRequest) -> Iterator[None]:
+    """So does each test in it, unless it shares a lab with others: then the file answers for it."""
+    yield from _assert_no_leak(request, lambda: not _wider_fixtures)
+
+
+def _assert_no_leak(request: pytest.FixtureRequest, due: Callable[[], bool]) -> Iterator[None]:
+    if SYSTEM_TESTS not in request.path.parents or os.geteuid() != 0:
+        yield
+        return
+    before = leaks.Belongings.now()
+    yield
+    if due():
+        left = leaks.wait_until_nothing_new(before)
+        assert not left, f"left behind: {left}"
