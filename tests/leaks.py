@@ -91,7 +91,7 @@ def _marked_processes() -> Iterator[str]:
 
 def _bpf_programs() -> Iterator[str]:
     with suppress(MachineError):
-        yield from (str(number) for number in all_ids("prog"))
+        yield from (str(number) for number in all_ids("program"))
 
 
 def _held_elsewhere(program: str) -> bool:
