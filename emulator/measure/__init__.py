@@ -1,0 +1,1 @@
+"""Measures over trials: latency, throughput, cost. Pure: nothing here sends a packet."""
