@@ -29,6 +29,7 @@ Whole numbers are 32 bits without a sign unless ``minimum`` or ``maximum`` ask f
 
 from __future__ import annotations
 
+import math
 import os
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
@@ -132,8 +133,8 @@ class Parameter(_Strict):
                 return None, f"{_written(value)} is below the least value, {low}"
             if high is not None and value > high:
                 return None, f"{_written(value)} is above the greatest value, {high}"
-            if value != value:
-                return None, "it is not a number"
+            if not math.isfinite(value):
+                return None, f"{value} is not a number"
         return value, ""
 
     @model_validator(mode="after")
@@ -245,9 +246,11 @@ class Manifest(_Strict):
         wrong = []
         if self.name != self.folder.name:
             wrong.append(f"name {self.name} is not the folder's, {self.folder.name}")
-        for word in (self.name, *self.counters):
-            if not is_name(word):
-                wrong.append(f"{word!r} is not a usable name ({NAME_RULE})")
+        wrong += [
+            f"{word!r} is not a usable name ({NAME_RULE})"
+            for word in (self.name, *self.counters)
+            if not is_name(word)
+        ]
         for word in self.parameters:
             # Parameters become keyword arguments in Python and fields in C.
             if not (word.isidentifier() and word.isascii()) or word.startswith("_"):

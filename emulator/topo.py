@@ -11,45 +11,18 @@ from __future__ import annotations
 import copy
 import sys
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from emulator.errors import Problem, UsageError
+from emulator.multigraph import LinkEntry, MultiGraph, NodeEntry, NodeKind, Options
 from emulator.names import kind_word, natural, place_of, suggestion
 
 if TYPE_CHECKING:
     import networkx
 
-NodeKind = Literal["host", "switch", "router", "vnf"]
-Options = dict[str, Any]
-
 _PACKAGE = str(Path(__file__).resolve().parent) + "/"
 _SHARED = _PACKAGE + "share/"
-
-
-@dataclass
-class NodeEntry:
-    """One node as it was written: ``options`` are the keyword arguments of its ``add`` call.
-
-    ``place`` is the ``file:line`` of that call, or empty when the node came from elsewhere.
-    """
-
-    name: str
-    kind: NodeKind
-    options: Options
-    place: str = ""
-
-
-@dataclass
-class LinkEntry:
-    """One link as it was written; ``info`` is the dict that :meth:`Topo.linkInfo` returns."""
-
-    node1: str
-    node2: str
-    key: int
-    info: Options
-    place: str = ""
 
 
 class Topo:
@@ -65,14 +38,7 @@ class Topo:
     hopts: Options
     sopts: Options
     lopts: Options
-    ports: dict[str, dict[int, tuple[str, int]]]
-    """For each node, port number -> (the peer's name, the peer's port number)."""
-
-    _nodes: dict[str, NodeEntry]
-    _links: dict[int, LinkEntry]
-    _between: dict[tuple[str, str], dict[int, LinkEntry]]
-    _next_port: dict[str, int]
-    _link_count: int
+    _graph: MultiGraph
     _problems: list[Problem]
     _dangling: list[tuple[LinkEntry, str]]
 
@@ -83,9 +49,7 @@ class Topo:
         if not isinstance(getattr(cls, "name", None), str):
             self.name = cls.__name__.lower()
         self.hopts, self.sopts, self.lopts = {}, {}, {}
-        self.ports = {}
-        self._nodes, self._links, self._between, self._next_port = {}, {}, {}, {}
-        self._link_count = 0
+        self._graph = MultiGraph()
         self._problems, self._dangling = [], []
         return self
 
@@ -99,7 +63,7 @@ class Topo:
         """Add the nodes and links; override this. The base class adds nothing."""
 
     def __repr__(self) -> str:
-        counts = f"{len(self._nodes)} nodes, {len(self._links)} links"
+        counts = f"{len(self._graph.nodes)} nodes, {len(self._graph.links)} links"
         return f"<{type(self).__name__} {self.name}: {counts}>"
 
     # -- adding ------------------------------------------------------------------------------
@@ -164,36 +128,27 @@ class Topo:
                 ``params1``, ``params2`` (``{"ip": …, "ipv6": …, "mac": …}``), ``mtu`` in bytes.
         """
         name1, name2 = _name_of(node1), _name_of(node2)
-        number1 = self._free_port(name1) if port1 is None else port1
-        if name1 == name2 and port1 is None and port2 is None:
-            number2 = number1 + 1
-        else:
-            number2 = self._free_port(name2) if port2 is None else port2
-        parallel = self._between.get((name1, name2))
-        if parallel is None:
-            parallel = self._between[name1, name2] = self._between[name2, name1] = {}
-        if key is None:
-            key = max(parallel, default=0) + 1
-        info = {
-            **(opts or self.lopts), "node1": name1, "node2": name2,
-            "port1": number1, "port2": number2,
-        }  # fmt: skip
-        entry = LinkEntry(name1, name2, key, info, self._place())
-        if key in parallel:
+        place = self._place()
+        parallel = self._graph.between(name1, name2)
+        if key is not None and (type(key) is not int or key in parallel):
+            taken = "already that of another link between the two"
             self._problems.append(
                 Problem(
-                    place_of(entry.place, f"link {name1} - {name2}"),
-                    f"key {key} is already that of another link between the two",
+                    place_of(place, f"link {name1} - {name2}"),
+                    f"key {key} is {taken if type(key) is int else 'not a whole number'}",
                     "leave key out to get a free one",
                 )
             )
-        parallel[key] = entry
-        self._links[self._link_count] = entry
-        self._link_count += 1
-        self.ports.setdefault(name1, {})[number1] = (name2, number2)
-        self.ports.setdefault(name2, {})[number2] = (name1, number1)
+            key = None
+        if key is None:
+            key = max(parallel, default=0) + 1
+        info = {**(opts or self.lopts), "node1": name1, "node2": name2}
+        info["port1"] = self._graph.free_port(name1) if port1 is None else port1
+        info["port2"] = self._graph.free_port(name2) if port2 is None else port2
+        entry = LinkEntry(name1, name2, key, info, place)
+        self._graph.add_link(entry)
         for name in dict.fromkeys((name1, name2)):
-            if name not in self._nodes:
+            if name not in self._graph.nodes:
                 self._dangling.append((entry, name))
         return key
 
@@ -206,12 +161,7 @@ class Topo:
             UsageError: there is no such node.
         """
         self._node(name)
-        for link_id, entry in list(self._links.items()):
-            if name in (entry.node1, entry.node2):
-                self._drop(link_id, entry)
-        del self._nodes[name]
-        self.ports.pop(name, None)
-        self._next_port.pop(name, None)
+        self._forget(self._graph.remove_node(name))
 
     def removeLink(self, node1: str, node2: str, key: int | None = None) -> None:
         """Remove the link with that key between two nodes, or all their links.
@@ -220,23 +170,18 @@ class Topo:
             UsageError: there is no such link.
         """
         self._link(node1, node2, key)
-        for link_id, entry in list(self._links.items()):
-            if {entry.node1, entry.node2} == {node1, node2} and key in (None, entry.key):
-                self._drop(link_id, entry)
-
-    def _drop(self, link_id: int, entry: LinkEntry) -> None:
-        del self._links[link_id]
-        self._dangling = [item for item in self._dangling if item[0] is not entry]
-        self._between[entry.node1, entry.node2].pop(entry.key, None)
-        for name, port in ((entry.node1, "port1"), (entry.node2, "port2")):
-            self.ports.get(name, {}).pop(entry.info[port], None)
-            self._next_port.pop(name, None)
+        self._forget(self._graph.remove_links(node1, node2, key))
 
     # -- reading -----------------------------------------------------------------------------
 
+    @property
+    def ports(self) -> dict[str, dict[int, tuple[str, int]]]:
+        """For each node, port number -> (the peer's name, the peer's port number)."""
+        return self._graph.ports
+
     def nodes(self, sort: bool = True) -> list[str]:
         """The names of all nodes, in natural order or in the order they were added."""
-        return self.sorted(self._nodes) if sort else list(self._nodes)
+        return self.sorted(self._graph.nodes) if sort else list(self._graph.nodes)
 
     def hosts(self, sort: bool = True) -> list[str]:
         """The names of the hosts."""
@@ -264,7 +209,7 @@ class Topo:
 
     def iterLinks(self, withKeys: bool = False, withInfo: bool = False) -> Iterator[Any]:
         """Each link as ``(node1, node2[, key][, info])``, in the order they were added."""
-        for entry in self._links.values():
+        for entry in self._graph.links:
             link: tuple[Any, ...] = (entry.node1, entry.node2)
             if withKeys:
                 link += (entry.key,)
@@ -311,10 +256,10 @@ class Topo:
         return self._link(src, dst, key).info
 
     def setlinkInfo(self, src: str, dst: str, info: Options, key: int | None = None) -> None:
-        """Replace the options of a link."""
+        """Replace the options of a link; its nodes and ports stay."""
         entry = self._link(src, dst, key)
         ends = {name: entry.info[name] for name in ("node1", "node2", "port1", "port2")}
-        entry.info = {**ends, **info}
+        entry.info = {**info, **ends}
 
     def convertTo(self, cls: type[Any], data: bool = True, keys: bool = True) -> Any:
         """The topology as an object of a class with networkx's ``MultiGraph`` methods.
@@ -325,9 +270,9 @@ class Topo:
             keys: whether links carry their keys.
         """
         graph = cls()
-        for name, node in self._nodes.items():
+        for name, node in self._graph.nodes.items():
             graph.add_node(name, **({"kind": node.kind, **node.options} if data else {}))
-        for link in self._links.values():
+        for link in self._graph.links:
             named = {"key": link.key} if keys else {}
             graph.add_edge(link.node1, link.node2, **named, **(link.info if data else {}))
         return graph
@@ -352,23 +297,23 @@ class Topo:
 
     def node_entries(self) -> Mapping[str, NodeEntry]:
         """The nodes as they were written, in the order they were added."""
-        return self._nodes
+        return self._graph.nodes
 
     def link_entries(self) -> list[LinkEntry]:
         """The links as they were written, in the order they were added."""
-        return list(self._links.values())
+        return self._graph.links
 
     def problems(self) -> list[Problem]:
         """The mistakes that adding nodes and links has met so far."""
         missing = []
         for entry, name in self._dangling:
             where = place_of(entry.place, f"link {entry.node1} - {entry.node2}")
-            if name in self._nodes:
+            if name in self._graph.nodes:
                 message = f"{name} is linked before it is added"
                 hint = f"move the line that adds {name} above this one"
             else:
                 message = f"there is no node {name}"
-                hint = suggestion(name, self._nodes) or "add the node before linking it"
+                hint = suggestion(name, self._graph.nodes) or "add the node before linking it"
             missing.append(Problem(where, message, hint))
         return self._problems + missing
 
@@ -385,7 +330,7 @@ class Topo:
                 )
             )
             name = str(name)
-        earlier = self._nodes.get(name)
+        earlier = self._graph.nodes.get(name)
         if earlier is not None:
             at = f" at {earlier.place}" if earlier.place else ""
             self._problems.append(
@@ -396,7 +341,7 @@ class Topo:
                 )
             )
         else:
-            self._nodes[name] = NodeEntry(name, kind, options, place)
+            self._graph.nodes[name] = NodeEntry(name, kind, options, place)
         return str(name)
 
     def _place(self) -> str:
@@ -405,37 +350,27 @@ class Topo:
             frame = frame.f_back
         return f"{frame.f_code.co_filename.rpartition('/')[2]}:{frame.f_lineno}"
 
-    def _free_port(self, name: str) -> int:
-        entry = self._nodes.get(name)
-        base = 1 if entry is not None and entry.kind == "switch" else 0
-        used = self.ports.get(name, {})
-        # Mininet numbers by how many ports there are already. Where a port given by hand is in
-        # the way the next free one is taken; the search resumes where the last one ended.
-        number = max(len(used) + base, self._next_port.get(name, 0))
-        while number in used:
-            number += 1
-        self._next_port[name] = number
-        return number
+    def _forget(self, links: list[LinkEntry]) -> None:
+        self._dangling = [item for item in self._dangling if item[0] not in links]
 
     def _of_kind(self, kind: NodeKind, sort: bool) -> list[str]:
-        names = [name for name, entry in self._nodes.items() if entry.kind == kind]
+        names = [name for name, entry in self._graph.nodes.items() if entry.kind == kind]
         return self.sorted(names) if sort else names
 
     def _node(self, name: str) -> NodeEntry:
         try:
-            return self._nodes[name]
+            return self._graph.nodes[name]
         except KeyError:
-            raise UsageError(
-                f"there is no node {name}", where=self.name, hint=suggestion(name, self._nodes)
-            ) from None
+            hint = suggestion(name, self._graph.nodes)
+            raise UsageError(f"there is no node {name}", where=self.name, hint=hint) from None
 
     def _link(self, src: str, dst: str, key: int | None) -> LinkEntry:
         self._node(src)
         self._node(dst)
-        parallel = self._between.get((src, dst))
+        parallel = self._graph.between(src, dst)
         if parallel and key is None:
             return parallel[min(parallel)]
-        if not parallel or key not in parallel:
+        if key is None or key not in parallel:
             which = "" if key is None else f" with key {key}"
             raise UsageError(f"there is no link{which} between {src} and {dst}", where=self.name)
         return parallel[key]

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from emulator.topo import Options, Topo
+from emulator.multigraph import Options
+from emulator.topo import Topo
 
 _METHODS = ("nodes", "links", "isSwitch", "nodeInfo", "linkInfo")
 # The class of the example that comes with Mininet, and what courses have shortened it to. Other

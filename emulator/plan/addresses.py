@@ -1,8 +1,9 @@
 """Addresses: reading those a user wrote, and handing out the others.
 
-Addresses are given out as Mininet does. Hosts and routers, in natural order of their names, take
+Addresses are given out as Mininet does. Hosts and routers, in natural order of their names, have
 one place each in the base network, also those whose address was written by hand, so that the
-number in a host's name tends to be the number in its address: h3 is 10.0.0.3.
+number in a host's name tends to be the number in its address: h3 is 10.0.0.3. A host whose place
+is taken by an address written by hand gets one after all places, so that nobody else moves.
 """
 
 from __future__ import annotations
@@ -46,7 +47,8 @@ class BaseNetwork:
         self.prefixlen = interface.network.prefixlen
         self._network = int(interface.network.network_address)
         self._broadcast = int(interface.network.broadcast_address)
-        self._place = int(interface) - 1 if int(interface) > self._network else self._network
+        # As in Mininet: 10.0.0.0/8 starts at 10.0.0.1, and 10.0.3.7/8 at 10.0.3.7.
+        self._next = int(interface) + (int(interface) == self._network)
 
     def __str__(self) -> str:
         return f"{dotted(self._network)}/{self.prefixlen}"
@@ -55,19 +57,12 @@ class BaseNetwork:
         """An address of this network as ``a.b.c.d/n``."""
         return f"{dotted(number)}/{self.prefixlen}"
 
-    def skip(self) -> None:
-        """Pass over one place, because its owner has an address already or wants none."""
-        self._place += 1
-
-    def take(self, taken: set[int]) -> int | None:
-        """The next free address as a number, put into ``taken``; None when none is left."""
-        self._place += 1
-        while self._place in taken:
-            self._place += 1
-        if self._place >= self._broadcast:
+    def place(self) -> int | None:
+        """The next place, as a number; None when the network is full."""
+        if self._next >= self._broadcast:
             return None
-        taken.add(self._place)
-        return self._place
+        self._next += 1
+        return self._next - 1
 
     def ipv6_of(self, ipv4: str) -> str:
         """The IPv6 address that goes with an IPv4 address; both with their prefix length.
@@ -108,15 +103,15 @@ def read_ipv4(text: object, default_prefixlen: int) -> str | None:
         raise AddressMistake(f"{text} is not an address of one host")
     network = interface.network
     if network.prefixlen < 31:
-        for name, special in (
-            ("the network itself", network.network_address),
-            ("everyone in it", network.broadcast_address),
-        ):
-            if interface.ip == special:
-                raise AddressMistake(
-                    f"{text} is the address of {name} in {network}, not of a host",
-                    f"the first that a host can have is {network.network_address + 1}",
-                )
+        special = {
+            network.network_address: f"the address of the network {network} itself",
+            network.broadcast_address: f"the broadcast address of {network}",
+        }
+        if interface.ip in special:
+            raise AddressMistake(
+                f"{text} is {special[interface.ip]}",
+                f"the first that a host can have is {network.network_address + 1}",
+            )
     return str(interface)
 
 

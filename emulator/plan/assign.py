@@ -53,27 +53,45 @@ def assign_addresses(
             _read_interface_address(interface, base.prefixlen, problems)
             if interface.ipv4 is not None:
                 taken.add(split(interface.ipv4)[0])
-    full = False
-    for node, wanted_by in wanting.items():
-        if wanted_by is None or full:
-            base.skip()
-            continue
-        number = base.take(taken)
-        if number is None:
-            full = True
-            problems.append(
-                Problem(
-                    node.wish.where,
-                    f"no address is left in {base} for it and the nodes after it",
-                    "choose a larger network as ip_base",
-                )
-            )
-        else:
-            wanted_by.ipv4 = base.written(number)
+    _hand_out(wanting, base, taken, problems)
     for node in wiring.nodes.values():
         for position, interface in enumerate(node.interfaces):
             _assign_ipv6(node, interface, position == 0, base, ipv6, problems)
     _check_duplicates(wiring, problems)
+
+
+def _hand_out(
+    wanting: dict[Node, Interface | None],
+    base: BaseNetwork,
+    taken: set[int],
+    problems: list[Problem],
+) -> None:
+    """Give every interface that wants one an address; nodes that want none keep their place."""
+    displaced = []
+    for node, interface in wanting.items():
+        place = base.place()
+        if interface is None:
+            continue
+        if place is None or place in taken:
+            displaced.append((node, interface))
+        else:
+            taken.add(place)
+            interface.ipv4 = base.written(place)
+    for node, interface in displaced:
+        place = base.place()
+        while place in taken:
+            place = base.place()
+        if place is None:
+            problems.append(
+                Problem(
+                    node.wish.where,
+                    f"no address is left in {base} for it",
+                    "choose a larger network as ip_base",
+                )
+            )
+        else:
+            taken.add(place)
+            interface.ipv4 = base.written(place)
 
 
 def _read_node_address(
@@ -153,6 +171,7 @@ def _check_duplicates(wiring: Wiring, problems: list[Problem]) -> None:
                             "leave the address out to get a free one",
                         )
                     )
+                    break
 
 
 def _place_of_address(interface: Interface) -> str:

@@ -22,6 +22,7 @@ from emulator.plan.node_options import read_node
 from emulator.topo import Topo
 
 _DEFAULT_BASE = "10.0.0.0/8"
+_PLACE = re.compile(r"(.+?):(\d+): ")
 
 
 def compile_plan(
@@ -78,7 +79,7 @@ def compile_plan(
     assign.assign_kernel_names(network)
     assign.assign_routes(network, problems)
     if problems:
-        raise TopologyError(dict.fromkeys(problems), where=name)
+        raise TopologyError(sorted(dict.fromkeys(problems), key=_line_of), where=name)
     return Plan(
         name=name,
         ip_base=str(base),
@@ -86,6 +87,12 @@ def compile_plan(
         nodes=tuple(_node_plan(node) for node in network.nodes.values()),
         links=tuple(_link_plan(a, b) for a, b in network.links),
     )
+
+
+def _line_of(problem: Problem) -> tuple[bool, str, int]:
+    """A key that sorts problems as their lines stand in the script, those without a line last."""
+    place = _PLACE.match(problem.where)
+    return (False, place[1], int(place[2])) if place else (True, "", 0)
 
 
 def _our_topology(topo: Any) -> Topo:

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from emulator.errors import Problem
+from emulator.multigraph import LinkEntry
 from emulator.names import place_of, suggestion
 from emulator.plan.options import AUTOMATIC, class_name, not_yet, pop_meant
-from emulator.topo import LinkEntry
 
 _ADDRESSES = ("ip", "ipv6", "mac")
 _LINK_CLASSES = ("Link", "TCLink")

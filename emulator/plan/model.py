@@ -12,8 +12,8 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from emulator.errors import UsageError
+from emulator.multigraph import NodeKind
 from emulator.names import suggestion
-from emulator.topo import NodeKind
 
 Mechanism = Literal["bridge", "ip-forwarding", "bpf"]
 

@@ -8,10 +8,10 @@ from typing import Any
 
 from emulator.catalog import AVAILABLE, LATER, Catalog, Manifest
 from emulator.errors import Problem
+from emulator.multigraph import NodeEntry
 from emulator.names import NAME_RULE, is_name, kind_word, place_of, suggestion
 from emulator.plan.model import VnfPlan
 from emulator.plan.options import AUTOMATIC, class_name, not_yet, pop_meant
-from emulator.topo import NodeEntry
 
 RUNTIMES = ("namespace",)
 """What can enclose a node."""
@@ -121,9 +121,8 @@ def _read_vnf(
     for name in ("cores", "idle"):
         value = options.pop(name, None)
         if value is not None:
-            planes = ", ".join(AVAILABLE)
-            text = f"{name}, an option of polling data planes,"
-            problems.append(not_yet(where, text, f"{planes}, which do not poll"))
+            text = f"{name}={value!r}, which is for data planes that poll"
+            problems.append(not_yet(where, text, f"{', '.join(AVAILABLE)}, which do not"))
     name, dataplane = options.pop("vnf", None), options.pop("dataplane", "kernel")
     manifest = catalog[name] if isinstance(name, str) and name in catalog else None
     planes_known = _check_dataplane(where, dataplane, manifest, problems)

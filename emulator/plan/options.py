@@ -10,7 +10,7 @@ from emulator.errors import Problem
 AUTOMATIC: Final = object()
 """Stands for an address that the compiler is to choose."""
 
-_NOTHING = re.compile(r"0*\.?0*\s*[a-zA-Zµ%/]*")
+_NOTHING = re.compile(r"(0+\.?0*\s*[a-zA-Zµ%/]*)?")
 
 
 def pop_meant(options: dict[str, Any], names: frozenset[str]) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from emulator.errors import Problem
-from emulator.names import NAME_RULE, is_name, kind_word
+from emulator.names import NAME_RULE, is_name
 from emulator.plan.graph import Groups, loops
 from emulator.plan.link_options import EndWish, LinkWish
 from emulator.plan.model import InterfacePlan
@@ -72,11 +72,12 @@ class Wiring:
 def wire(nodes: Iterable[NodeWish], links: Iterable[LinkWish], problems: list[Problem]) -> Wiring:
     """Give every end of a link its interface; a port or a name used twice is a problem."""
     wiring = Wiring({wish.entry.name: Node(wish) for wish in nodes}, [])
-    ports: dict[tuple[str, object], Interface] = {}
+    ports: dict[tuple[str, int], Interface] = {}
     names: dict[tuple[str, str], Interface] = {}
     for link in links:
-        if any(end.node not in wiring.nodes for end in link.ends):
-            # The topology has told of it; for the nodes that do exist the link still counts.
+        first, second = (end.node for end in link.ends)
+        if first == second or not {first, second} <= wiring.nodes.keys():
+            # That has been told of already; for the nodes that do exist the link still counts.
             for end in link.ends:
                 if end.node in wiring.nodes:
                     _loose_end(wiring.nodes[end.node], end)
@@ -98,7 +99,8 @@ def _interface(node: Node, end: EndWish, problems: list[Problem]) -> Interface:
         problems.append(
             Problem(end.where, f"{port!r} is not a port number of {node.name}", "count from 0")
         )
-        port = 0
+        # Below every real number, so that it is in nobody's way while the rest is checked.
+        port = -1 - len(node.interfaces)
     name = end.name
     if name is None:
         name = f"{node.name}-eth{port}"
@@ -119,17 +121,17 @@ def _loose_end(node: Node, end: EndWish) -> None:
 
 def _check_unique(
     interface: Interface,
-    ports: dict[tuple[str, object], Interface],
+    ports: dict[tuple[str, int], Interface],
     names: dict[tuple[str, str], Interface],
     problems: list[Problem],
 ) -> None:
     owner, end = interface.owner, interface.wish
-    first = ports.setdefault((owner.name, end.port), interface)
+    first = ports.setdefault((owner.name, interface.port), interface)
     if first is not interface:
         problems.append(
             Problem(
                 end.where,
-                f"port {end.port} of {owner.name} is already taken by {first.wish.where}",
+                f"port {interface.port} of {owner.name} is already taken by {first.wish.where}",
                 "leave the port out to get a free one",
             )
         )
@@ -210,11 +212,6 @@ def mark_segments(wiring: Wiring) -> None:
         node.near_xdp = joined.find(node) in with_xdp
         for interface in node.interfaces:
             interface.segment = heard.find(interface)
-
-
-def describe(node: Node) -> str:
-    """A node as messages write it: ``host h1``."""
-    return f"{kind_word(node.kind)} {node.name}"
 
 
 def _listed(names: list[str]) -> str:

@@ -1,0 +1,1 @@
+/* The planner only asks whether this file exists. */
