@@ -27,5 +27,5 @@ class Loops(Topo):
         self.addLink("d1", "a1")
 
     def ring(self, *nodes):
-        for a, b in zip(nodes, (*nodes[1:], nodes[0])):
+        for a, b in zip(nodes, (*nodes[1:], nodes[0]), strict=True):
             self.addLink(a, b)

@@ -12,6 +12,4 @@ class Gateway(Topo):
             self.addHost(f"h{side}", ip=f"{network}.9/24", defaultRoute=f"via {network}.1")
             self.addLink(f"h{side}", f"s{side}")
             for number in ("1", "2"):
-                self.addLink(
-                    f"gw{number}", f"s{side}", params1={"ip": f"{network}.{number}/24"}
-                )
+                self.addLink(f"gw{number}", f"s{side}", params1={"ip": f"{network}.{number}/24"})

@@ -1,5 +1,7 @@
 """Two VNFs on XDP and one in the kernel between two hosts; a third pair that has no XDP near."""
 
+from itertools import pairwise
+
 from emulator import Topo
 
 
@@ -10,7 +12,6 @@ class XdpChain(Topo):
         self.addVNF("fwd", "forward", dataplane="xdp")
         self.addVNF("bridge", "forward")
         self.addVNF("tap", "sampler", dataplane="xdp", every=7, collector=3)
-        path = ["client", "fwd", "bridge", "tap", "server"]
-        for a, b in zip(path, path[1:]):
+        for a, b in pairwise(("client", "fwd", "bridge", "tap", "server")):
             self.addLink(a, b)
         self.addLink("h1", "h2")
