@@ -1,0 +1,168 @@
+"""Hypothesis strategies: topologies without mistakes, and topologies with any.
+
+A topology is drawn as a :class:`Recipe`, a list of calls, so that one drawing can be built with
+our ``Topo`` and with Mininet's.
+"""
+
+from __future__ import annotations
+
+import string
+from dataclasses import dataclass, field
+from typing import Any
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+
+from emulator.topo import Topo
+
+# A shared machine is slow at times, which is not the code's fault, and nothing is left behind.
+settings.register_profile(
+    "here", deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("here")
+
+_TAIL = string.ascii_letters + string.digits + "_.-"
+
+names = st.one_of(
+    st.from_regex(r"[hsrv][0-9]{1,3}", fullmatch=True),
+    st.builds(
+        "{}{}".format,
+        st.sampled_from(["a", "measurement-client-", "aggregation-switch-number-", "h1-eth"]),
+        st.text(_TAIL, max_size=20),
+    ),
+)
+
+
+@dataclass
+class Recipe:
+    """The calls that make a topology, in order."""
+
+    nodes: list[tuple[str, str, dict[str, Any]]] = field(default_factory=list)
+    links: list[tuple[str, str, dict[str, Any]]] = field(default_factory=list)
+
+    def build(self, topo: Any) -> Any:
+        """Make the calls on a topology, ours or Mininet's."""
+        for method, name, options in self.nodes:
+            getattr(topo, method)(name, **options)
+        for node1, node2, options in self.links:
+            topo.addLink(node1, node2, **options)
+        return topo
+
+    def topo(self) -> Topo:
+        """The topology as ours."""
+        topo: Topo = self.build(Topo())
+        return topo
+
+
+@st.composite
+def recipes(draw: st.DrawFn, *, vnfs: bool = True, options: bool = True) -> Recipe:
+    """Topologies without mistakes.
+
+    Args:
+        vnfs: whether VNFs and routers, which Mininet does not have, are among the nodes.
+        options: whether addresses, names and ports are written by hand here and there.
+    """
+    pool = draw(st.lists(names, min_size=1, max_size=14, unique=True))
+    recipe = Recipe()
+    kinds = ["addHost", "addHost", "addSwitch"] + (["addRouter"] if vnfs else [])
+    ends = []
+    functions = []
+    for number, name in enumerate(pool):
+        method = draw(st.sampled_from(kinds + (["addVNF"] if vnfs and len(ends) > 1 else [])))
+        chosen: dict[str, Any] = {}
+        if method == "addVNF":
+            functions.append(name)
+            continue
+        if method == "addSwitch":
+            # Any graph of switches will do when all of them keep loops open.
+            chosen["stp"] = True
+        elif options and draw(st.integers(0, 3)) == 0:
+            chosen = draw(
+                st.sampled_from(
+                    [
+                        {"ip": f"192.168.{number}.1/24"},
+                        {"ip": f"10.0.0.{number + 1}"},
+                        {"ip": None},
+                        {"mac": f"06:00:00:00:00:{number:02x}"},
+                    ]
+                )
+            )
+        recipe.nodes.append((method, name, chosen))
+        ends.append(name)
+    pairs = st.tuples(st.sampled_from(ends), st.sampled_from(ends)).filter(lambda p: p[0] != p[1])
+    wanted = draw(st.lists(pairs, max_size=20)) if len(ends) > 1 else []
+    for name in functions:
+        # A VNF is put into the middle of a link, and takes both halves.
+        plane = draw(st.sampled_from(["kernel", "xdp"]))
+        recipe.nodes.append(("addVNF", name, {"vnf": "forward", "dataplane": plane}))
+        a, b = draw(pairs) if not wanted else wanted.pop()
+        wanted = [(a, name), (name, b), *wanted]
+    for number, (a, b) in enumerate(wanted):
+        chosen = {}
+        if options and draw(st.integers(0, 4)) == 0:
+            chosen = draw(
+                st.sampled_from(
+                    [
+                        {"port1": 100 + number, "port2": 200 + number},
+                        {"intfName1": f"the-link-with-number-{number}"},
+                        {"intfName2": "up"} if number == 0 else {"mtu": 9000},
+                        {"addr1": f"0a:00:00:00:00:{number:02x}"},
+                        {"params2": {"ip": f"172.16.{number}.1/30"}},
+                    ]
+                )
+            )
+        recipe.links.append((a, b, chosen))
+    return _without_conflicts(recipe)
+
+
+def _without_conflicts(recipe: Recipe) -> Recipe:
+    """An address for a node's first interface is written on the node or on the link, not both."""
+    fixed = {name for _, name, options in recipe.nodes if "ip" in options}
+    for _, node2, options in recipe.links:
+        if node2 in fixed:
+            options.pop("params2", None)
+    return recipe
+
+
+scraps = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-2, 2**33),
+    st.floats(),
+    st.text(max_size=8),
+    st.sampled_from(
+        ["10.0.0.1/8", "via 10.0.0.1", "fd00::1/64", "02:00:00:00:00:01", "xdp", "forward", "5ms"]
+    ),
+    st.lists(st.integers(), max_size=2),
+    st.dictionaries(st.sampled_from(["ip", "mac", "bw", "x"]), st.text(max_size=5), max_size=2),
+)
+"""Values that a user could write by mistake."""
+
+_NODE_KEYS = (
+    "ip", "ipv6", "mac", "defaultRoute", "cls", "stp", "dpid", "cpu", "failMode", "runtime",
+    "cores", "idle", "inNamespace", "every", "nonsense",
+)  # fmt: skip
+_LINK_KEYS = (
+    "port1", "port2", "key", "params1", "params2", "intfName1", "intfName2", "addr1", "addr2",
+    "mtu", "cls", "bw", "delay", "loss", "use_htb", "nonsense",
+)  # fmt: skip
+
+
+@st.composite
+def careless_recipes(draw: st.DrawFn) -> Recipe:
+    """Topologies with any mistakes at all, also in the types of values."""
+    any_name = st.one_of(names, st.sampled_from(["h1", "s1", "", "é", "2", "a b"]))
+    pool = draw(st.lists(any_name, min_size=1, max_size=6))
+    recipe = Recipe()
+    for name in pool:
+        method = draw(st.sampled_from(["addHost", "addSwitch", "addRouter", "addVNF"]))
+        options = draw(st.dictionaries(st.sampled_from(_NODE_KEYS), scraps, max_size=3))
+        if method == "addVNF":
+            options["vnf"] = draw(st.one_of(st.just("drop"), st.just("forward"), scraps))
+            options["dataplane"] = draw(st.one_of(st.sampled_from(["kernel", "xdp"]), scraps))
+        recipe.nodes.append((method, name, options))
+    for _ in range(draw(st.integers(0, 6))):
+        options = draw(st.dictionaries(st.sampled_from(_LINK_KEYS), scraps, max_size=3))
+        ends = st.sampled_from([*pool, "nobody"])
+        recipe.links.append((draw(ends), draw(ends), options))
+    return recipe
