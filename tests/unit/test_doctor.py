@@ -1,0 +1,214 @@
+"""What the doctor says of machines that are made of files."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from emulator.catalog import AVAILABLE, LATER
+from emulator.doctor import Check, diagnose
+
+
+def found(root: Path, name: str) -> Check:
+    return next(check for check in diagnose(root) if check.name == name)
+
+
+def put(root: Path, name: str, text: str) -> Path:
+    path = root / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    return path
+
+
+@contextmanager
+def daemon(path: Path, answer: bytes) -> Iterator[None]:
+    """A daemon on a Unix socket that gives one answer."""
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(path))
+        server.listen(1)
+
+        def serve() -> None:
+            client, _ = server.accept()
+            with client:
+                client.recv(4096)
+                client.sendall(answer)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield
+        thread.join()
+
+
+def test_every_check_has_a_name_of_its_own() -> None:
+    names = [check.name for check in diagnose()]
+
+    assert len(names) == len(set(names))
+
+
+def test_what_does_not_work_says_why() -> None:
+    for check in diagnose():
+        assert bool(check.reason) == (check.status != "works"), check
+
+
+def test_what_works_needs_no_fix() -> None:
+    assert [check.name for check in diagnose() if check.status == "works" and check.fix] == []
+
+
+def test_every_data_plane_is_reported_first() -> None:
+    planes = [f"data plane {name}" for name in (*AVAILABLE, *LATER)]
+
+    assert [check.name for check in diagnose()][: len(planes)] == planes
+
+
+@pytest.mark.parametrize("plane", LATER)
+def test_a_data_plane_of_a_later_version_is_not_promised(plane: str) -> None:
+    check = found(Path("/"), f"data plane {plane}")
+
+    assert check.status == "missing"
+    assert "not in this version" in check.reason
+
+
+def test_a_diagnosis_is_plain_data() -> None:
+    checks = [check.to_dict() for check in diagnose()]
+
+    assert json.loads(json.dumps(checks)) == checks
+    assert set(checks[0]) == {"name", "status", "detail", "reason", "fix"}
+
+
+def test_a_machine_that_shows_nothing_is_examined_to_the_end(tmp_path: Path) -> None:
+    statuses = {check.name: check.status for check in diagnose(tmp_path)}
+
+    assert statuses["BTF"] == "missing"
+    assert statuses["cgroup"] == "missing"
+    assert statuses["RAPL"] == "missing"
+
+
+@pytest.mark.parametrize(
+    ("file", "status", "detail"),
+    [
+        ("sys/fs/cgroup/cgroup.controllers", "works", "version 2"),
+        ("sys/fs/cgroup/unified/cgroup.controllers", "limited", "versions 1 and 2 mixed"),
+        ("sys/fs/cgroup/cpu/tasks", "limited", "version 1"),
+    ],
+)
+def test_cgroup_versions(tmp_path: Path, file: str, status: str, detail: str) -> None:
+    put(tmp_path, file, "")
+
+    check = found(tmp_path, "cgroup")
+
+    assert (check.status, check.detail) == (status, detail)
+
+
+def test_reserved_hugepages_are_counted(tmp_path: Path) -> None:
+    put(
+        tmp_path,
+        "proc/meminfo",
+        "MemTotal: 8 kB\nHugePages_Total:     256\nHugePages_Free:      200\n"
+        "Hugepagesize:       2048 kB\n",
+    )
+
+    check = found(tmp_path, "hugepages")
+
+    assert (check.status, check.detail) == ("works", "200 of 256 free, 2048 KiB each")
+
+
+def test_without_hugepages_the_command_that_reserves_them_is_named(tmp_path: Path) -> None:
+    put(tmp_path, "proc/meminfo", "HugePages_Total:       0\nHugePages_Free:        0\n")
+
+    check = found(tmp_path, "hugepages")
+
+    assert (check.status, check.fix) == ("limited", "sysctl -w vm.nr_hugepages=256")
+
+
+@pytest.mark.parametrize(
+    ("governors", "status"),
+    [
+        (["performance", "performance"], "works"),
+        (["performance", "powersave"], "limited"),
+        ([], "limited"),
+    ],
+)
+def test_one_core_that_changes_its_frequency_is_enough_to_tell(
+    tmp_path: Path, governors: list[str], status: str
+) -> None:
+    for number, name in enumerate(governors):
+        put(tmp_path, f"sys/devices/system/cpu/cpu{number}/cpufreq/scaling_governor", f"{name}\n")
+
+    assert found(tmp_path, "CPU governor").status == status
+
+
+@pytest.mark.parametrize(
+    ("release", "status"),
+    [("6.1.0-18-amd64", "works"), ("5.18.0", "works"), ("5.15.0-91", "limited"), ("", "missing")],
+)
+def test_the_kernels_version(tmp_path: Path, release: str, status: str) -> None:
+    put(tmp_path, "proc/sys/kernel/osrelease", f"{release}\n")
+
+    assert found(tmp_path, "kernel").status == status
+
+
+@pytest.mark.parametrize(
+    ("name", "status"), [("tsc", "works"), ("kvm-clock", "works"), ("hpet", "limited")]
+)
+def test_slow_clocks_are_noticed(tmp_path: Path, name: str, status: str) -> None:
+    put(tmp_path, "sys/devices/system/clocksource/clocksource0/current_clocksource", name)
+
+    assert found(tmp_path, "clock").status == status
+
+
+def test_interpreted_bpf_is_noticed(tmp_path: Path) -> None:
+    put(tmp_path, "proc/sys/net/core/bpf_jit_enable", "0\n")
+
+    check = found(tmp_path, "BPF JIT")
+
+    assert (check.status, check.fix) == ("limited", "sysctl -w net.core.bpf_jit_enable=1")
+
+
+def test_a_docker_daemon_that_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOCKER_HOST", "unix:///docker.sock")
+    answer = b'HTTP/1.0 200 OK\r\nContent-Type: application/json\r\n\r\n{"Version": "20.10.24"}'
+
+    with daemon(tmp_path / "docker.sock", answer):
+        check = found(tmp_path, "Docker")
+
+    assert check.status == "works"
+    assert "20.10.24" in check.detail
+
+
+def test_something_else_behind_dockers_socket(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DOCKER_HOST", "unix:///docker.sock")
+
+    with daemon(tmp_path / "docker.sock", b"HTTP/1.0 404 Not Found\r\n\r\nno such page"):
+        check = found(tmp_path, "Docker")
+
+    assert check.status == "limited"
+
+
+def test_no_docker_daemon(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DOCKER_HOST", raising=False)
+
+    check = found(tmp_path, "Docker")
+
+    assert check.status == "missing"
+    assert "no daemon answers" in check.reason
+
+
+def test_missing_programs_are_named_with_their_packages(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+
+    checks = {check.name: check for check in diagnose()}
+
+    assert checks["clang"].status == checks["iperf3"].status == "missing"
+    assert checks["clang"].fix == "apt-get install clang libbpf-dev linux-libc-dev"
+    assert checks["iperf3"].fix == "apt-get install iperf3"
+    assert checks["data plane xdp"].status == "missing"
