@@ -82,7 +82,7 @@ class BenchSpec:
         if not 0 <= self.loss_goal < 1:
             raise UsageError(
                 f"{self.loss_goal} is no loss ratio",
-                where="--loss",
+                where="--loss-goal",
                 hint="give a number from 0 up to, and not including, 1; 0.001 is 0.1 %",
             )
         if self.source is not None and self.source == self.destination:
@@ -143,8 +143,12 @@ class BenchResult:
 
     @property
     def exit_code(self) -> int:
-        """0 when every case was measured, else 1."""
-        return 0 if all(case.status == "finished" for case in self.summary.cases) else 1
+        """0 when every case was measured, else 1; when nothing at all was, what the errors say."""
+        cases = self.summary.cases
+        if all(case.status == "finished" for case in cases):
+            return 0
+        codes = {case.error_exit_code for case in cases}
+        return codes.pop() or 1 if len(codes) == 1 else 1
 
 
 def partial_result(error: BaseException) -> BenchResult | None:
@@ -180,25 +184,24 @@ def run_bench(spec: BenchSpec, on_event: Callable[[BenchEvent], None] | None = N
 
     cases = expand_cases(spec.settings, spec.vary)
     prepared = prepare(spec.target, cases, source=spec.source, destination=spec.destination)
-    ensure_root()
+    ensure_root("measuring")
     seed = secrets.randbelow(2**32) if spec.seed is None else spec.seed
-    started_at = datetime.now(UTC)
-    packets = spec.rate_pps * spec.duration_s * spec.repeat * len(cases)
-    topology = prepared[cases[0].name].plan.name
-    bundle = BundleWriter.create(
-        spec.output,
-        topology,
-        started_at=started_at,
-        needed_bytes=estimated_bytes(packets) + _BESIDE_SAMPLES_BYTES,
-    )
     order = [prepared[case.name] for case in random_order(cases, seed)]
     about = RunRecord(
         command_line=tuple(sys.argv),
         spec={**dataclasses.asdict(spec), "output": str(spec.output)},
         seed=seed,
         order=tuple(ready.case.name for ready in order),
-        started_at=started_at,
+        started_at=datetime.now(UTC),
         revision=source_revision(share_dir()),
+    )
+    packets = spec.rate_pps * spec.duration_s * spec.repeat * len(cases)
+    topology = order[0].plan.name
+    bundle = BundleWriter.create(
+        spec.output,
+        topology,
+        started_at=about.started_at,
+        needed_bytes=estimated_bytes(packets) + _BESIDE_SAMPLES_BYTES,
     )
     return _Run(spec, topology, cases, order, about, bundle, on_event).measure()
 
@@ -225,7 +228,7 @@ class _Run:
         self._on_event = on_event
         self._records: dict[str, CaseRecord] = {}
         self._steps_per_case = _FIXED_STEPS + spec.repeat + MAX_SEARCH_TRIALS
-        self._completed = 0
+        self._step = 0
 
     def measure(self) -> BenchResult:
         from emulator.experiment.bundle import MACHINE, RUN
@@ -235,8 +238,7 @@ class _Run:
             self._bundle.write_record(MACHINE, describe_machine())
             self._bundle.write_record(RUN, self._about)
             self._write_summary()
-            for number, ready in enumerate(self._order):
-                self._completed = number * self._steps_per_case
+            for ready in self._order:
                 self._measure_case(ready)
             self._finish("finished" if self._result().exit_code == 0 else "failed")
         except BaseException as stop:
@@ -246,7 +248,7 @@ class _Run:
 
     def _measure_case(self, ready: PreparedCase) -> None:
         from emulator.experiment.records import CaseRecord
-        from emulator.experiment.trials import measure_case
+        from emulator.experiment.trials import CaseMeasurement
 
         name = ready.case.name
         self._records[name] = CaseRecord(
@@ -257,29 +259,40 @@ class _Run:
             destination=ready.destination,
         )
         try:
-            measure_case(ready, self._spec, self._bundle, self._tell, self._keep)
+            CaseMeasurement(ready, self._spec, self._bundle, self).run()
         except ResultsError:
             raise
         except BuildVnfError as error:
             text = f"{error.where}: {error.message}" if error.where else error.message
-            self._keep(name, status="failed", error=text, error_hint=error.hint or None)
+            self.keep(
+                name,
+                status="failed",
+                error=text,
+                error_hint=error.hint or None,
+                error_exit_code=error.exit_code,
+            )
         else:
-            self._keep(name, status="finished")
-        self._tell(name, self._records[name].status, record=self._records[name])
+            self.keep(name, status="finished")
+        self._step = 0
+        self._report(name, self._records[name].status, self._records[name])
 
-    def _tell(self, case: str, step: str, *, record: CaseRecord | None = None) -> None:
+    def tell(self, case: str, step: str) -> None:
         """Report the step that begins now."""
-        if self._on_event is not None:
-            total = self._steps_per_case * len(self._order)
-            self._on_event(BenchEvent(case, step, self._completed, total, record))
-        self._completed += 1
+        self._report(case, step, None)
+        # Trials that had to be repeated take steps that nobody counted on.
+        self._step = min(self._step + 1, self._steps_per_case)
 
-    def _keep(self, case: str, **measured: Any) -> CaseRecord:
+    def _report(self, case: str, step: str, record: CaseRecord | None) -> None:
+        if self._on_event is not None:
+            ended = sum(record.status != "unfinished" for record in self._records.values())
+            completed = ended * self._steps_per_case + self._step
+            total = len(self._order) * self._steps_per_case
+            self._on_event(BenchEvent(case, step, completed, total, record))
+
+    def keep(self, case: str, **measured: Any) -> None:
         """Add to a case what was just measured, in memory first and then in the bundle."""
-        record = self._records[case].model_copy(update=measured)
-        self._records[case] = record
+        self._records[case] = self._records[case].model_copy(update=measured)
         self._write_summary()
-        return record
 
     def _stopped(self, stop: BaseException) -> None:
         """Keep what was measured before the run was stopped; nothing here may hide why it was."""
@@ -288,8 +301,13 @@ class _Run:
             self._bundle.discard()
             return
         stop.__dict__["bench_result"] = self._result()
+        outcome: Outcome = "failed"
+        if isinstance(stop, ResultsError):
+            outcome = "results-lost"
+        elif isinstance(stop, KeyboardInterrupt):
+            outcome = "interrupted"
         with contextlib.suppress(ResultsError):
-            self._finish("results-lost" if isinstance(stop, ResultsError) else "interrupted")
+            self._finish(outcome)
 
     def _finish(self, outcome: Outcome) -> None:
         from emulator.experiment.bundle import RUN

@@ -75,7 +75,7 @@ class BundleWriter:
                 with open(folder / _RESERVE, "xb") as reserve:
                     os.posix_fallocate(reserve.fileno(), 0, _RESERVE_BYTES)
                 writer.write_file(README, lambda file: file.write(_readme().encode()))
-            except (OSError, ResultsError):
+            except BaseException:
                 writer.discard()
                 raise
         return writer

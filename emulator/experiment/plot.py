@@ -64,7 +64,7 @@ def draw_bundle(file: BinaryIO, bundle: Bundle) -> None:
             continue
         trials_ns = [
             latency_ns(bundle.samples(case.name, trial.number))
-            for trial in case.trials
+            for trial in case.counted_trials
             if trial.samples is not None
         ]
         p50_ns = case.latency.p50_ns if case.latency else None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -44,12 +44,13 @@ def prepare(
         TopologyError: the mistakes of all cases; one that all of them share is told once.
     """
     from emulator.plan.compile import compile_plan
+    from emulator.topofile import load_topology
 
     catalog = catalog_for(target)
     prepared: dict[str, PreparedCase] = {}
     mistakes: dict[Problem, list[str]] = {}
     for case in cases:
-        topo = load(target, case.settings)
+        topo = load_topology(target, case.settings)
         try:
             plan = compile_plan(topo, catalog=catalog)
         except TopologyError as error:
@@ -64,19 +65,6 @@ def prepare(
             where=target,
         )
     return prepared
-
-
-def load(target: str, settings: Mapping[str, str]) -> Topo:
-    """The topology a target names: a file where there is one, otherwise a built-in.
-
-    Raises:
-        UsageError: there is no such topology, or it does not take the settings.
-    """
-    from emulator.topofile import builtin_topology, list_builtin, load_topology
-
-    if target.partition(",")[0] in list_builtin() and not Path(target).exists():
-        return builtin_topology(target, settings)
-    return load_topology(target, settings)
 
 
 def catalog_for(target: str) -> Catalog:

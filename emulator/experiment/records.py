@@ -40,6 +40,10 @@ class TrialRecord(Record):
 
     Attributes:
         unsent: packets the generator did not manage to send in time; not a loss of the path.
+        wait_ns: how long the generator was kept from running by something else on its core.
+        valid: whether the generator kept to its schedule; what a trial in which it did not says of
+            latency is kept, and counts only where there is no better one.
+        dma_latency_held: whether the CPUs were kept out of deep idle states meanwhile.
         samples: the Parquet file of the trial, relative to the bundle; null when it could not be
             written any more.
     """
@@ -52,9 +56,13 @@ class TrialRecord(Record):
     lost: int
     duplicated: int
     reordered: int
+    damaged: int
     elapsed_ns: int
     offered_pps: float
     received_pps: float
+    wait_ns: int
+    dma_latency_held: bool
+    valid: bool
     latency: LatencyRecord
     samples: str | None
 
@@ -63,25 +71,30 @@ class SearchTrialRecord(Record):
     """One step of a throughput search; a null ``rate_pps`` means as fast as the generator can."""
 
     rate_pps: float | None
-    sent: int
-    received: int
-    unsent: int
-    elapsed_ns: int
     offered_pps: float
     received_pps: float
+    sent: int
+    received: int
+    lost: int
+    unsent: int
+    elapsed_ns: int
+    cpu_ns: int
 
 
 class ThroughputRecord(Record):
     """The highest load that met the loss goal.
 
     Attributes:
-        rate_pps: packets per second; null when no load that was tried met the goal.
+        rate_pps: packets per second that arrived; null when no load that was tried met the goal.
         rate_bps: the same in bits per second of frames, the four FCS bytes included and preamble
             and inter-frame gap left out.
         generator_limited: the generator, and not the path, was at its limit: the path does at
             least this much.
         bench_limited: within 10 % of what the same path does without any VNF, so that the
             difference to the VNF's own limit cannot be seen.
+        converged: whether the search came as near to the limit as it was meant to.
+        warm_up: its first trial, which counts for nothing.
+        trials: the others, in the order they were made.
     """
 
     rate_pps: float | None
@@ -90,16 +103,25 @@ class ThroughputRecord(Record):
     loss_goal: float
     generator_limited: bool
     bench_limited: bool = False
-    trials: tuple[SearchTrialRecord, ...] = ()
+    converged: bool
+    warm_up: SearchTrialRecord
+    trials: tuple[SearchTrialRecord, ...]
 
 
 class CostRecord(Record):
-    """CPU time of the whole path per delivered packet, over one saturating trial."""
+    """CPU time of the whole path per delivered packet, over one saturating trial.
+
+    Attributes:
+        softirq_accounting: how this kernel accounts for the work of interrupts: ``in-task`` (in the
+            time of the threads that were summed), ``separate`` (added from the whole machine's
+            counters, which are coarse) or ``unknown``.
+    """
 
     cpu_ns_per_packet: float | None
     cpu_ns: int
     received: int
     elapsed_ns: int
+    softirq_accounting: str
 
 
 class VnfShareRecord(Record):
@@ -131,8 +153,9 @@ Outcome = Literal["running", "finished", "failed", "interrupted", "results-lost"
 class CaseRecord(Record):
     """One case: what was measured, and why not more where it did not finish.
 
-    ``latency`` holds, of each percentile, the median over the trials; its ``min_ns`` and
-    ``max_ns`` are the extremes over all of them.
+    ``latency`` holds, of each percentile, the median over the trials that count; its ``min_ns`` and
+    ``max_ns`` are the extremes over them. ``error_exit_code`` is what ``error`` alone would have
+    ended the command with.
     """
 
     name: str
@@ -140,6 +163,7 @@ class CaseRecord(Record):
     status: Status
     error: str | None = None
     error_hint: str | None = None
+    error_exit_code: int | None = None
     plan: str | None = None
     source: str | None = None
     destination: str | None = None
@@ -151,19 +175,29 @@ class CaseRecord(Record):
     vnf_share: VnfShareRecord | None = None
 
     @property
+    def valid(self) -> bool:
+        """Whether the latency comes from trials in which the generator kept to its schedule."""
+        return all(trial.valid for trial in self.counted_trials)
+
+    @property
+    def counted_trials(self) -> tuple[TrialRecord, ...]:
+        """The valid latency trials; all of them where none is valid."""
+        return tuple(trial for trial in self.trials if trial.valid) or self.trials
+
+    @property
     def sent(self) -> int:
-        """Packets sent in all latency trials."""
-        return sum(trial.sent for trial in self.trials)
+        """Packets sent in the latency trials that count."""
+        return sum(trial.sent for trial in self.counted_trials)
 
     @property
     def lost(self) -> int:
-        """Packets lost in all latency trials."""
-        return sum(trial.lost for trial in self.trials)
+        """Packets lost in the latency trials that count."""
+        return sum(trial.lost for trial in self.counted_trials)
 
     @property
     def unsent(self) -> int:
-        """Packets the generator did not manage to send in all latency trials."""
-        return sum(trial.unsent for trial in self.trials)
+        """Packets the generator did not manage to send in the latency trials that count."""
+        return sum(trial.unsent for trial in self.counted_trials)
 
 
 class SummaryRecord(Record):

@@ -26,6 +26,7 @@ MISSING = "–"
 
 BENCH_LIMITED = "†"
 GENERATOR_LIMITED = "≥"
+INVALID = "‡"
 
 
 @dataclass(frozen=True)
@@ -61,14 +62,13 @@ def columns_for(summary: SummaryRecord) -> list[Column]:
 def render(summary: SummaryRecord) -> RenderableType:
     """The whole report for a rich console."""
     from rich.console import Group
-    from rich.padding import Padding
     from rich.text import Text
 
     parts: list[RenderableType] = [Text(title(summary), style="bold"), _main_table(summary)]
     if any(case.vnf_share for case in summary.cases):
         head = "VNF share: the case minus the same path without a VNF (p50: difference of medians)"
         parts += [Text(head, style="bold"), _share_table(summary)]
-    parts += [Padding(Text(note, style="dim"), (0, 0, 0, 2)) for note in notes(summary)]
+    parts += [Text(f"  {note}", style="dim") for note in notes(summary)]
     parts += [_complaint(case) for case in summary.cases if case.status != "finished"]
     return Group(*parts)
 
@@ -87,7 +87,7 @@ def notes(summary: SummaryRecord) -> list[str]:
     """What a reader must know to read the numbers rightly, a line each."""
     rate, loss = grouped(summary.rate_pps), percent(summary.loss_goal)
     lines = [
-        f"Latency: one-way, received − intended send time of every packet, at {rate} packets/s.",
+        f"Latency: one-way, received − intended send time of each packet, at {rate} packets/s.",
         f"Rate: the highest with a loss of at most {loss}; Gbit/s counts frames with their FCS.",
         "CPU: time the whole path takes per packet at full load, generator and receiver included.",
         f"Links are {summary.link}, the probe is {summary.mechanism}: compare with the same only.",
@@ -107,12 +107,14 @@ def notes(summary: SummaryRecord) -> list[str]:
             f"{BENCH_LIMITED} bench-limited: within 10 % of the path without any VNF; "
             "the VNF itself may do more."
         )
-    lines += [
-        f"{case.name}: {grouped(case.unsent)} packets were never sent, the generator fell behind "
-        "its schedule; they are not counted as lost."
-        for case in summary.cases
-        if case.unsent
-    ]
+    if not all(case.valid for case in summary.cases):
+        lines.append(
+            f"{INVALID} invalid: the generator fell behind its schedule, in every attempt; the "
+            "machine is too busy, or the rate too high, for these latencies."
+        )
+    if unsent := [case for case in summary.cases if case.unsent]:
+        counts = ", ".join(f"{case.name} {grouped(case.unsent)}" for case in unsent)
+        lines.append(f"Packets never sent, the generator's failure and no loss: {counts}.")
     lines += [
         f"{case.name}: no rate that was tried met the loss goal."
         for case in summary.cases
@@ -159,8 +161,9 @@ def _main_table(summary: SummaryRecord) -> Table:
         head = f"{column.name}\n{column.unit}" if column.unit else column.name
         table.add_column(head, justify="right", no_wrap=True)
     for case in summary.cases:
-        style = "" if case.status == "finished" else "yellow"
-        table.add_row(Text(case.name), *(column.cell(case) for column in columns), style=style)
+        style = "" if case.status == "finished" and case.valid else "yellow"
+        name = case.name if case.valid else f"{case.name} {INVALID}"
+        table.add_row(Text(name), *(column.cell(case) for column in columns), style=style)
     return table
 
 

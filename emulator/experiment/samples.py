@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
 COLUMNS: Mapping[str, tuple[str, str]] = {
     "seq": ("1", "position of the packet in the schedule, from 0"),
-    "intended_ns": ("ns", "when the open-loop schedule wanted the packet sent"),
-    "sent_ns": ("ns", "when the generator sent it; 0: it did not"),
-    "received_ns": ("ns", "when it first arrived at the destination; 0: it never did"),
-    "reflected_ns": ("ns", "when the reflector turned it round; 0: it never arrived there"),
-    "copies": ("1", "how often it arrived; 0: lost, more than 1: duplicated"),
-    "arrival": ("1", "its place in the order of arrival, as the receiver counted it"),
+    "intended_ns": ("ns", "when the open-loop schedule wanted it sent"),
+    "sent_ns": ("ns", "when the generator sent it; 0: it did not, which is no loss"),
+    "received_ns": ("ns", "when it first arrived at its destination; 0: it never did"),
+    "reflected_ns": ("ns", "when the far end sent it back; 0: it never got there"),
+    "copies": ("1", "how often it arrived; 0: never, more than 1: duplicated"),
+    "arrival": ("1", "its place in the order of arrival"),
 }
 """Every column a file may have, with its unit and meaning; ``reflected_ns`` is of round trips."""
 
@@ -39,12 +39,10 @@ def columns_of(result: ProbeResult) -> dict[str, NDArray[Any]]:
     """The recorded arrays of a trial by column name, as they are, with their sequence numbers."""
     import numpy as np
 
-    columns: dict[str, NDArray[Any]] = {"seq": np.arange(len(result.intended_ns), dtype=np.uint32)}
-    for name in _RECORDED:
-        values = getattr(result, name)
-        if values is not None:
-            columns[name] = values
-    return columns
+    recorded: dict[str, NDArray[Any]] = {
+        name: values for name in _RECORDED if (values := getattr(result, name)) is not None
+    }
+    return {"seq": np.arange(len(recorded["intended_ns"]), dtype=np.uint32), **recorded}
 
 
 def write_samples(
@@ -108,4 +106,6 @@ def latency_ns(columns: Mapping[str, NDArray[Any]]) -> NDArray[np.int64]:
 
     received_ns: NDArray[np.int64] = columns["received_ns"].astype(np.int64)
     arrived = received_ns != 0
-    return np.subtract(received_ns[arrived], columns["intended_ns"].astype(np.int64)[arrived])
+    latency: NDArray[np.int64] = received_ns - columns["intended_ns"].astype(np.int64)
+    of_arrived: NDArray[np.int64] = latency[arrived]
+    return of_arrived

@@ -22,11 +22,13 @@ CEILING_MARGIN = 0.10
 
 
 def latency_over(trials: Sequence[TrialRecord]) -> LatencyRecord | None:
-    """The latency of a case: medians over its trials, and the extremes of all of them.
+    """The latency of a case: medians over its trials that count, and their extremes.
 
-    A percentile that some trial has too few packets for stays out. None when nothing arrived.
+    Those that count are the valid ones, and all where none is valid. A percentile that some trial
+    has too few packets for stays out. None when nothing arrived.
     """
-    measured = [trial.latency for trial in trials if trial.latency.count]
+    counted = [trial for trial in trials if trial.valid] or trials
+    measured = [trial.latency for trial in counted if trial.latency.count]
     if not measured:
         return None
     return LatencyRecord(

@@ -1,12 +1,17 @@
-"""The cases of an experiment: which there are, what they are called, in which order they run."""
+"""What a bench is told to measure: its cases, their order, and what is refused beforehand."""
 
 from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from emulator.errors import UsageError
+from emulator.errors import TopologyError, UsageError
+from emulator.experiment.bench import BenchResult, BenchSpec, partial_result
 from emulator.experiment.cases import (
     Case,
     baseline_for,
@@ -14,6 +19,8 @@ from emulator.experiment.cases import (
     parse_vary,
     random_order,
 )
+from emulator.experiment.prepare import prepare
+from emulator.experiment.records import CaseRecord, SummaryRecord
 
 WORDS = st.text("abcdefghij0123456789", min_size=1, max_size=6)
 VARY = st.dictionaries(WORDS, st.lists(WORDS, min_size=1, max_size=4, unique=True), max_size=3)
@@ -100,3 +107,148 @@ def test_the_baseline_differs_only_in_having_no_vnf() -> None:
     assert baseline is by_name["dataplane=none,length=2"]
     assert baseline_for(baseline, cases) is None
     assert baseline_for(Case("dataplane=xdp", {"dataplane": "xdp"}), cases) is None
+
+
+CHAIN = """
+from emulator import Topo
+
+
+class Chain(Topo):
+    def build(self, dataplane="xdp", hosts=2, colour="red"):
+        nodes = [self.addHost(f"h{number}") for number in range(1, hosts + 1)]
+        middle = self.addSwitch("s1")
+        if dataplane != "none":
+            middle = self.addVNF("fw", "forward", dataplane=dataplane)
+        for node in nodes:
+            self.addLink(node, middle)
+"""
+
+
+@pytest.fixture
+def chain(tmp_path: Path) -> str:
+    path = tmp_path / "mychain.py"
+    path.write_text(CHAIN)
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ("values", "where"),
+    [
+        ({"rate_pps": 0}, "rate_pps"),
+        ({"rate_pps": math.inf}, "rate_pps"),
+        ({"duration_s": -1}, "duration_s"),
+        ({"frame_size_bytes": 63}, "frame_size_bytes"),
+        ({"mechanism": "magic"}, "mechanism"),
+        ({"core": -1}, "core"),
+        ({"repeat": 0}, "--repeat"),
+        ({"loss_goal": 1.0}, "--loss-goal"),
+        ({"loss_goal": math.nan}, "--loss-goal"),
+        ({"search_duration_s": 0}, "duration_s"),
+        ({"source": "h1", "destination": "h1"}, "--from"),
+        ({"rate_pps": 1e9, "duration_s": 3600}, "probe"),
+        ({"settings": {"a": "1"}, "vary": {"a": ["2"]}}, "--vary a"),
+    ],
+)
+def test_a_bench_that_makes_no_sense_is_refused_when_it_is_described(
+    values: dict[str, Any], where: str
+) -> None:
+    with pytest.raises(UsageError) as caught:
+        BenchSpec("chain", **values)
+    assert where in caught.value.where
+
+
+def prepared(target: str, vary: dict[str, list[str]], **ends: str | None) -> Any:
+    wanted = {"source": None, "destination": None, **ends}
+    return prepare(target, expand_cases({}, vary), **wanted)
+
+
+def test_the_ends_of_the_path_are_the_first_and_the_last_host() -> None:
+    ready = prepared("chain", {"dataplane": ["none", "kernel"]})
+    assert {(each.source, each.destination) for each in ready.values()} == {("client", "server")}
+    ten = prepared("single,10", {})["default"]
+    assert (ten.source, ten.destination) == ("h1", "h10")
+
+
+@pytest.mark.parametrize(
+    ("ends", "found"),
+    [
+        ({"source": "h3"}, ("h3", "h4")),
+        ({"source": "h4"}, ("h4", "h3")),
+        ({"destination": "h1"}, ("h2", "h1")),
+        ({"source": "h4", "destination": "h2"}, ("h4", "h2")),
+    ],
+)
+def test_the_ends_can_be_chosen(ends: dict[str, str], found: tuple[str, str]) -> None:
+    ready = prepared("single,4", {}, **ends)["default"]
+    assert (ready.source, ready.destination) == found
+
+
+@pytest.mark.parametrize(
+    ("target", "ends", "complaint", "hint"),
+    [
+        ("chain", {"source": "clinet"}, "no node clinet", "client"),
+        ("single,2", {"destination": "s1"}, "s1 is a switch", "h1"),
+        ("single,1", {}, "two hosts", "addHost"),
+    ],
+)
+def test_ends_that_cannot_be_are_explained(
+    target: str, ends: dict[str, str], complaint: str, hint: str
+) -> None:
+    with pytest.raises(UsageError, match=complaint) as caught:
+        prepared(target, {}, **ends)
+    assert hint in caught.value.hint
+
+
+def test_mistakes_of_all_cases_are_told_together_before_anything_runs(chain: str) -> None:
+    with pytest.raises(TopologyError) as caught:
+        prepared(chain, {"dataplane": ["none", "kernel", "warp", "dpdk"], "hosts": ["2"]})
+    places = [problem.where for problem in caught.value.problems]
+    assert len(places) == 2
+    assert places[0].startswith("dataplane=warp,hosts=2: ")
+    assert places[1].startswith("dataplane=dpdk,hosts=2: ")
+
+
+def test_a_mistake_that_all_cases_share_is_told_once(chain: str) -> None:
+    with pytest.raises(TopologyError) as caught:
+        prepared(chain, {"dataplane": ["warp"], "colour": ["red", "blue"]})
+    assert len(caught.value.problems) == 1
+    assert "colour" not in caught.value.problems[0].where
+
+
+def test_an_unknown_setting_is_told_with_those_there_are(chain: str) -> None:
+    with pytest.raises(UsageError, match="colours"):
+        prepared(chain, {"colours": ["red", "blue"]})
+
+
+def test_without_a_single_measurement_the_exit_code_is_that_of_the_errors() -> None:
+    def result(*codes: int | None) -> BenchResult:
+        cases = [
+            CaseRecord(
+                name=str(number),
+                settings={},
+                status="finished" if code is None else "failed",
+                error_exit_code=code,
+            )
+            for number, code in enumerate(codes)
+        ]
+        summary = SummaryRecord(
+            topology="chain",
+            link="veth",
+            mechanism="kernel",
+            rate_pps=1,
+            duration_s=1,
+            frame_size_bytes=64,
+            repeat=1,
+            loss_goal=0,
+            cases=tuple(cases),
+        )
+        return BenchResult(Path("results"), summary)
+
+    assert result(None, None).exit_code == 0
+    assert result(None, 3).exit_code == 1
+    assert result(3, 3).exit_code == 3
+    assert result(1, 3).exit_code == 1
+
+
+def test_an_error_that_left_nothing_has_no_partial_result() -> None:
+    assert partial_result(KeyboardInterrupt()) is None

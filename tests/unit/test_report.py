@@ -15,6 +15,7 @@ from emulator.experiment.records import (
     CaseRecord,
     CostRecord,
     LatencyRecord,
+    SearchTrialRecord,
     SummaryRecord,
     ThroughputRecord,
     TrialRecord,
@@ -58,6 +59,10 @@ def trial(found: LatencyRecord, *, number: int = 1, lost: int = 0, unsent: int =
         lost=lost,
         duplicated=0,
         reordered=0,
+        damaged=0,
+        wait_ns=0,
+        dma_latency_held=True,
+        valid=True,
         elapsed_ns=2_000_000_000,
         offered_pps=10_000,
         received_pps=10_000,
@@ -67,12 +72,26 @@ def trial(found: LatencyRecord, *, number: int = 1, lost: int = 0, unsent: int =
 
 
 def throughput(rate_pps: float | None, *, generator_limited: bool = False) -> ThroughputRecord:
+    step = SearchTrialRecord(
+        rate_pps=None,
+        offered_pps=rate_pps or 1.0,
+        received_pps=rate_pps or 0.0,
+        sent=1000,
+        received=1000,
+        lost=0,
+        unsent=0,
+        elapsed_ns=500_000_000,
+        cpu_ns=500_000_000,
+    )
     return ThroughputRecord(
         rate_pps=rate_pps,
         rate_bps=None if rate_pps is None else rate_pps * 64 * 8,
         loss_ratio=None if rate_pps is None else 0.0,
         loss_goal=0.001,
         generator_limited=generator_limited,
+        converged=True,
+        warm_up=step,
+        trials=(step,),
     )
 
 
@@ -100,7 +119,13 @@ def case(
         trials=(trial(found, lost=lost, unsent=unsent),),
         latency=found,
         throughput=throughput(rate_pps, generator_limited=generator_limited),
-        cost=CostRecord(cpu_ns_per_packet=cost_ns, cpu_ns=10**9, received=10**6, elapsed_ns=10**9),
+        cost=CostRecord(
+            cpu_ns_per_packet=cost_ns,
+            cpu_ns=10**9,
+            received=10**6,
+            elapsed_ns=10**9,
+            softirq_accounting="in-task",
+        ),
     )
 
 
@@ -208,7 +233,25 @@ def test_a_failed_case_says_why_and_the_others_are_printed() -> None:
 def test_unsent_packets_are_told_apart_from_lost_ones() -> None:
     text = printed(summary(case("xdp", 750, 1_000_000, 290, unsent=1234)))
     assert row(text, "dataplane=xdp")[6] == "0/20000"
-    assert "1 234 packets were never sent" in text
+    assert "never sent, the generator's failure and no loss: dataplane=xdp 1 234." in text
+
+
+def test_latencies_of_a_generator_off_its_schedule_are_called_invalid() -> None:
+    late = trial(latency(5_000), unsent=9_000).model_copy(update={"valid": False})
+    busy = case("xdp", 5_000, 1_000_000, 290).model_copy(update={"trials": (late,)})
+    text = printed(summary(busy, KERNEL))
+    assert row(text, "dataplane=xdp")[1] == "‡"
+    assert row(text, "dataplane=kernel")[1] == "2.42"
+    assert "‡ invalid: the generator fell behind its schedule" in text
+
+
+def test_an_invalid_trial_does_not_count_beside_a_valid_one() -> None:
+    late = trial(latency(9_000), unsent=9_000, lost=50).model_copy(update={"valid": False})
+    good = trial(latency(700), number=2)
+    record = case("xdp", 700, 1, 1).model_copy(update={"trials": (late, good)})
+    assert (record.valid, record.lost, record.unsent) == (True, 0, 0)
+    assert latency_over([late, good]) == latency_over([good])
+    assert latency_over([late]) is not None
 
 
 def test_a_slow_xdp_mode_is_told() -> None:

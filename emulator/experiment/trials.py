@@ -1,0 +1,228 @@
+"""The measurements of one case, in the order they are made, on a network of its own."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict
+from typing import Protocol
+
+from emulator.errors import MeasurementError
+from emulator.experiment.bench import MAX_SEARCH_TRIALS, BenchSpec
+from emulator.experiment.bundle import BundleWriter
+from emulator.experiment.prepare import PreparedCase
+from emulator.experiment.records import (
+    CostRecord,
+    LatencyRecord,
+    SearchTrialRecord,
+    ThroughputRecord,
+    TrialRecord,
+    VnfRecord,
+)
+from emulator.experiment.samples import columns_of
+from emulator.experiment.summary import latency_over
+from emulator.measure.cost import cost_of
+from emulator.measure.latency import summarise
+from emulator.measure.throughput import ThroughputResult, Trial, search_throughput
+from emulator.network import Network
+from emulator.node import Node
+from emulator.traffic.probe import ProbeResult, run_probe
+
+_READY_WITHIN_S = 10.0
+# A bridge that runs the spanning tree protocol listens and learns for 15 s each (IEEE 802.1D-1998,
+# table 8-3) before it forwards.
+_READY_WITHIN_STP_S = 45.0
+_READINESS_RATE_PPS, _READINESS_S = 1000.0, 0.01
+_WARM_UP_S = 0.2
+_ATTEMPTS = 3
+_MAX_UNSENT_RATIO = 0.01
+"""With more than one in a hundred missing, the 99th percentile of the packets that were sent is not
+that of the packets that should have been."""
+
+
+class Recorder(Protocol):
+    """Where a case tells what it does and leaves what it measured."""
+
+    def tell(self, case: str, step: str) -> None:
+        """Report the step that begins."""
+        ...
+
+    def keep(self, case: str, **measured: object) -> None:
+        """Add fields to the record of a case, and write the summary."""
+        ...
+
+
+class CaseMeasurement:
+    """Measures one case; :meth:`run` does it all."""
+
+    def __init__(
+        self, ready: PreparedCase, spec: BenchSpec, bundle: BundleWriter, recorder: Recorder
+    ) -> None:
+        self._ready = ready
+        self._name = ready.case.name
+        self._spec = spec
+        self._bundle = bundle
+        self._recorder = recorder
+        self._trials: tuple[TrialRecord, ...] = ()
+
+    def run(self) -> None:
+        """Start the network, measure latency, throughput and cost, and take it down.
+
+        What was measured is kept after every trial.
+
+        Raises:
+            BuildVnfError: the case cannot be measured.
+            ResultsError: what was measured cannot be written.
+        """
+        spec = self._spec
+        self._tell("starting the network")
+        with Network(self._ready.topo, catalog=self._ready.catalog) as network:
+            source, destination = network[self._ready.source], network[self._ready.destination]
+            self._recorder.keep(
+                self._name,
+                plan=self._bundle.write_plan(self._name, network.plan),
+                vnfs=tuple(_vnf_record(node) for node in network.vnfs),
+            )
+            self._tell("waiting until the path carries packets")
+            _await_path(source, destination, spec, stp=any(n.stp for n in network.plan.switches()))
+            self._tell("warming up")
+            run_probe(source, destination, spec.probe(spec.rate_pps, _WARM_UP_S, record=False))
+            for round_number in range(1, spec.repeat + 1):
+                self._latency(source, destination, round_number)
+            self._throughput(source, destination)
+            self._cost(source, destination)
+
+    def _tell(self, step: str) -> None:
+        self._recorder.tell(self._name, step)
+
+    def _latency(self, source: Node, destination: Node, round_number: int) -> None:
+        """Measure until the generator keeps to its schedule, within reason."""
+        of = f" {round_number}/{self._spec.repeat}" if self._spec.repeat > 1 else ""
+        spec = self._spec.probe(self._spec.rate_pps, self._spec.duration_s, record=True)
+        for attempt in range(1, _ATTEMPTS + 1):
+            again = f", attempt {attempt}" if attempt > 1 else ""
+            self._tell(f"measuring latency{of}{again}")
+            result = run_probe(source, destination, spec)
+            if self._keep_trial(result).valid:
+                return
+
+    def _keep_trial(self, result: ProbeResult) -> TrialRecord:
+        """Write the samples and keep the numbers, these also when the samples find no room."""
+        number = len(self._trials) + 1
+        samples = None
+        try:
+            samples = self._bundle.write_samples(
+                self._name, number, columns_of(result), _about(result)
+            )
+        finally:
+            record = _trial_record(result, number, samples)
+            self._trials += (record,)
+            self._recorder.keep(self._name, trials=self._trials, latency=latency_over(self._trials))
+        return record
+
+    def _throughput(self, source: Node, destination: Node) -> None:
+        def measure(rate_pps: float | None) -> Trial:
+            load = "at full load" if rate_pps is None else f"at {rate_pps / 1e6:.3g} Mpps"
+            self._tell(f"searching throughput, {load}")
+            spec = self._spec.probe(rate_pps, self._spec.search_duration_s, record=False)
+            return Trial.of(run_probe(source, destination, spec))
+
+        found = search_throughput(
+            measure, loss_goal=self._spec.loss_goal, max_trials=MAX_SEARCH_TRIALS
+        )
+        record = _throughput_record(found, self._spec.frame_size_bytes)
+        self._recorder.keep(self._name, throughput=record)
+
+    def _cost(self, source: Node, destination: Node) -> None:
+        self._tell("measuring cost at full load")
+        spec = self._spec.probe(None, self._spec.search_duration_s, record=False)
+        cost = cost_of(run_probe(source, destination, spec))
+        self._recorder.keep(self._name, cost=CostRecord(**asdict(cost)))
+
+
+def _await_path(source: Node, destination: Node, spec: BenchSpec, *, stp: bool) -> None:
+    """Send a few packets again and again until some arrive.
+
+    Raises:
+        MeasurementError: the path carries nothing.
+    """
+    within_s = _READY_WITHIN_STP_S if stp else _READY_WITHIN_S
+    deadline_s = time.monotonic() + within_s
+    probe = spec.probe(_READINESS_RATE_PPS, _READINESS_S, record=False)
+    while True:
+        try:
+            if run_probe(source, destination, probe).received:
+                return
+        except MeasurementError:
+            if time.monotonic() > deadline_s:
+                raise
+        if time.monotonic() > deadline_s:
+            raise MeasurementError(
+                f"nothing that {source.name} sent has arrived at {destination.name} "
+                f"within {within_s:.0f} s",
+                where=f"{source.name} → {destination.name}",
+                hint="is there a VNF on the way that drops everything, or a link that is down",
+            )
+
+
+def _vnf_record(node: Node) -> VnfRecord:
+    assert node.plan.vnf is not None
+    assert node.vnf is not None
+    return VnfRecord(
+        node=node.name,
+        vnf=node.plan.vnf.vnf,
+        dataplane=node.plan.vnf.dataplane,
+        mode=node.vnf.mode,
+        parameters=dict(node.plan.vnf.parameters),
+    )
+
+
+def _trial_record(result: ProbeResult, number: int, samples: str | None) -> TrialRecord:
+    assert result.spec.rate_pps is not None
+    return TrialRecord(
+        number=number,
+        rate_pps=result.spec.rate_pps,
+        sent=result.sent,
+        unsent=result.unsent,
+        received=result.received,
+        lost=result.lost,
+        duplicated=result.duplicated,
+        reordered=result.reordered,
+        damaged=result.damaged,
+        elapsed_ns=result.elapsed_ns,
+        offered_pps=result.offered_pps,
+        received_pps=result.received_pps,
+        wait_ns=result.wait_ns,
+        dma_latency_held=result.dma_latency_held,
+        valid=result.unsent <= _MAX_UNSENT_RATIO * (result.sent + result.unsent),
+        latency=LatencyRecord(**asdict(summarise(result))),
+        samples=samples,
+    )
+
+
+def _throughput_record(found: ThroughputResult, frame_size_bytes: int) -> ThroughputRecord:
+    return ThroughputRecord(
+        rate_pps=found.throughput_pps,
+        rate_bps=found.throughput_bps(frame_size_bytes),
+        loss_ratio=found.best.loss_ratio if found.best else None,
+        loss_goal=found.loss_goal,
+        generator_limited=found.best is not None and found.limited_by == "generator",
+        converged=found.converged,
+        warm_up=_search_trial_record(found.warm_up),
+        trials=tuple(_search_trial_record(trial) for trial in found.trials),
+    )
+
+
+def _search_trial_record(trial: Trial) -> SearchTrialRecord:
+    return SearchTrialRecord(**asdict(trial), received_pps=trial.received_pps)
+
+
+def _about(result: ProbeResult) -> dict[str, str]:
+    """What a file of samples says of itself, should it ever be found alone."""
+    return {
+        "source": result.source,
+        "destination": result.destination,
+        "mechanism": result.spec.mechanism,
+        "rate_pps": f"{result.spec.rate_pps:.12g}",
+        "frame_size_bytes": str(result.spec.frame_size_bytes),
+        "clock": "CLOCK_MONOTONIC",
+    }
