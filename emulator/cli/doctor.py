@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import typer
 
 from emulator.cli.options import JsonOption
 from emulator.cli.output import print_json, print_table
+
+if TYPE_CHECKING:
+    from emulator.doctor import Check
 
 
 def doctor(json: JsonOption = False) -> None:
@@ -27,9 +32,14 @@ def doctor(json: JsonOption = False) -> None:
         print_json([check.to_dict() for check in checks])
     else:
         print_table(
-            ("what", "status", "found", "why not", "what helps"),
-            [(check.name, check.status, check.detail, check.reason, check.fix) for check in checks],
+            ("what", "status", "found", "what helps"),
+            [(check.name, check.status, _found(check), check.fix) for check in checks],
+            styles={"works": "green", "limited": "yellow", "missing": "red"},
         )
     planes = {f"data plane {name}" for name in AVAILABLE}
     if any(check.name in planes and check.status == "missing" for check in checks):
         raise typer.Exit(1)
+
+
+def _found(check: Check) -> str:
+    return ": ".join(part for part in (check.detail, check.reason) if part)

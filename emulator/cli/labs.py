@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 import time
 from typing import TYPE_CHECKING, Annotated
@@ -9,12 +10,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from emulator.cli.options import JsonOption, LabArgument, complete_node
+from emulator.cli.outcome import interrupts_go_to
 from emulator.cli.output import format_age, print_json, print_table
 from emulator.cli.serve import describe_lab, is_interactive, serve_shell
-from emulator.errors import UsageError
 
 if TYPE_CHECKING:
     from emulator.labs import LabRecord
+    from emulator.node import Node
 
 
 def ps(json: JsonOption = False) -> None:
@@ -25,15 +27,20 @@ def ps(json: JsonOption = False) -> None:
       vnf ps
       vnf ps --json
     """
+    from emulator.kernel.netns import ensure_root
     from emulator.labs import list_labs
 
+    ensure_root("listing the labs")
     labs = list_labs()
     if json:
         print_json([_facts(lab) for lab in labs])
     elif labs:
         print_table(
             ("lab", "topology", "nodes", "pid", "age"),
-            [(lab.id, lab.name, len(lab.nodes), lab.pid, format_age(_age_s(lab))) for lab in labs],
+            [
+                (lab.id, lab.name, len(lab.node_names), lab.pid, format_age(_age_s(lab)))
+                for lab in labs
+            ],
             right=("nodes", "pid"),
         )
     else:
@@ -66,14 +73,10 @@ def exec_(
     """
     from emulator.network import Network
 
-    from emulator.cli.shell import interrupts_left_to_child
-
-    found = find_lab(lab)
-    with Network.attach(found.id) as net, interrupts_left_to_child():
-        process = net[node].popen(command or ["bash"])
-        code = process.wait()
+    with Network.attach(lab) as net:
+        code = _run_on(net[node], command or ["bash"])
     if code:
-        raise typer.Exit(code if code > 0 else 128 - code)
+        raise typer.Exit(code)
 
 
 def attach(lab: LabArgument) -> None:
@@ -86,8 +89,7 @@ def attach(lab: LabArgument) -> None:
     """
     from emulator.network import Network
 
-    found = find_lab(lab)
-    with Network.attach(found.id) as net:
+    with Network.attach(lab) as net:
         sys.stderr.write(f"*** Attached to lab {net.id}: {describe_lab(net)}\n")
         if is_interactive():
             sys.stderr.write("    Type help for the commands; exit or Ctrl-D leaves it running.\n")
@@ -104,41 +106,35 @@ def clean(json: JsonOption = False) -> None:
     Examples:
       vnf clean
     """
+    from emulator.kernel.netns import ensure_root
     from emulator.labs import clean as reap
 
+    ensure_root("cleaning up after labs")
     reaped = reap()
     if json:
-        print_json(reaped)
-    elif reaped:
-        for what in reaped:
-            print(f"removed {what}")
+        print_json({"removed": reaped})
     else:
-        print("nothing to clean")
+        for lab in reaped:
+            print(f"removed what lab {lab} left behind")
+        if not reaped:
+            print("nothing to clean")
 
 
-def find_lab(text: str) -> LabRecord:
-    """The running lab with that id, or the only one whose id begins so.
-
-    Raises:
-        UsageError: none does, or several do.
-    """
-    from emulator.labs import list_labs
-
-    labs = list_labs()
-    exact = [lab for lab in labs if lab.id == text]
-    found = exact or [lab for lab in labs if lab.id.startswith(text)]
-    if len(found) == 1:
-        return found[0]
-    if found:
-        raise UsageError(
-            f"{len(found)} running labs begin with {text!r}",
-            hint="write more of the id: " + ", ".join(lab.id for lab in found),
-        )
-    running = ", ".join(lab.id for lab in labs)
-    raise UsageError(
-        f"no running lab is called {text!r}",
-        hint=f"running: {running}" if running else "no lab is running; start one with vnf run",
-    )
+def _run_on(node: Node, command: list[str]) -> int:
+    """Run a program on a node with our input and output; its exit code as a shell would tell it."""
+    streams = (sys.stdin, sys.stdout, sys.stderr)
+    if node.kind != "switch" and all(stream.isatty() for stream in streams):
+        return node.interact(shlex.join(command))
+    with interrupts_go_to(lambda _signum: None):
+        # In our session, so that the terminal's Ctrl-C reaches it when only its output is piped.
+        process = node.popen(command, start_new_session=False)
+        try:
+            code = process.wait()
+        except KeyboardInterrupt:
+            process.terminate()
+            process.wait()
+            raise
+    return code if code >= 0 else 128 - code
 
 
 def _age_s(lab: LabRecord) -> float:
@@ -149,7 +145,7 @@ def _facts(lab: LabRecord) -> dict[str, object]:
     return {
         "id": lab.id,
         "topology": lab.name,
-        "nodes": list(lab.nodes),
+        "nodes": lab.node_names,
         "pid": lab.pid,
         "started_at": lab.started_at,
         "age_s": round(_age_s(lab), 3),

@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from emulator import __version__
 from emulator.cli import bench, describe, doctor, labs, run
 from emulator.cli.outcome import (
     EXIT_INTERRUPTED,
@@ -69,9 +70,7 @@ def _options(
     if debug:
         os.environ["VNF_DEBUG"] = "1"
     if version:
-        from importlib.metadata import version as installed_version
-
-        typer.echo(f"vnf {installed_version('build-vnf')}")
+        typer.echo(f"vnf {__version__}")
         raise typer.Exit
     if context.invoked_subcommand is None:
         typer.echo(context.get_help())

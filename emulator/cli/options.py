@@ -40,7 +40,7 @@ def complete_node(context: typer.Context, incomplete: str) -> list[str]:
         node
         for lab in list_labs()
         if lab.id.startswith(wanted)
-        for node in lab.nodes
+        for node in lab.node_names
         if node.startswith(incomplete)
     ]
 

@@ -13,7 +13,7 @@ import select
 import signal
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Any
 
@@ -101,6 +101,24 @@ def stop_signals() -> Iterator[None]:
     finally:
         for signum, handler in previous.items():
             signal.signal(signum, handler)
+
+
+@contextlib.contextmanager
+def interrupts_go_to(receive: Callable[[int], object]) -> Iterator[None]:
+    """While this lasts, SIGINT calls ``receive`` with its number and raises nothing here.
+
+    A child that is started meanwhile can still be interrupted, as it could not if the signal were
+    ignored.
+    """
+
+    def handle(signum: int, _frame: FrameType | None) -> None:
+        receive(signum)
+
+    previous = signal.signal(signal.SIGINT, handle)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, previous)
 
 
 def debugging() -> bool:

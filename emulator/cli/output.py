@@ -6,12 +6,12 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from rich.console import Console, JustifyMethod
     from rich.progress import Progress, TaskID
 
     from emulator.experiment.bench import BenchEvent
@@ -24,13 +24,12 @@ _QUIET_S = 0.4
 _LINE_PERIOD_S = 2.0
 
 
-def make_console(stream: TextIO | None = None) -> Console:
-    """A rich console on ``stream`` (stdout by default) that neither cuts nor colours a pipe."""
+def make_console() -> Console:
+    """A rich console on stdout that neither cuts nor colours what goes to a pipe."""
     from rich.console import Console
 
-    stream = sys.stdout if stream is None else stream
-    width = None if stream.isatty() else _PIPE_WIDTH
-    return Console(file=stream, width=width, highlight=False)
+    width = None if sys.stdout.isatty() else _PIPE_WIDTH
+    return Console(width=width, highlight=False)
 
 
 def print_table(
@@ -39,36 +38,44 @@ def print_table(
     *,
     title: str = "",
     right: Iterable[str] = (),
-    stream: TextIO | None = None,
+    styles: Mapping[str, str] | None = None,
 ) -> None:
-    """Print rows under headings.
+    """Print rows under headings on stdout, and an empty line after them.
 
     Args:
         columns: the headings.
         rows: the cells, printed with ``str``; None prints as a dash.
         title: a line above the table.
         right: the headings of the columns to align to the right (numbers).
-        stream: where to print; stdout by default.
+        styles: for the text of a cell, the style to print it in on a terminal.
     """
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
+    def cell(value: object) -> Text:
+        text = "-" if value is None else str(value)
+        return Text(text, style=(styles or {}).get(text, ""))
+
     aligned_right = frozenset(right)
     table = Table(
-        title=Text(title) if title else None,
+        title=Text(title, style="bold") if title else None,
         title_justify="left",
-        title_style="bold",
         box=box.SIMPLE_HEAD,
+        show_edge=False,
         pad_edge=False,
     )
     for column in columns:
-        table.add_column(
-            Text(column), justify="right" if column in aligned_right else "left", overflow="fold"
-        )
+        justify: JustifyMethod = "right" if column in aligned_right else "left"
+        table.add_column(Text(column), justify=justify, overflow="fold")
     for row in rows:
-        table.add_row(*(Text("-" if cell is None else str(cell)) for cell in row))
-    make_console(stream).print(table)
+        table.add_row(*map(cell, row))
+    console = make_console()
+    with console.capture() as capture:
+        console.print(table)
+    # A table is padded to its full width, which a pipe or a copy should not carry along.
+    lines = [line.rstrip() for line in capture.get().splitlines()]
+    sys.stdout.write("\n".join([*lines, "", ""]))
 
 
 def print_json(value: Any) -> None:

@@ -35,7 +35,7 @@ def run(
             "--name",
             metavar="NAME",
             show_default=False,
-            help="What to call the lab; its id begins with this. By default the topology's name.",
+            help="The id of the lab. [default: the topology's name and four characters]",
         ),
     ] = None,
     ipv6: Ipv6Option = False,

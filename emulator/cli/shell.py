@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import contextlib
-import difflib
-import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from emulator.cli import shell_format
-from emulator.cli.outcome import Terminated, report_bug
+from emulator.cli.outcome import Terminated, interrupts_go_to, report_bug
 from emulator.cli.shell_commands import COMMANDS
 from emulator.errors import BuildVnfError, UsageError
+from emulator.names import suggestion
 
 if TYPE_CHECKING:
-    from types import FrameType
 
     from emulator.network import Network
     from emulator.node import Node
+    from emulator.plan.model import EndPlan
 
 
 class Shell:
@@ -107,7 +105,13 @@ class Shell:
             text, lambda word: plan.address_of(word) if word in names else None
         )
         self.flush()
-        self.net[name].interact(command)
+        node = self.net[name]
+        if not self.interactive:
+            node.interact(command)
+            return
+        # A Ctrl-C that is typed arrives as a key; this is for one that is sent as a signal.
+        with interrupts_go_to(lambda _signum: node.interrupt()):
+            node.interact(command)
 
     def node(self, name: str, where: str) -> Node:
         """The node of that name.
@@ -122,24 +126,38 @@ class Shell:
         names = self._node_names()
         if name not in names:
             raise UsageError(
-                f"no node {name!r}", where=where, hint=_similar(name, names) or "see nodes"
+                f"no node {name!r}", where=where, hint=suggestion(name, names) or "see nodes"
             )
         return self.net[name]
 
-    def first_two(self, where: str) -> list[Node]:
-        """The first two hosts, which ``pingpair`` uses."""
-        return self._hosts(where)[:2]
+    def hosts(self, where: str) -> list[Node]:
+        """The hosts with an address, two or more.
 
-    def ends(self, where: str) -> tuple[Node, Node]:
-        """The first and the last host, which ``iperf`` uses."""
-        hosts = self._hosts(where)
-        return hosts[0], hosts[-1]
+        Args:
+            where: the command that needs them, for the error.
 
-    def _hosts(self, where: str) -> list[Node]:
-        hosts = [host for host in self.net.hosts if self.net.plan.address_of(host.name)]
+        Raises:
+            UsageError: there are fewer.
+        """
+        hosts = [host for host in self.net.hosts if host.IP() is not None]
         if len(hosts) < 2:
             raise UsageError("this lab has fewer than two hosts with an address", where=where)
         return hosts
+
+    def ends_up(self) -> set[EndPlan]:
+        """The ends of links that carry packets, as the kernel tells."""
+        from emulator.kernel.rtnl import link_states
+
+        # All switches share one namespace: it is asked once.
+        states = {node.netns: link_states(node.netns) for node in self.net.nodes}
+        plan = self.net.plan
+        return {
+            end
+            for link in plan.links
+            for end in (link.a, link.b)
+            if (state := states[self.net[end.node].netns].get(plan.interface(end).kernel_name))
+            and state.operational
+        }
 
     def evaluate(self, text: str, mode: Literal["eval", "exec"]) -> None:
         """Evaluate or execute Python in which ``net`` and the nodes are names; print the value.
@@ -188,14 +206,16 @@ class Shell:
         """Run a shell command on this machine; Ctrl-C reaches it and leaves the lab alone."""
         self.flush()
         stdin = None if self.interactive else subprocess.DEVNULL
-        with interrupts_left_to_child() as interrupted:
+        interrupts: list[int] = []
+        # The terminal has sent the interrupt to the command too, which decides what it means.
+        with interrupts_go_to(interrupts.append):
             subprocess.run(command, shell=True, check=False, stdin=stdin)
-        if interrupted() and not self.interactive:
+        if interrupts and not self.interactive:
             raise KeyboardInterrupt
 
     def suggest(self, word: str) -> str:
         """What the user may have meant by a word that is no command."""
-        return _similar(word, [*COMMANDS, *self._node_names()]) or "see help"
+        return suggestion(word, [*COMMANDS, *self._node_names()]) or "see help"
 
     def print(self, text: str) -> None:
         """Print lines of output."""
@@ -213,29 +233,3 @@ class Shell:
 
     def _node_names(self) -> list[str]:
         return [node.name for node in self.net.plan.nodes]
-
-
-def _similar(word: str, names: Iterable[str]) -> str:
-    close = difflib.get_close_matches(word, list(names), n=2, cutoff=0.6)
-    return f"did you mean {' or '.join(close)}?" if close else ""
-
-
-@contextlib.contextmanager
-def interrupts_left_to_child() -> Iterator[Callable[[], bool]]:
-    """While a child has the terminal, Ctrl-C is for it alone.
-
-    Yields:
-        A function that tells whether an interrupt arrived meanwhile.
-    """
-    arrived = False
-
-    def note(_signum: int, _frame: FrameType | None) -> None:
-        nonlocal arrived
-        arrived = True
-
-    # A function and not SIG_IGN, which the child would inherit.
-    previous = signal.signal(signal.SIGINT, note)
-    try:
-        yield lambda: arrived
-    finally:
-        signal.signal(signal.SIGINT, previous)

@@ -116,7 +116,7 @@ def _net(shell: Shell, text: str) -> None:
 def _links(shell: Shell, text: str) -> None:
     """List the links with the state of both ends: OK, or DOWN."""
     _words("links", text, 0)
-    shell.print(shell_format.links_text(shell.net.plan, shell.end_state))
+    shell.print(shell_format.links_text(shell.net.plan, shell.ends_up()))
 
 
 @_command("ports")
@@ -164,14 +164,15 @@ def _pingall(shell: Shell, text: str) -> None:
     words = _words("pingall", text, 0, 1)
     timeout_s = _positive(words[0], "pingall") if words else 1.0
     shell.print("*** Ping: testing ping reachability")
-    shell.ping(None, timeout_s)
+    shell.flush()
+    shell.print(shell_format.ping_text(shell.net.ping(timeout_s=timeout_s)))
 
 
 @_command("pingpair")
 def _pingpair(shell: Shell, text: str) -> None:
     """Ping between the first two hosts, both ways."""
     _words("pingpair", text, 0)
-    shell.ping([host.name for host in shell.first_two("pingpair")], 1.0)
+    shell.print(shell_format.ping_text(shell.net.ping(shell.hosts("pingpair")[:2])))
 
 
 @_command("iperf", "[NODE1 NODE2 [SECONDS]]", "host", "host")
@@ -179,8 +180,14 @@ def _iperf(shell: Shell, text: str) -> None:
     """Measure TCP throughput with iperf3 between two hosts, by default the first and the last."""
     words = _words("iperf", text, 0, 2, 3)
     seconds = _positive(words[2], "iperf") if len(words) == 3 else 5.0
-    ends = [shell.node(name, "iperf") for name in words[:2]] or list(shell.ends("iperf"))
-    shell.iperf(ends[0], ends[1], seconds)
+    if words:
+        ends = [shell.node(name, "iperf") for name in words[:2]]
+    else:
+        hosts = shell.hosts("iperf")
+        ends = [hosts[0], hosts[-1]]
+    shell.print(f"*** Iperf: testing TCP bandwidth between {ends[0].name} and {ends[1].name}")
+    shell.flush()
+    shell.print(shell_format.iperf_text(shell.net.iperf(ends, seconds=seconds)))
 
 
 @_command("link", "NODE1 NODE2 up|down", "node", "neighbour", "state")

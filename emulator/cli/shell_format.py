@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from emulator.dataplane import PortCounters
     from emulator.plan.model import EndPlan, NodePlan, Plan
+    from emulator.traffic.iperf import IperfResult
+    from emulator.traffic.ping import PingMatrix
 
 _KIND_TITLES = {"host": "Host", "switch": "Switch", "router": "Router", "vnf": "VNF"}
 
@@ -30,18 +32,16 @@ def net_text(plan: Plan) -> str:
     return "\n".join(lines)
 
 
-def links_text(plan: Plan, state: Callable[[EndPlan], str]) -> str:
-    """One line per link with the state of its two ends.
+def links_text(plan: Plan, up: Container[EndPlan]) -> str:
+    """One line per link with the state of its two ends, OK or DOWN.
 
     Args:
         plan: the plan of the lab.
-        state: tells of an end whether it is ``up`` or ``down``.
+        up: the ends that carry packets.
     """
     lines = []
     for link in plan.links:
-        states = " ".join(
-            "OK" if state(end) == "up" else state(end).upper() for end in (link.a, link.b)
-        )
+        states = " ".join("OK" if end in up else "DOWN" for end in (link.a, link.b))
         lines.append(f"{link.a.interface}<->{link.b.interface} ({states})")
     return "\n".join(lines)
 
@@ -81,34 +81,36 @@ def dump_text(plan: Plan) -> str:
     return "\n".join(node_text(node) for node in plan.nodes)
 
 
-def ping_text(names: Sequence[str], answered: Callable[[str, str], bool]) -> str:
-    """The matrix of who reached whom and the line of results below it.
-
-    Args:
-        names: the hosts that pinged each other, in the order to print.
-        answered: whether the first host got an answer from the second.
-    """
-    lines = []
-    sent = received = 0
-    for source in names:
-        words = []
-        for destination in names:
-            if destination == source:
-                continue
-            sent += 1
-            if answered(source, destination):
-                received += 1
-                words.append(destination)
-            else:
-                words.append("X")
-        lines.append(" ".join([source, "->", *words]))
-    if sent == 0:
+def ping_text(matrix: PingMatrix) -> str:
+    """The matrix of who answered whom, and the line of results below it."""
+    if not matrix.requests:
         return "*** Warning: no packets sent: fewer than two hosts have an address"
-    lost = sent - received
+    lines = []
+    for source in matrix.nodes:
+        words = [
+            destination if matrix.replied(source, destination) else "X"
+            for destination in matrix.nodes
+            if destination != source
+        ]
+        lines.append(" ".join([source, "->", *words]))
+    lost = matrix.requests - matrix.replies
     # A single loss among thousands must not read as none.
-    dropped = max(1, 100 * lost // sent) if lost else 0
-    lines.append(f"*** Results: {dropped}% dropped ({received}/{sent} received)")
+    dropped = max(1, 100 * lost // matrix.requests) if lost else 0
+    lines.append(f"*** Results: {dropped}% dropped ({matrix.replies}/{matrix.requests} received)")
     return "\n".join(lines)
+
+
+def iperf_text(result: IperfResult) -> str:
+    """The rates at the receiver and at the sender."""
+    return f"*** Results: ['{rate_text(result.received_bps)}', '{rate_text(result.sent_bps)}']"
+
+
+def rate_text(rate_bps: float) -> str:
+    """A rate with three significant digits: ``9.41 Gbits/sec``."""
+    for scale, unit in ((1e9, "Gbits/sec"), (1e6, "Mbits/sec"), (1e3, "Kbits/sec")):
+        if rate_bps >= scale:
+            return f"{rate_bps / scale:.3g} {unit}"
+    return f"{rate_bps:.3g} bits/sec"
 
 
 def substitute_addresses(command: str, address_of: Callable[[str], str | None]) -> str:
@@ -148,17 +150,19 @@ def aligned(rows: Iterable[Sequence[object]]) -> str:
 
 
 def counters_text(counters: Mapping[str, Mapping[str, PortCounters]]) -> str:
-    """The packet counters of VNFs as a table.
+    """The packet counters of VNFs as a table; what VNFs count themselves stands at the end.
 
     Args:
         counters: for each VNF the counters of each of its ports.
     """
+    own = list(
+        dict.fromkeys(name for ports in counters.values() for n in ports.values() for name in n.own)
+    )
     rows: list[Sequence[object]] = [
-        ("vnf", "port", "rx_packets", "rx_bytes", "tx_packets", "tx_bytes", "dropped_packets")
+        ("vnf", "port", "rx_packets", "rx_bytes", "tx_packets", "tx_bytes", "dropped_packets", *own)
     ]
     for vnf, ports in counters.items():
-        rows.extend(
-            (vnf, port, n.rx_packets, n.rx_bytes, n.tx_packets, n.tx_bytes, n.dropped_packets)
-            for port, n in ports.items()
-        )
+        for port, n in ports.items():
+            row = (vnf, port, n.rx_packets, n.rx_bytes, n.tx_packets, n.tx_bytes, n.dropped_packets)
+            rows.append((*row, *(n.own.get(name, "-") for name in own)))
     return aligned(rows)

@@ -60,6 +60,9 @@ class FakeNode:
         self.commands.append(command)
         return 0
 
+    def interrupt(self) -> None:
+        self.commands.append("^C")
+
     def IP(self) -> str | None:
         return self.address
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from emulator.cli import shell_format
+from emulator.traffic.ping import PingMatrix
 from tests.unit.fake_lab import make_plan
 
 
@@ -23,10 +24,12 @@ def test_nodes_are_on_one_line():
 
 
 def test_links_tell_the_state_of_each_end():
-    text = shell_format.links_text(
-        make_plan(), lambda end: "down" if end.interface == "s1-eth2" else "up"
-    )
-    assert text.splitlines()[:2] == ["h1-eth0<->s1-eth1 (OK OK)", "h2-eth0<->s1-eth2 (OK DOWN)"]
+    plan = make_plan()
+    up = {end for link in plan.links for end in (link.a, link.b) if end.interface != "s1-eth2"}
+    assert shell_format.links_text(plan, up).splitlines()[:2] == [
+        "h1-eth0<->s1-eth1 (OK OK)",
+        "h2-eth0<->s1-eth2 (OK DOWN)",
+    ]
 
 
 def test_ports_are_those_of_switches_and_vnfs():
@@ -46,11 +49,15 @@ def test_interfaces_are_listed_per_node():
     assert "s1: s1-eth1,s1-eth2,s1-eth3" in shell_format.interfaces_text(make_plan()).splitlines()
 
 
-def test_ping_matrix_reads_as_in_mininet():
-    def answered(source: str, destination: str) -> bool:
-        return "h3" not in (source, destination)
+def matrix(names: list[str], lost: set[tuple[str, str]]) -> PingMatrix:
+    pairs = [(a, b) for a in names for b in names if a != b]
+    return PingMatrix(names, 1, {pair: [] if pair in lost else [1000] for pair in pairs})
 
-    assert shell_format.ping_text(["h1", "h2", "h3"], answered).splitlines() == [
+
+def test_ping_matrix_reads_as_in_mininet():
+    names = ["h1", "h2", "h3"]
+    lost = {(a, b) for a in names for b in names if "h3" in (a, b)}
+    assert shell_format.ping_text(matrix(names, lost)).splitlines() == [
         "h1 -> h2 X",
         "h2 -> h1 X",
         "h3 -> X X",
@@ -60,12 +67,25 @@ def test_ping_matrix_reads_as_in_mininet():
 
 def test_one_loss_among_many_pings_is_not_printed_as_none():
     names = [f"h{number}" for number in range(20)]
-    text = shell_format.ping_text(names, lambda a, b: (a, b) != ("h0", "h1"))
+    text = shell_format.ping_text(matrix(names, {("h0", "h1")}))
     assert text.endswith("*** Results: 1% dropped (379/380 received)")
 
 
 def test_ping_without_hosts_says_so():
-    assert "Warning" in shell_format.ping_text(["h1"], lambda a, b: True)
+    assert "Warning" in shell_format.ping_text(matrix(["h1"], set()))
+
+
+@pytest.mark.parametrize(
+    ("rate_bps", "text"),
+    [
+        (9.412e9, "9.41 Gbits/sec"),
+        (94.1e6, "94.1 Mbits/sec"),
+        (1e3, "1 Kbits/sec"),
+        (0.0, "0 bits/sec"),
+    ],
+)
+def test_rates_have_three_digits(rate_bps: float, text: str):
+    assert shell_format.rate_text(rate_bps) == text
 
 
 @pytest.mark.parametrize(
