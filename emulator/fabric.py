@@ -15,7 +15,7 @@ from pathlib import Path
 from emulator.errors import LabError
 from emulator.kernel.netns import Netns
 from emulator.kernel.offload import set_offloads
-from emulator.kernel.rtnl import FORWARDING, LOOPBACK_INDEX, End, LinkState, Rtnl
+from emulator.kernel.rtnl import BLOCKING, FORWARDING, LOOPBACK_INDEX, End, LinkState, Rtnl
 from emulator.plan.model import EndPlan, InterfacePlan, LinkPlan, NodePlan, Plan
 
 _PORTS_PER_BRIDGE = 1000
@@ -269,7 +269,7 @@ def restore_routes(netns: Netns, node: NodePlan) -> None:
 def wait_ready(
     plan: Plan, namespace_of: Callable[[str], Netns], ends: Iterable[EndPlan] | None = None
 ) -> None:
-    """Returns when the kernel reports interfaces operational, and ports of a bridge forwarding.
+    """Returns when the kernel reports interfaces operational and ports of a bridge settled.
 
     Args:
         ends: which interfaces; by default those of every link that are not ready at once.
@@ -306,7 +306,7 @@ def _raised_first(plan: Plan) -> Iterator[EndPlan]:
 def _ready(state: LinkState) -> bool:
     if not state.up:
         return True
-    return state.operational and state.bridge_port_state in (None, FORWARDING)
+    return state.operational and state.bridge_port_state in (None, FORWARDING, BLOCKING)
 
 
 def _add_routes(rtnl: Rtnl, node: NodePlan) -> None:

@@ -364,7 +364,7 @@ class Network:
         self,
         hosts: Sequence[str | Node] | None = None,
         l4Type: str = "TCP",
-        seconds: float = 5.0,
+        seconds: int = 5,
         *,
         udpBw: str | float | None = None,
         port: int = 5001,

@@ -54,7 +54,8 @@ _NDMSG = struct.Struct("=BBHiHBB")
 _ATTRIBUTE = struct.Struct("=HH")
 
 LOOPBACK_INDEX = 1
-FORWARDING = 3
+BLOCKING, FORWARDING = 4, 3
+"""States of a bridge port that last (linux/if_bridge.h); the others are on the way to one."""
 
 
 @dataclass(frozen=True)

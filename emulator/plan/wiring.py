@@ -12,8 +12,6 @@ from emulator.plan.link_options import EndWish, LinkWish
 from emulator.plan.model import InterfacePlan
 from emulator.plan.node_options import NodeWish
 
-BRIDGE_PORTS = 1023
-"""The most ports that one Linux bridge takes."""
 _NAMED_AT_MOST = 8
 
 
@@ -148,7 +146,7 @@ def _check_unique(
 
 
 def check_port_counts(wiring: Wiring, problems: list[Problem]) -> None:
-    """A VNF has the ports its manifest asks for, and a switch no more than a bridge takes."""
+    """A VNF has the ports its manifest asks for."""
     for node in wiring.nodes.values():
         count, manifest = len(node.interfaces), node.wish.manifest
         if manifest is not None and not manifest.ports.allow(count):
@@ -159,14 +157,6 @@ def check_port_counts(wiring: Wiring, problems: list[Problem]) -> None:
                     f"it has {count} link{'' if count == 1 else 's'}, "
                     f"and VNF {manifest.name} needs {manifest.ports}",
                     f"link {node.name} to its next node" if short else "take a link away",
-                )
-            )
-        if node.kind == "switch" and count > BRIDGE_PORTS:
-            problems.append(
-                Problem(
-                    node.wish.where,
-                    f"it has {count} links, and a Linux bridge takes {BRIDGE_PORTS}",
-                    "spread the nodes over several switches",
                 )
             )
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import os
 import queue
 import select
@@ -117,6 +118,13 @@ class Processes:
             setns(netns.fd, CLONE_NEWNET)
             try:
                 child = subprocess.Popen(args, **options)
+            except OSError as error:
+                # What a PID namespace answers when its first process is gone.
+                if error.errno == errno.ENOMEM:
+                    raise LabError(
+                        "the lab's processes have ended", hint="stop the lab and start it again"
+                    ) from error
+                raise
             finally:
                 setns(self._home, CLONE_NEWNET)
             # Noted here, not by the caller, whom a Ctrl-C may have taken elsewhere by now.

@@ -174,6 +174,14 @@ class NodeShell:
             if fd >= 0:
                 os.close(fd)
                 setattr(self, name, -1)
+        process = getattr(self, "_process", None)
+        if process is None:
+            return
+        try:
+            process.wait(_GRACE_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
 
     def _send(self, mode: str, command: str) -> None:
         if "\0" in command:

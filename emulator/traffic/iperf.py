@@ -48,7 +48,7 @@ def iperf(
     destination: Node,
     *,
     protocol: str = "TCP",
-    seconds: float = 5.0,
+    seconds: int = 5,
     rate_bps: float | None = None,
     port: int = 5001,
 ) -> IperfResult:
@@ -56,6 +56,7 @@ def iperf(
 
     Args:
         protocol: ``TCP`` or ``UDP``.
+        seconds: how long; iperf3 knows whole seconds only.
         rate_bps: the rate to send at; None is as fast as possible for TCP and 10 Mbit/s for UDP.
 
     Raises:
@@ -66,12 +67,12 @@ def iperf(
     protocol = protocol.upper()
     if protocol not in ("TCP", "UDP"):
         raise UsageError(f"iperf knows no protocol {protocol}", hint="TCP or UDP")
-    if seconds <= 0:
-        raise UsageError(f"iperf cannot run for {seconds:g} s", hint="give a positive time")
+    if seconds < 1 or seconds != int(seconds):
+        raise UsageError(f"iperf3 cannot run for {seconds:g} s", hint="give it whole seconds")
     address = destination.IP()
     if address is None:
         raise UsageError("the node has no address to send to", where=destination.name)
-    client = ["iperf3", "--json", "-c", address, "-p", str(port), "-t", f"{seconds:g}"]
+    client = ["iperf3", "--json", "-c", address, "-p", str(port), "-t", str(int(seconds))]
     if protocol == "UDP":
         client += ["-u", "-b", f"{rate_bps or 10e6:.0f}"]
     elif rate_bps is not None:

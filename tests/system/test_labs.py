@@ -1,0 +1,205 @@
+"""One terminal reaching what another started, and what is left when a lab dies."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from emulator import LabError, Network, Topo, UsageError, clean, list_labs
+from emulator.kernel.netns import Netns
+from emulator.kernel.rtnl import End, Rtnl, link_states
+from emulator.labs import find_lab
+from emulator.paths import run_dir
+
+pytestmark = pytest.mark.root
+
+ROOT = Path(__file__).resolve().parents[2]
+
+OWNER = """
+import sys
+from emulator import Network
+from emulator.topofile import builtin_topology
+
+net = Network(builtin_topology(sys.argv[1], {}), name=sys.argv[2]).start()
+net["h1" if "h1" in net else "client"].popen(["sleep", "4711"])
+net.nodes[0].cmd("sleep 4712 &")
+print("up", flush=True)
+sys.stdin.read()
+"""
+
+
+@contextmanager
+def owner(topology: str, name: str) -> Iterator[subprocess.Popen[str]]:
+    process = subprocess.Popen(
+        [sys.executable, "-c", OWNER, topology, name],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+    )
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "up\n"
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+        clean()
+
+
+def eventually(condition: Callable[[], bool]) -> bool:
+    deadline = time.monotonic() + 10
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.01)
+    return True
+
+
+def commands() -> set[str]:
+    found = set()
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                found.add((entry / "cmdline").read_bytes().replace(b"\0", b" ").decode().strip())
+            except OSError:  # it ended while we looked
+                continue
+    return found
+
+
+def bpf_programs() -> set[int]:
+    output = subprocess.run(
+        ["bpftool", "--json", "prog", "list"], capture_output=True, text=True, check=True
+    )
+    return {program["id"] for program in json.loads(output.stdout)}
+
+
+def bpf_programs_of(lab: str) -> set[int]:
+    vnfs = find_lab(lab).vnfs.values()
+    return {number for vnf in vnfs for kind, number in vnf["bpf"] if kind == "program"}
+
+
+@contextmanager
+def tell_tales(lab: str) -> Iterator[Netns]:
+    """A namespace with one interface for each namespace of a lab, gone when that is gone.
+
+    The far end of each lies in the lab. A veth vanishes with its peer, and the peer with its
+    namespace, so nothing but the kernel's own clean-up of the lab can empty this one.
+    """
+    with Netns.create() as watcher, Rtnl.inside(watcher) as rtnl:
+        for index, path in enumerate(sorted(netns_paths(lab)), start=10):
+            with Netns.from_path(path) as inside:
+                near = End(f"tell{index}", index, watcher, f"02:0a:00:00:00:{index:02x}")
+                far = End("tale", 900 + index, inside, f"02:0b:00:00:00:{index:02x}")
+                rtnl.add_veth(near, far, where="tale")
+                rtnl.commit()
+        yield watcher
+
+
+def netns_paths(lab: str) -> set[str]:
+    record = find_lab(lab)
+    return {record.netns_path(node) for node in record.node_names}
+
+
+@pytest.mark.xdp
+def test_a_killed_emulator_leaves_nothing_behind() -> None:
+    with owner("chain", "doomed") as process, tell_tales("doomed") as watcher:
+        assert "sleep 4711" in commands()
+        assert "sleep 4712" in commands()
+        assert len(link_states(watcher)) == 1 + len(netns_paths("doomed"))
+        init_pid = find_lab("doomed").init_pid
+        ours = bpf_programs_of("doomed")
+        assert ours & bpf_programs()
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        assert eventually(lambda: not {"sleep 4711", "sleep 4712"} & commands())
+        assert eventually(lambda: not Path(f"/proc/{init_pid}").exists())
+        assert eventually(lambda: not bpf_programs() & ours)
+        assert eventually(lambda: set(link_states(watcher)) == {"lo"})
+        assert "doomed" not in [lab.id for lab in list_labs()]
+        clean()
+        assert not (run_dir() / "doomed").exists()
+
+
+def test_a_dead_lab_is_reaped_by_the_next_start_and_a_living_one_is_not() -> None:
+    with owner("minimal", "dying") as process, owner("minimal", "living"):
+        process.kill()
+        process.wait()
+        with Network(_pair()):
+            assert not (run_dir() / "dying").exists()
+        assert "living" in [lab.id for lab in list_labs()]
+        assert "living" not in clean()
+
+
+def test_another_process_reaches_a_running_lab() -> None:
+    with owner("minimal", "reached"):
+        record = find_lab("reac")
+        assert record.id == "reached"
+        assert set(record.node_names) == {"h1", "h2", "s1"}
+        net = Network.attach("reached")
+        assert net.pingAll() == 0
+        assert "10.0.0.1/8" in net["h1"].cmd("ip -br addr")
+        assert "sleep 4711" in net["h2"].cmd("ps -A -o args")
+        net.configLinkStatus("h1", "s1", "down")
+        assert net.ping(timeout_s=0.2).replies == 0
+        net.configLinkStatus("h1", "s1", "up")
+        with pytest.raises(LabError, match="only the process that runs the lab"):
+            net.addHost("h3")
+        net.stop()
+        again = Network.attach("reached")
+        assert again.pingAll() == 0
+        again.stop()
+
+
+@pytest.mark.xdp
+def test_counters_of_a_vnf_are_read_from_another_process() -> None:
+    with owner("chain", "counted"):
+        net = Network.attach("counted")
+        try:
+            before = net["vnf1"].counters()
+            assert net.ping(["client", "server"]).lost_percent == 0
+            after = net["vnf1"].counters()
+            assert all(after[port].rx_packets > before[port].rx_packets for port in before)
+        finally:
+            net.stop()
+
+
+def test_a_lab_that_is_not_there_is_said_to_be_so() -> None:
+    with pytest.raises(UsageError, match="no lab nowhere is running"):
+        Network.attach("nowhere")
+    with owner("minimal", "twin-a"), owner("minimal", "twin-b"):
+        with pytest.raises(UsageError, match="twin-a, twin-b"):
+            find_lab("twin")
+        with pytest.raises(UsageError, match="a lab named twin-a is running"):
+            Network(_pair(), name="twin-a").start()
+
+
+def test_the_first_process_of_a_lab_may_die_and_the_emulator_says_so() -> None:
+    with Network(_pair(), name="beheaded") as net:
+        init_pid = find_lab("beheaded").init_pid
+        os.kill(init_pid, signal.SIGKILL)
+        assert eventually(lambda: _state(init_pid) in ("Z", ""))
+        with pytest.raises(LabError, match="ended"):
+            net["h1"].popen("true")
+
+
+def _state(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return ""
+
+
+def _pair() -> Topo:
+    topo = Topo()
+    topo.addLink(topo.addHost("h1"), topo.addHost("h2"))
+    return topo

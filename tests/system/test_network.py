@@ -1,0 +1,254 @@
+"""A topology as a running network."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from emulator import LabError, Network, Topo, TopologyError, UsageError
+from emulator.kernel.rtnl import link_states
+from emulator.topofile import builtin_topology
+
+pytestmark = pytest.mark.root
+
+
+class Pair(Topo):
+    """h1 - s1 - h2"""
+
+    def build(self) -> None:
+        switch = self.addSwitch("s1")
+        for name in ("h1", "h2"):
+            self.addLink(self.addHost(name), switch)
+
+
+class Routed(Topo):
+    """Two subnets with a router between them."""
+
+    def build(self) -> None:
+        router = self.addRouter("r1", ip="10.0.1.254/24")
+        near = self.addHost("near", ip="10.0.1.1/24", defaultRoute="via 10.0.1.254")
+        far = self.addHost("far", ip="10.0.2.1/24", defaultRoute="via 10.0.2.254")
+        self.addLink(near, router)
+        self.addLink(far, router, params2={"ip": "10.0.2.254/24"})
+
+
+def host_links() -> set[str]:
+    output = subprocess.run(["ip", "-br", "link"], capture_output=True, text=True, check=True)
+    return {line.split()[0] for line in output.stdout.splitlines()}
+
+
+def test_every_host_reaches_every_other_one_under_the_planned_address() -> None:
+    with Network(builtin_topology("tree,2,3", {})) as net:
+        matrix = net.ping()
+        assert len(matrix.nodes) == 9
+        assert matrix.lost_percent == 0
+        assert net["h1"].IP() == "10.0.0.1"
+        assert "10.0.0.9/8" in net["h9"].cmd("ip -4 -br addr show h9-eth0")
+        mac = net["h9"].MAC()
+        assert mac is not None
+        assert mac in net["h9"].cmd("ip -br link show h9-eth0")
+
+
+def test_the_machines_own_namespace_is_left_alone() -> None:
+    before = host_links()
+    with Network(Pair()) as net:
+        assert net.pingAll() == 0
+        assert host_links() == before
+    assert host_links() == before
+
+
+def test_names_resolve_inside_the_lab_only() -> None:
+    with Network(Pair()) as net:
+        assert "10.0.0.2" in net["h1"].cmd("getent hosts h2")
+        assert "h2" not in Path("/etc/hosts").read_text().split()
+
+
+def test_two_labs_with_the_same_names_and_addresses_run_side_by_side() -> None:
+    with Network(Pair()) as one, Network(Pair()) as other:
+        assert one.id != other.id
+        other.configLinkStatus("h2", "s1", "down")
+        assert one.pingAll() == 0
+        assert other.ping(timeout_s=0.2).replies == 0
+
+
+def test_a_router_joins_two_subnets() -> None:
+    with Network(Routed()) as net:
+        assert net.ping(["near", "far"]).lost_percent == 0
+
+
+def test_a_loop_of_switches_works_with_the_spanning_tree() -> None:
+    topo = Topo()
+    for name in ("s1", "s2", "s3"):
+        topo.addSwitch(name, stp=True)
+        topo.addLink(topo.addHost(f"h{name[1]}"), name)
+    for a, b in (("s1", "s2"), ("s2", "s3"), ("s3", "s1")):
+        topo.addLink(a, b)
+    with Network(topo) as net:
+        assert net.pingAll() == 0
+
+
+def test_ipv6_is_there_on_request_and_only_then() -> None:
+    with Network(Pair()) as net:
+        assert net["h1"].cmd("cat /proc/net/if_inet6") == ""
+    with Network(Pair(), ipv6=True) as net:
+        address = net.plan.node("h2").interfaces[0].ipv6
+        assert address is not None
+        net["h1"].cmd(f"ping -6 -c1 -W2 {address.partition('/')[0]}")
+        assert net["h1"].exit_status == 0
+
+
+def test_a_link_goes_down_and_comes_back_with_its_routes() -> None:
+    with Network(Routed()) as net:
+        for _ in range(2):
+            net.configLinkStatus("near", "r1", "down")
+            assert net.ping(["near", "far"], timeout_s=0.2).replies == 0
+            net.configLinkStatus("r1", "near", "up")
+            assert net.ping(["near", "far"]).lost_percent == 0
+
+
+def test_a_link_between_two_hosts_keeps_working_after_down_and_up() -> None:
+    topo = Topo()
+    topo.addLink(topo.addHost("h1"), topo.addHost("h2"))
+    with Network(topo) as net:
+        net.configLinkStatus("h1", "h2", "down")
+        assert net.ping(timeout_s=0.2).replies == 0
+        net.configLinkStatus("h1", "h2", "up")
+        assert net.pingAll() == 0
+
+
+def test_link_status_of_what_is_not_there_is_refused() -> None:
+    with Network(Pair()) as net:
+        with pytest.raises(UsageError, match="no link between h1 and h2"):
+            net.configLinkStatus("h1", "h2", "down")
+        with pytest.raises(UsageError, match="sideways"):
+            net.configLinkStatus("h1", "s1", "sideways")
+
+
+def test_hosts_and_links_come_and_go_while_the_network_runs() -> None:
+    with Network(Pair()) as net:
+        h1 = net["h1"]
+        h1.cmd("x=kept")
+        net.addHost("h3")
+        net.addLink("h3", "s1")
+        assert net["h3"].IP() == "10.0.0.3"
+        assert net.pingAll() == 0
+        assert "10.0.0.3" in h1.cmd("getent hosts h3")
+        net.addSwitch("s2")
+        net.addLink("s2", "s1")
+        net.addHost("h4")
+        net.addLink("h4", "s2")
+        assert net.pingAll() == 0
+        net.delLink("h3", "s1")
+        assert net["h3"].intfNames() == []
+        assert "h3-eth0" not in net["h3"].cmd("ip -br link")
+        net["h1"].cmd("ping -c1 -W1 10.0.0.3")
+        assert net["h1"].exit_status == 1
+        net.delNode("h3")
+        assert "h3" not in net
+        assert net.pingAll() == 0
+        assert h1.cmd("echo $x") == "kept\n"
+
+
+def test_a_mistaken_change_leaves_the_network_as_it_was() -> None:
+    with Network(Pair()) as net:
+        with pytest.raises(TopologyError, match="nowhere"):
+            net.addLink("h1", "nowhere")
+        with pytest.raises(TopologyError, match="h1"):
+            net.addHost("h1")
+        assert [node.name for node in net.nodes] == ["h1", "h2", "s1"]
+        assert net.pingAll() == 0
+
+
+def test_an_empty_network_is_filled_step_by_step() -> None:
+    net = Network()
+    net.addSwitch("s1")
+    net.addHost("h1")
+    net.addHost("h2")
+    net.addLink("h1", "s1")
+    net.addLink("h2", "s1")
+    with net:
+        assert net.pingAll() == 0
+
+
+def test_a_mistake_in_the_topology_creates_nothing() -> None:
+    topo = Pair()
+    topo.addLink("h1", "s9")
+    net = Network(topo)
+    with pytest.raises(TopologyError, match="s9"):
+        net.start()
+    assert not net.running
+    with pytest.raises(LabError, match="not running"):
+        net["h1"]
+
+
+def test_unknown_nodes_are_named_with_a_suggestion() -> None:
+    with Network(Pair()) as net, pytest.raises(UsageError, match="h11.*h1"):
+        net["h11"]
+
+
+def test_starting_twice_is_refused_and_stopping_twice_is_not() -> None:
+    net = Network(Pair()).start()
+    with pytest.raises(UsageError, match="running already"):
+        net.start()
+    net.stop()
+    net.stop()
+    with net:
+        assert net.pingAll() == 0
+
+
+def test_iperf_reports_both_ends() -> None:
+    with Network(Pair()) as net:
+        tcp = net.iperf(seconds=1)
+        assert tcp.protocol == "TCP"
+        assert tcp.received_bps > 0
+        udp = net.iperf(("h2", "h1"), l4Type="UDP", udpBw="5M", seconds=1)
+        assert (udp.source, udp.destination) == ("h2", "h1")
+        assert udp.lost_percent is not None
+        assert 4e6 < udp.sent_bps < 6e6
+
+
+def test_iperf_says_what_it_cannot_do() -> None:
+    with Network(Pair()) as net:
+        with pytest.raises(UsageError, match="SCTP"):
+            net.iperf(l4Type="SCTP")
+        with pytest.raises(UsageError, match="fast"):
+            net.iperf(l4Type="UDP", udpBw="fast")
+        with pytest.raises(UsageError, match="whole seconds"):
+            net.iperf(seconds=0)
+        with pytest.raises(UsageError, match="two hosts"):
+            net.iperf(["h1"])
+
+
+def test_a_name_too_long_for_the_kernel_keeps_its_long_form() -> None:
+    long = "a-very-long-name-of-a-host"
+    topo = Topo()
+    topo.addLink(topo.addHost(long), topo.addHost("h2"))
+    with Network(topo) as net:
+        assert net.pingAll() == 0
+        assert net[long].intfNames() == [f"{long}-eth0"]
+        kernel_name = net[long].intfs[0].kernel_name
+        assert kernel_name in link_states(net[long].netns)
+
+
+def test_a_mininet_topology_runs() -> None:
+    from mininet.topo import Topo as MininetTopo
+
+    class Theirs(MininetTopo):  # type: ignore[misc]
+        def build(self) -> None:
+            switch = self.addSwitch("s1")
+            self.addLink(self.addHost("h1"), switch)
+            self.addLink(self.addHost("h2"), switch)
+
+    with Network(Theirs()) as net:
+        assert net["h2"].IP() == "10.0.0.2"
+        assert net.pingAll() == 0
+
+
+def test_more_hosts_than_a_bridge_has_ports_share_one_switch() -> None:
+    with Network(builtin_topology("single,1100", {})) as net:
+        from emulator.traffic.ping import Endpoint, ping
+
+        ends = [Endpoint(node.name, node.netns, node.IP() or "") for node in net.hosts]
+        assert ping(ends, [(0, i) for i in range(1, len(ends))]).lost_percent == 0
