@@ -1,0 +1,288 @@
+"""The bench on real networks: what it leaves, and what it keeps when something goes wrong.
+
+Counts and consistency only; what the numbers are is for the machine to say.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from emulator.errors import ResultsError
+from emulator.experiment.bench import BenchEvent, BenchResult, BenchSpec, partial_result, run_bench
+from emulator.experiment.bundle import Bundle, load_bundle
+from emulator.experiment.samples import latency_ns
+from emulator.measure.latency import summarise_latency
+
+pytestmark = [pytest.mark.root, pytest.mark.xdp]
+
+QUICK: dict[str, Any] = {"rate_pps": 2000, "duration_s": 0.2, "search_duration_s": 0.1}
+QUICK_OPTIONS = ["--rate", "2000", "--duration", "200ms", "--search-duration", "100ms"]
+DEADLINE_S = 60.0
+
+ODD = """
+from emulator import Topo
+
+
+class Odd(Topo):
+    def build(self, mtu=1500):
+        self.addLink(self.addHost("a"), self.addHost("b"), mtu=mtu)
+"""
+
+
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory: pytest.TempPathFactory) -> BenchResult:
+    """Three cases, two rounds each, as the demonstration runs them."""
+    spec = BenchSpec(
+        "chain",
+        vary={"dataplane": ["none", "kernel", "xdp"]},
+        repeat=2,
+        seed=3,
+        output=tmp_path_factory.mktemp("results"),
+        **QUICK,
+    )
+    return run_bench(spec)
+
+
+@pytest.fixture(scope="module")
+def bundle(measured: BenchResult) -> Bundle:
+    return load_bundle(measured.folder)
+
+
+def test_every_case_is_measured_and_reads_back(measured: BenchResult, bundle: Bundle) -> None:
+    assert measured.exit_code == 0
+    assert bundle.summary == measured.summary
+    assert [case.name for case in bundle.summary.cases] == [
+        "dataplane=none",
+        "dataplane=kernel",
+        "dataplane=xdp",
+    ]
+    for case in bundle.summary.cases:
+        assert case.status == "finished"
+        assert (case.source, case.destination) == ("client", "server")
+        assert case.throughput is not None
+        assert case.throughput.rate_pps is not None
+        assert case.cost is not None
+        assert case.cost.cpu_ns_per_packet
+
+
+def test_every_packet_of_the_schedule_is_a_row_and_the_counts_agree(bundle: Bundle) -> None:
+    for case in bundle.summary.cases:
+        assert len(case.trials) >= 2
+        for trial in case.trials:
+            samples = bundle.samples(case.name, trial.number)
+            assert len(samples["seq"]) == trial.sent + trial.unsent == 400
+            assert np.count_nonzero(samples["sent_ns"]) == trial.sent
+            assert np.count_nonzero(samples["received_ns"]) == trial.received
+            assert trial.sent == trial.received + trial.lost
+            assert "reflected_ns" not in samples
+
+
+def test_the_summary_follows_from_the_samples(bundle: Bundle) -> None:
+    for case in bundle.summary.cases:
+        for trial in case.trials:
+            again = summarise_latency(latency_ns(bundle.samples(case.name, trial.number)))
+            assert trial.latency.model_dump() == vars(again)
+
+
+def test_a_bundle_holds_what_the_readme_says(bundle: Bundle) -> None:
+    names = {path.name for path in bundle.folder.iterdir()}
+    plans = {f"plan-dataplane={plane}.json" for plane in ("none", "kernel", "xdp")}
+    files = {"README.txt", "run.json", "machine.json", "summary.json", "latency-cdf.png"}
+    assert names == plans | files | {"samples"}
+    assert len(bundle.plan("dataplane=xdp").vnfs()) == 1
+    assert bundle.plan("dataplane=none").vnfs() == []
+
+
+def test_the_run_tells_its_order_and_what_was_asked_for(bundle: Bundle) -> None:
+    assert bundle.run.seed == 3
+    assert sorted(bundle.run.order) == sorted(case.name for case in bundle.summary.cases)
+    assert bundle.run.outcome == "finished"
+    assert bundle.run.ended_at is not None
+    assert bundle.run.ended_at > bundle.run.started_at
+    assert bundle.run.spec["rate_pps"] == 2000
+    assert bundle.run.command_line
+
+
+def test_each_plane_says_how_it_ran_and_what_it_adds(bundle: Bundle) -> None:
+    modes = {case.name: [vnf.mode for vnf in case.vnfs] for case in bundle.summary.cases}
+    assert modes == {
+        "dataplane=none": [],
+        "dataplane=kernel": ["bridge"],
+        "dataplane=xdp": ["native"],
+    }
+    for name in ("dataplane=kernel", "dataplane=xdp"):
+        share = bundle.summary.case(name).vnf_share
+        assert share is not None
+        assert share.baseline == "dataplane=none"
+
+
+def test_the_events_tell_of_every_case_and_never_go_back(tmp_path: Path) -> None:
+    events: list[BenchEvent] = []
+    spec = BenchSpec("chain", settings={"dataplane": "kernel"}, output=tmp_path, **QUICK)
+    run_bench(spec, events.append)
+    completed = [event.completed for event in events]
+    assert completed == sorted(completed)
+    assert events[-1].completed == events[-1].total
+    assert [event.record.status for event in events if event.record] == ["finished"]
+
+
+def test_an_application_can_be_the_probe(tmp_path: Path) -> None:
+    spec = BenchSpec(
+        "chain", settings={"dataplane": "xdp"}, mechanism="app", output=tmp_path, **QUICK
+    )
+    result = run_bench(spec)
+    assert result.exit_code == 0
+    assert load_bundle(result.folder).summary.mechanism == "app"
+    assert result.summary.cases[0].lost == 0
+
+
+def test_a_case_that_fails_does_not_stop_the_others(tmp_path: Path) -> None:
+    file = tmp_path / "odd.py"
+    file.write_text(ODD)
+    spec = BenchSpec(
+        str(file),
+        vary={"mtu": ["600", "1500"]},
+        frame_size_bytes=1000,
+        output=tmp_path / "results",
+        **QUICK,
+    )
+    result = run_bench(spec)
+    assert result.exit_code == 1
+    assert [case.name for case in result.failed] == ["mtu=600"]
+    assert "do not fit" in (result.failed[0].error or "")
+    other = load_bundle(result.folder).summary.case("mtu=1500")
+    assert other.status == "finished"
+    assert other.trials
+
+
+def test_stopped_before_anything_was_measured_nothing_stays(tmp_path: Path) -> None:
+    def stop(event: BenchEvent) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt) as caught:
+        run_bench(BenchSpec("chain", output=tmp_path, **QUICK), stop)
+    assert partial_result(caught.value) is None
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_results_that_cannot_be_written_are_told_before_anything_starts(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    events: list[BenchEvent] = []
+    with pytest.raises(ResultsError, match="cannot be written"):
+        run_bench(BenchSpec("chain", output=tmp_path / "file", **QUICK), events.append)
+    assert events == []
+
+
+@pytest.fixture
+def running(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+    """A bench of two cases in a process of its own."""
+    command = [sys.executable, "-m", "emulator", "bench", "--topo", "chain"]
+    command += ["--vary", "dataplane=none,kernel", "--output", str(tmp_path), *QUICK_OPTIONS]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            yield process
+        finally:
+            if process.poll() is None:
+                process.send_signal(signal.SIGINT)
+
+
+def statuses(output: Path) -> dict[str, str]:
+    for path in output.glob("*/summary.json"):
+        return {case["name"]: case["status"] for case in json.loads(path.read_text())["cases"]}
+    return {}
+
+
+def test_ctrl_c_keeps_the_cases_that_finished(
+    running: subprocess.Popen[str], tmp_path: Path
+) -> None:
+    deadline_s = time.monotonic() + DEADLINE_S
+    while sorted(statuses(tmp_path).values()) != ["finished", "unfinished"]:
+        assert time.monotonic() < deadline_s, "the first case does not end"
+        assert running.poll() is None, running.communicate()
+        time.sleep(0.005)
+    running.send_signal(signal.SIGINT)
+    output, errors = running.communicate(timeout=DEADLINE_S)
+
+    assert running.returncode == 130, errors
+    bundle = load_bundle(next(tmp_path.iterdir()))
+    finished, unfinished = (
+        [case for case in bundle.summary.cases if case.status == status]
+        for status in ("finished", "unfinished")
+    )
+    assert len(finished) == 1
+    assert finished[0].cost is not None
+    assert bundle.samples(finished[0].name, 1)["received_ns"].any()
+    assert bundle.run.outcome == "interrupted"
+    assert (bundle.folder / "latency-cdf.png").is_file()
+    assert finished[0].name in output
+    assert f"{unfinished[0].name}: unfinished" in output
+
+
+FULL_DISK = """
+import errno, json, sys
+from pathlib import Path
+from emulator import BenchSpec, ResultsError, load_bundle, run_bench
+from emulator.experiment.bench import partial_result
+
+output = Path(sys.argv[1])
+
+def fill(event):
+    if event.step.startswith("measuring latency 2/2"):
+        with open(output / "rubbish", "ab", buffering=0) as file:
+            try:
+                while True:
+                    file.write(bytes(4096))
+            except OSError as error:
+                assert error.errno == errno.ENOSPC
+
+spec = BenchSpec("chain", settings={"dataplane": "none"}, repeat=2, rate_pps=5000, duration_s=0.2,
+                 search_duration_s=0.1, output=output)
+try:
+    run_bench(spec, fill)
+except ResultsError as error:
+    bundle = load_bundle(next(output.glob("*-chain")))
+    print(json.dumps({
+        "message": str(error),
+        "left": sorted(str(path.relative_to(bundle.folder)) for path in bundle.folder.rglob("*")),
+        "partial": partial_result(error).summary.model_dump(mode="json"),
+        "on disk": bundle.summary.model_dump(mode="json"),
+        "outcome": bundle.run.outcome,
+        "first": len(bundle.samples("dataplane=none", 1)["seq"]),
+    }))
+"""
+
+
+def test_a_full_disk_keeps_what_was_measured(tmp_path: Path) -> None:
+    mount = f'mount -t tmpfs -o size=8m none {tmp_path} && exec "$0" "$@"'
+    command = ["unshare", "--mount", "--propagation", "private", "sh", "-c", mount]
+    done = subprocess.run(
+        [*command, sys.executable, "-c", FULL_DISK, str(tmp_path)],
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE_S,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert "the disk is full" in told["message"]
+    assert "--output" in told["message"]
+    assert told["on disk"] == told["partial"]
+    assert told["outcome"] == "results-lost"
+    trials = told["partial"]["cases"][0]["trials"]
+    assert trials[0]["samples"] is not None
+    assert trials[-1]["samples"] is None
+    assert trials[-1]["received"] > 0
+    assert told["first"] == 1000
+    assert not [name for name in told["left"] if name.endswith((".partial", ".reserve"))]
