@@ -184,7 +184,7 @@ def test_a_mistake_in_the_topology_creates_nothing() -> None:
 
 
 def test_unknown_nodes_are_named_with_a_suggestion() -> None:
-    with Network(Pair()) as net, pytest.raises(UsageError, match="h11.*h1"):
+    with Network(Pair()) as net, pytest.raises(UsageError, match=r"h11.*h1"):
         net["h11"]
 
 
