@@ -35,7 +35,7 @@ RECORD_BYTES = 16
 ROLE_GENERATE, ROLE_SEND, ROLE_RECEIVE, ROLE_REFLECT = 1, 2, 3, 4
 
 _BLOCK_MAGIC = 0x50464E56
-_VERSION = 1
+VERSION = 1
 _STARTUP_S = 5.0
 _STAGES = {
     0: "reading what to do",
@@ -127,7 +127,7 @@ class SharedBlock:
         self._map = mmap.mmap(self.fd, ctypes.sizeof(Block))
         self.value = Block.from_buffer(self._map)
         self.value.magic = _BLOCK_MAGIC
-        self.value.version = _VERSION
+        self.value.version = VERSION
         self.value.bytes = ctypes.sizeof(Block)
         self.value.role = role
         self.value.lifeline_fd = self.value.program_fd = -1
