@@ -251,4 +251,4 @@ def test_more_hosts_than_a_bridge_has_ports_share_one_switch() -> None:
         from emulator.traffic.ping import Endpoint, ping
 
         ends = [Endpoint(node.name, node.netns, node.IP() or "") for node in net.hosts]
-        assert ping(ends, [(0, i) for i in range(1, len(ends))]).lost_percent == 0
+        assert ping(ends, [(0, i) for i in range(1, len(ends))], timeout_s=5).lost_percent == 0
