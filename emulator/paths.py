@@ -18,7 +18,7 @@ def share_dir() -> Path:
 
 
 def native_dir() -> Path:
-    """The folder that holds the compiled helpers: ``vnf-probe``, ``vnf-init`` and the probe's BPF."""
+    """The folder of the compiled helpers: ``vnf-probe``, ``vnf-init`` and the probe's BPF."""
     return _PACKAGE / "native" / "build"
 
 
