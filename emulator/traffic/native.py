@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from emulator.errors import MachineError, MeasurementError
+from emulator.errors import BuildVnfError, MachineError, MeasurementError, UsageError
 from emulator.kernel.bpf import BpfObject
 from emulator.paths import native_dir
 
@@ -151,7 +151,8 @@ class ProbeProcess:
         """Start it inside a node. ``descriptors`` are those that the block refers to.
 
         Raises:
-            MachineError: vnf-probe is not built.
+            MachineError: vnf-probe is not built, or the machine cannot do what was asked.
+            UsageError: it cannot run on the core asked for.
             MeasurementError: it did not get ready; the message says what it was doing and why not.
         """
         program = _built(PROGRAM)
@@ -228,7 +229,7 @@ class ProbeProcess:
         except ConnectionResetError:
             return b""
 
-    def _failure(self) -> MeasurementError | MachineError:
+    def _failure(self) -> BuildVnfError:
         number, stage = self._block.value.error, self._block.value.stage
         where = self._node.name
         if not number:
@@ -244,7 +245,7 @@ class ProbeProcess:
                 hint="it takes Linux 5.18 or later; the app mechanism works without",
             )
         if stage == _AT_CORE:
-            return MachineError(
+            return UsageError(
                 f"the generator cannot run on core {self._block.value.core}: {os.strerror(number)}",
                 where=where,
                 hint=f"cores are numbered from 0 to {(os.cpu_count() or 1) - 1}",

@@ -13,7 +13,9 @@ Two mechanisms send and receive:
     the network. A round trip is turned round by an XDP program too.
 ``app``
     A process sends through an AF_PACKET socket and another one receives: what an application sees,
-    its wake-ups included. A packet has arrived when the receiving process has it in its hands.
+    its wake-ups included. A packet has arrived when the receiving process has it in its hands, read
+    from the clock after the call that brought it. The receiver sleeps when it has looked for the
+    next packet for 20 µs, so above 50,000 packets/s it is rarely woken up.
 """
 
 from __future__ import annotations

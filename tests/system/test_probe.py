@@ -321,7 +321,7 @@ def test_a_node_cannot_be_probed_from_itself(direct: Network) -> None:
 
 @both_mechanisms
 def test_a_core_that_does_not_exist_is_refused(direct: Network, mechanism: Mechanism) -> None:
-    with pytest.raises(MachineError, match="core 1000"):
+    with pytest.raises(UsageError, match="core 1000"):
         probe(direct, 1000, 0.1, mechanism=mechanism, core=1000)
 
 
@@ -417,11 +417,11 @@ def sanitized(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The native parts, built to stop at the first wrong access to memory."""
     folder = tmp_path_factory.mktemp("native")
     subprocess.run(
-        ["make", "--silent", "-C", ROOT / "emulator/native", f"BUILD={folder}", "sanitize"],
+        ["make", "--silent", "-C", ROOT / "emulator/native", f"SANITIZED={folder}", "sanitize"],
         check=True,
         env={**os.environ, "MAKEFLAGS": ""},
     )
-    return folder / "sanitize"
+    return folder
 
 
 @both_mechanisms
