@@ -326,7 +326,7 @@ def test_a_core_that_does_not_exist_is_refused(direct: Network, mechanism: Mecha
 
 
 @both_mechanisms
-def test_the_generator_runs_on_the_core_asked_for(direct: Network, mechanism: Mechanism) -> None:
+def test_a_core_can_be_asked_for(direct: Network, mechanism: Mechanism) -> None:
     assert probe(direct, 1000, 0.05, mechanism=mechanism, core=0).received > 0
 
 
