@@ -291,7 +291,11 @@ class _Run:
 
     def keep(self, case: str, **measured: Any) -> None:
         """Add to a case what was just measured, in memory first and then in the bundle."""
-        self._records[case] = self._records[case].model_copy(update=measured)
+        from emulator.experiment.summary import latency_over
+
+        record = self._records[case].model_copy(update=measured)
+        latency = latency_over(record.counted_trials)
+        self._records[case] = record.model_copy(update={"latency": latency})
         self._write_summary()
 
     def _stopped(self, stop: BaseException) -> None:

@@ -42,6 +42,7 @@ class Curve:
         p50_ns: the median given in the table.
         p99_ns: the 99th percentile given in the table; None when not supported.
         loss_ratio: lost packets of those sent.
+        valid: whether the generator was left to its work meanwhile.
     """
 
     label: str
@@ -49,6 +50,7 @@ class Curve:
     p50_ns: float | None
     p99_ns: float | None
     loss_ratio: float = 0.0
+    valid: bool = True
 
 
 def draw_bundle(file: BinaryIO, bundle: Bundle) -> None:
@@ -70,7 +72,7 @@ def draw_bundle(file: BinaryIO, bundle: Bundle) -> None:
         p50_ns = case.latency.p50_ns if case.latency else None
         p99_ns = case.latency.p99_ns if case.latency else None
         loss_ratio = case.lost / case.sent if case.sent else 0.0
-        curves.append(Curve(case.name, trials_ns, p50_ns, p99_ns, loss_ratio))
+        curves.append(Curve(case.name, trials_ns, p50_ns, p99_ns, loss_ratio, case.valid))
     head, _, rest = title(summary).partition(" · ")
     draw_cdf(file, curves, title=f"{head}: one-way latency", subtitle=rest)
 
@@ -173,7 +175,9 @@ def _legend(curve: Curve) -> str:
     if not any(len(trial) for trial in curve.trials_ns):
         return f"{curve.label}\nnothing arrived"
     text = f"{curve.label}\np50 {microseconds(curve.p50_ns)} · p99 {microseconds(curve.p99_ns)} µs"
-    return f"{text}\nlost {percent(curve.loss_ratio)}" if curve.loss_ratio else text
+    if curve.loss_ratio:
+        text += f"\nlost {percent(curve.loss_ratio)}"
+    return text if curve.valid else f"{text}\n‡ invalid: generator disturbed"
 
 
 def _dress(axes: Axes, packets: int) -> None:

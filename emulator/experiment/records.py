@@ -41,14 +41,16 @@ class TrialRecord(Record):
     Attributes:
         unsent: packets the generator did not manage to send in time; not a loss of the path.
         wait_ns: how long the generator was kept from running by something else on its core.
-        valid: whether the generator kept to its schedule; what a trial in which it did not says of
-            latency is kept, and counts only where there is no better one.
+        round: which of the rounds that were asked for; an invalid trial is repeated in its round,
+            and of each round the least disturbed trial counts.
+        valid: whether the generator was left to its work.
         dma_latency_held: whether the CPUs were kept out of deep idle states meanwhile.
         samples: the Parquet file of the trial, relative to the bundle; null when it could not be
             written any more.
     """
 
     number: int
+    round: int
     rate_pps: float
     sent: int
     unsent: int
@@ -65,6 +67,13 @@ class TrialRecord(Record):
     valid: bool
     latency: LatencyRecord
     samples: str | None
+
+    @property
+    def disturbed_ratio(self) -> float:
+        """The share of its packets or of its time that the generator lost to the machine's other
+        work, whichever is larger."""
+        unsent_ratio = self.unsent / max(1, self.sent + self.unsent)
+        return max(unsent_ratio, self.wait_ns / self.elapsed_ns)
 
 
 class SearchTrialRecord(Record):
@@ -92,6 +101,7 @@ class ThroughputRecord(Record):
             least this much.
         bench_limited: within 10 % of what the same path does without any VNF, so that the
             difference to the VNF's own limit cannot be seen.
+        valid: whether the generator was left alone on its core in every trial.
         converged: whether the search came as near to the limit as it was meant to.
         warm_up: its first trial, which counts for nothing.
         trials: the others, in the order they were made.
@@ -103,6 +113,7 @@ class ThroughputRecord(Record):
     loss_goal: float
     generator_limited: bool
     bench_limited: bool = False
+    valid: bool
     converged: bool
     warm_up: SearchTrialRecord
     trials: tuple[SearchTrialRecord, ...]
@@ -115,6 +126,7 @@ class CostRecord(Record):
         softirq_accounting: how this kernel accounts for the work of interrupts: ``in-task`` (in the
             time of the threads that were summed), ``separate`` (added from the whole machine's
             counters, which are coarse) or ``unknown``.
+        valid: whether the generator was left alone on its core.
     """
 
     cpu_ns_per_packet: float | None
@@ -122,6 +134,7 @@ class CostRecord(Record):
     received: int
     elapsed_ns: int
     softirq_accounting: str
+    valid: bool
 
 
 class VnfShareRecord(Record):
@@ -176,13 +189,16 @@ class CaseRecord(Record):
 
     @property
     def valid(self) -> bool:
-        """Whether the latency comes from trials in which the generator kept to its schedule."""
+        """Whether the latency comes from trials that are valid."""
         return all(trial.valid for trial in self.counted_trials)
 
     @property
     def counted_trials(self) -> tuple[TrialRecord, ...]:
-        """The valid latency trials; all of them where none is valid."""
-        return tuple(trial for trial in self.trials if trial.valid) or self.trials
+        """Of each round of latency trials the least disturbed one."""
+        best: dict[int, TrialRecord] = {}
+        for trial in sorted(self.trials, key=lambda trial: trial.disturbed_ratio):
+            best.setdefault(trial.round, trial)
+        return tuple(best[number] for number in sorted(best))
 
     @property
     def sent(self) -> int:

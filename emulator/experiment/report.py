@@ -49,9 +49,7 @@ def columns_for(summary: SummaryRecord) -> list[Column]:
         Column("loss", "", _loss),
         Column("rate", "Mpps", lambda case: _throughput(case, 1e6, lambda t: t.rate_pps)),
         Column("rate", "Gbit/s", lambda case: _throughput(case, 1e9, lambda t: t.rate_bps)),
-        Column(
-            "CPU", "ns/pkt", lambda case: _cost(case.cost.cpu_ns_per_packet if case.cost else None)
-        ),
+        Column("CPU", "ns/pkt", _cost),
         Column("probe", "", lambda _: summary.mechanism),
     ]
     if not any(case.latency and case.latency.p999_ns is not None for case in summary.cases):
@@ -107,10 +105,10 @@ def notes(summary: SummaryRecord) -> list[str]:
             f"{BENCH_LIMITED} bench-limited: within 10 % of the path without any VNF; "
             "the VNF itself may do more."
         )
-    if not all(case.valid for case in summary.cases):
+    if not all(_wholly_valid(case) for case in summary.cases):
         lines.append(
-            f"{INVALID} invalid: the generator fell behind its schedule, in every attempt; the "
-            "machine is too busy, or the rate too high, for these latencies."
+            f"{INVALID} invalid: the generator was kept from its work, in every attempt; the "
+            "machine is too busy, or the rate too high."
         )
     if unsent := [case for case in summary.cases if case.unsent]:
         counts = ", ".join(f"{case.name} {grouped(case.unsent)}" for case in unsent)
@@ -161,9 +159,8 @@ def _main_table(summary: SummaryRecord) -> Table:
         head = f"{column.name}\n{column.unit}" if column.unit else column.name
         table.add_column(head, justify="right", no_wrap=True)
     for case in summary.cases:
-        style = "" if case.status == "finished" and case.valid else "yellow"
-        name = case.name if case.valid else f"{case.name} {INVALID}"
-        table.add_row(Text(name), *(column.cell(case) for column in columns), style=style)
+        style = "" if case.status == "finished" and _wholly_valid(case) else "yellow"
+        table.add_row(Text(case.name), *(column.cell(case) for column in columns), style=style)
     return table
 
 
@@ -177,10 +174,14 @@ def _share_table(summary: SummaryRecord) -> Table:
     table.add_column("minus")
     for case in summary.cases:
         if share := case.vnf_share:
+            pair = (case, summary.case(share.baseline))
+            costs = [each.cost for each in pair if each.cost]
             table.add_row(
                 Text(case.name),
-                _signed(microseconds(share.p50_ns)),
-                _signed(_cost(share.cpu_ns_per_packet)),
+                _difference(microseconds(share.p50_ns), valid=all(each.valid for each in pair)),
+                _difference(
+                    _whole(share.cpu_ns_per_packet), valid=all(cost.valid for cost in costs)
+                ),
                 Text(share.baseline),
             )
     return table
@@ -202,7 +203,14 @@ def _complaint(case: CaseRecord) -> RenderableType:
 
 
 def _latency(case: CaseRecord, value: Callable[[LatencyRecord], int | None]) -> str:
-    return microseconds(value(case.latency) if case.latency else None)
+    text = microseconds(value(case.latency) if case.latency else None)
+    return text if case.valid or text == MISSING else f"{INVALID}{text}"
+
+
+def _wholly_valid(case: CaseRecord) -> bool:
+    return case.valid and all(
+        found.valid for found in (case.throughput, case.cost) if found is not None
+    )
 
 
 def _loss(case: CaseRecord) -> str:
@@ -220,14 +228,23 @@ def _throughput(
     amount = value(found) if found else None
     if found is None or amount is None:
         return MISSING
-    limit = BENCH_LIMITED if found.bench_limited else ""
+    limit = "" if found.valid else INVALID
+    limit += BENCH_LIMITED if found.bench_limited else ""
     limit += GENERATOR_LIMITED if found.generator_limited else ""
     return f"{limit}{significant(amount / scale)}"
 
 
-def _cost(value_ns: float | None) -> str:
-    return MISSING if value_ns is None else f"{value_ns:,.0f}".replace(",", " ")
+def _cost(case: CaseRecord) -> str:
+    text = _whole(case.cost.cpu_ns_per_packet if case.cost else None)
+    return text if case.cost is None or case.cost.valid else f"{INVALID}{text}"
 
 
-def _signed(text: str) -> str:
-    return text if text == MISSING or text.startswith("-") else f"+{text}"
+def _whole(value: float | None) -> str:
+    return MISSING if value is None else f"{value:,.0f}".replace(",", " ")
+
+
+def _difference(text: str, *, valid: bool) -> str:
+    if text == MISSING:
+        return text
+    sign = "" if text.startswith("-") else "+"
+    return f"{'' if valid else INVALID}{sign}{text}"

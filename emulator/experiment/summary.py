@@ -22,13 +22,11 @@ CEILING_MARGIN = 0.10
 
 
 def latency_over(trials: Sequence[TrialRecord]) -> LatencyRecord | None:
-    """The latency of a case: medians over its trials that count, and their extremes.
+    """The latency of several trials: medians over them, and their extremes.
 
-    Those that count are the valid ones, and all where none is valid. A percentile that some trial
-    has too few packets for stays out. None when nothing arrived.
+    A percentile that one of them has too few packets for stays out. None when nothing arrived.
     """
-    counted = [trial for trial in trials if trial.valid] or trials
-    measured = [trial.latency for trial in counted if trial.latency.count]
+    measured = [trial.latency for trial in trials if trial.latency.count]
     if not measured:
         return None
     return LatencyRecord(

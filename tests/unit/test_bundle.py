@@ -60,6 +60,7 @@ def some_summary(samples: str | None, plan: str | None = None) -> SummaryRecord:
     )
     trial = TrialRecord(
         number=1,
+        round=1,
         rate_pps=10_000,
         sent=100,
         unsent=0,
