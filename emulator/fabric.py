@@ -14,7 +14,7 @@ from pathlib import Path
 
 from emulator.errors import LabError
 from emulator.kernel.netns import Netns
-from emulator.kernel.offload import set_offloads
+from emulator.kernel.offload import Offloads, set_offloads
 from emulator.kernel.rtnl import BLOCKING, FORWARDING, LOOPBACK_INDEX, End, LinkState, Rtnl
 from emulator.plan.model import EndPlan, InterfacePlan, LinkPlan, NodePlan, Plan
 
@@ -22,7 +22,7 @@ _PORTS_PER_BRIDGE = 1000
 """A Linux bridge takes 1023 ports; the rest are for the links between the parts of a switch."""
 
 _FIRST_INDEX = 10
-_NEW_VETH = (True, False)
+_NEW_VETH = Offloads(receive_napi=False, frame_offload=True)
 """Offloads of a veth as the kernel makes it: frames may leave unfinished, GRO is off."""
 _READY_DEADLINE_S = 30.0
 _GONE_DEADLINE_S = 10.0
@@ -61,7 +61,7 @@ class Fabric:
         self._next_index = _FIRST_INDEX
         self._index: dict[tuple[str, str], int] = {}
         self._leading_out: set[int] = set()
-        self._changed_offloads: set[tuple[str, str]] = set()
+        self._offloads: dict[tuple[str, str], Offloads] = {}
         self.netns: dict[str, Netns] = {}
         self.switch_netns = Netns.create()
         self._rtnl = Rtnl.inside(self.switch_netns)
@@ -114,6 +114,8 @@ class Fabric:
             if index is None:
                 continue
             del self._index[other.node, other.interface]
+            for side in (end, other):
+                self._offloads.pop((side.node, side.interface), None)
             self._leading_out.discard(index)
             with Rtnl.inside(self.namespace(end.node)) as rtnl:
                 rtnl.delete_link(index, where=link.id)
@@ -135,17 +137,15 @@ class Fabric:
 
     def apply_offloads(self, node: NodePlan) -> None:
         """Makes a node's interfaces finish their frames, or receive by NAPI, as the plan says."""
-        wanted = {
-            interface.kernel_name: (interface.frame_offload, interface.receive_napi)
-            for interface in node.interfaces
-            if (interface.frame_offload, interface.receive_napi) != _NEW_VETH
-            or (node.name, interface.name) in self._changed_offloads
-        }
-        self._changed_offloads |= {
-            (node.name, interface.name)
-            for interface in node.interfaces
-            if interface.kernel_name in wanted
-        }
+        wanted = {}
+        for interface in node.interfaces:
+            key = (node.name, interface.name)
+            before = self._offloads.get(key, _NEW_VETH)
+            after = Offloads(interface.receive_napi, interface.frame_offload)
+            if after != before:
+                self._offloads[key] = after
+                unchanged = after.frame_offload == before.frame_offload
+                wanted[interface.kernel_name] = Offloads(after.receive_napi) if unchanged else after
         if wanted:
             set_offloads(self.namespace(node.name), wanted, where=node.name)
 

@@ -4,28 +4,23 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-import os
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from emulator import labs
 from emulator.compat.mininet import from_mininet, is_mininet_topo
-from emulator.errors import BuildVnfError, LabError, UsageError
-from emulator.fabric import Fabric, Progress, restore_routes, set_interface, wait_ready
-from emulator.kernel.netns import Netns, ensure_root
+from emulator.errors import LabError, UsageError
+from emulator.fabric import Progress, restore_routes, set_interface, wait_ready
 from emulator.kernel.rtnl import forget_neighbours
+from emulator.lab import Lab, OwnedLab
 from emulator.node import Node
 from emulator.plan.compile import compile_plan
-from emulator.plan.difference import Difference
-from emulator.plan.model import LinkPlan, NodePlan, Plan
-from emulator.runtime.namespace import Processes
+from emulator.plan.model import LinkPlan, Plan
 from emulator.topo import Topo
 
 if TYPE_CHECKING:
     from emulator.catalog import Catalog
-    from emulator.dataplane import RunningVnf
     from emulator.traffic.iperf import IperfResult
     from emulator.traffic.ping import PingMatrix
 
@@ -69,13 +64,7 @@ class Network:
         self._ipv6 = ipv6
         self._catalog = catalog
         self._progress = progress
-        self._plan: Plan | None = None
-        self._fabric: Fabric | None = None
-        self._processes: Processes | None = None
-        self._folder: labs.LabFolder | None = None
-        self._record: labs.LabRecord | None = None
-        self._nodes: dict[str, Node] = {}
-        self._stack = ExitStack()
+        self._lab: Lab | None = None
 
     @classmethod
     def attach(cls, lab: str) -> Network:
@@ -87,16 +76,9 @@ class Network:
         Raises:
             UsageError: when there is no such lab.
         """
-        ensure_root("reaching a running lab")
-        record = labs.find_lab(lab)
-        net = cls(name=record.id)
-        plan = Plan.model_validate(record.plan)
-        net._plan, net._record, net._ipv6 = plan, record, plan.ipv6
-        try:
-            with net._undone_on_failure():
-                net._join(record, plan)
-        except OSError as error:
-            raise LabError("the lab is just ending", where=record.id) from error
+        attached = Lab.attach(labs.find_lab(lab))
+        net = cls(name=attached.record.id, ipv6=attached.plan.ipv6)
+        net._lab = attached
         return net
 
     # Life ---------------------------------------------------------------------------------------
@@ -106,36 +88,23 @@ class Network:
 
         Whatever fails, nothing stays behind.
         """
-        if self.running:
+        if self._lab is not None:
             raise UsageError("the network is running already", where=self.id)
-        plan = self._compile()
-        ensure_root()
-        labs.clean()
-        with self._undone_on_failure():
-            atexit.register(self.stop)
-            self._stack.callback(atexit.unregister, self.stop)
-            folder = labs.LabFolder.create(plan.name, self._wanted_id)
-            self._folder = folder
-            self._stack.callback(folder.close)
-            folder.write_hosts(_addresses(plan))
-            self._fabric = Fabric(ipv6=plan.ipv6, progress=self._progress)
-            self._stack.callback(self._fabric.close)
-            self._processes = Processes.start(folder.hosts_file)
-            self._stack.callback(self._processes.close)
-            self._stack.callback(self._close_nodes)
-            self._fabric.add_nodes(plan.nodes)
-            self._fabric.add_links(plan, plan.links)
-            for node in plan.nodes:
-                self._add_node(node)
-            self._plan = plan
-            wait_ready(plan, self._netns)
-            self._write_record()
+        self._lab = OwnedLab.start(
+            self._compile(),
+            lab_id=self._wanted_id,
+            catalog=self._catalog,
+            progress=self._progress,
+        )
+        atexit.register(self.stop)
         return self
 
     def stop(self) -> None:
         """Ends the lab and everything in it; stopping twice is allowed."""
-        self._stack.close()
-        self._plan = self._fabric = self._processes = self._folder = self._record = None
+        atexit.unregister(self.stop)
+        if self._lab is not None:
+            self._lab.close()
+            self._lab = None
 
     def __enter__(self) -> Self:
         return self if self.running else self.start()
@@ -151,7 +120,7 @@ class Network:
     @property
     def running(self) -> bool:
         """Whether the network is up."""
-        return self._processes is not None
+        return self._lab is not None
 
     @property
     def id(self) -> str:
@@ -160,11 +129,7 @@ class Network:
         Raises:
             LabError: when it is not running.
         """
-        if self._record is not None:
-            return self._record.id
-        if self._folder is not None:
-            return self._folder.id
-        raise _not_running()
+        return self._running().record.id
 
     @property
     def plan(self) -> Plan:
@@ -173,7 +138,7 @@ class Network:
         Raises:
             TopologyError: when the topology has mistakes.
         """
-        return self._plan if self._plan is not None else self._compile()
+        return self._lab.plan if self._lab is not None else self._compile()
 
     # Nodes and links ----------------------------------------------------------------------------
 
@@ -184,22 +149,19 @@ class Network:
             UsageError: when there is none.
             LabError: when the network is not running.
         """
-        if not self.running:
-            raise _not_running()
-        try:
-            return self._nodes[name]
-        except KeyError:
-            self.plan.node(name)
-            raise
+        lab = self._running()
+        if name not in lab.nodes:
+            lab.plan.node(name)
+        return lab.nodes[name]
 
     def __contains__(self, name: object) -> bool:
-        return name in self._nodes
+        return name in self._live()
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._nodes)
+        return iter(self._live())
 
     def __len__(self) -> int:
-        return len(self._nodes)
+        return len(self._live())
 
     def get(self, *names: str) -> list[Node]:
         """The running nodes of these names."""
@@ -208,7 +170,7 @@ class Network:
     @property
     def nodes(self) -> list[Node]:
         """All running nodes, in natural order."""
-        return list(self._nodes.values())
+        return list(self._live().values())
 
     @property
     def hosts(self) -> list[Node]:
@@ -253,7 +215,7 @@ class Network:
         """As ``Topo.addLink``; on a running network, returns the new link."""
         with self.change() as topo:
             topo.addLink(_name(node1), _name(node2), **opts)
-        return self._plan.links[-1] if self._plan is not None else None
+        return self.plan.links[-1] if self.running else None
 
     def delNode(self, node: str | Node) -> None:
         """Removes a node and its links."""
@@ -275,7 +237,7 @@ class Network:
         Raises:
             TopologyError: when the changed topology has mistakes; the network then stays as it is.
         """
-        if self.running and self._fabric is None:
+        if self._lab is not None and not isinstance(self._lab, OwnedLab):
             raise LabError(
                 "only the process that runs the lab can change its nodes and links",
                 where=self.id,
@@ -283,17 +245,8 @@ class Network:
             )
         topo = self.topo.copy()
         yield topo
-        if self._plan is None:
-            self.topo = topo
-            return
-        plan = compile_plan(
-            topo,
-            ip_base=self._ip_base,
-            ipv6=self._ipv6,
-            catalog=self._catalog,
-            previous=self._plan,
-        )
-        self._apply(plan)
+        if self._lab is not None:
+            self._lab.apply(self._compile(topo, self._lab.plan))
         self.topo = topo
 
     def configLinkStatus(self, node1: str, node2: str, status: str) -> None:
@@ -315,7 +268,11 @@ class Network:
                 restore_routes(node.netns, node.plan)
         if status == "up":
             # The end that was left alone hears of its carrier a moment later: wait for both.
-            wait_ready(self.plan, self._netns, [end for link in links for end in (link.a, link.b)])
+            wait_ready(
+                self.plan,
+                self._running().netns,
+                [end for link in links for end in (link.a, link.b)],
+            )
             # Whoever asked for a neighbour in vain meanwhile would not ask again for a second.
             forget_neighbours(node.netns for node in self.hosts)
 
@@ -391,129 +348,29 @@ class Network:
 
     # Inside -------------------------------------------------------------------------------------
 
-    def _compile(self) -> Plan:
+    def _compile(self, topo: Topo | None = None, previous: Plan | None = None) -> Plan:
         return compile_plan(
-            self.topo, ip_base=self._ip_base, ipv6=self._ipv6, catalog=self._catalog
+            topo if topo is not None else self.topo,
+            ip_base=self._ip_base,
+            ipv6=self._ipv6,
+            catalog=self._catalog,
+            previous=previous,
         )
 
-    def _netns(self, node: str) -> Netns:
-        return self._nodes[node].netns
+    def _running(self) -> Lab:
+        if self._lab is None:
+            raise LabError(
+                "the network is not running", hint="call start() or use `with Network(…)`"
+            )
+        return self._lab
 
-    def _far_end(self, node: str, kernel_name: str) -> tuple[Netns, str]:
-        for interface in self.plan.node(node).interfaces:
-            if interface.kernel_name == kernel_name:
-                end = self.plan.peer(node, interface.name)
-                return self._netns(end.node), self.plan.interface(end).kernel_name
-        raise UsageError(f"there is no interface {kernel_name}", where=node)
-
-    @contextlib.contextmanager
-    def _undone_on_failure(self) -> Iterator[None]:
-        try:
-            yield
-        except BaseException:
-            self.stop()
-            raise
-
-    def _join(self, record: labs.LabRecord, plan: Plan) -> None:
-        from emulator.dataplane import attach_vnf
-
-        self._processes = Processes.join(record.init_pid)
-        self._stack.callback(self._processes.close)
-        self._stack.callback(self._close_nodes)
-        for node in plan.nodes:
-            netns = Netns.from_path(record.netns_path(node.name))
-            self._stack.callback(netns.close)
-            vnf = None
-            if node.name in record.vnfs:
-                vnf = attach_vnf(record.vnfs[node.name], netns)
-            self._nodes[node.name] = Node(node, netns, self._processes, self._far_end, vnf)
-
-    def _add_node(self, plan: NodePlan) -> None:
-        assert self._fabric is not None
-        assert self._processes is not None
-        node = self._nodes.get(plan.name)
-        if node is None:
-            netns = self._fabric.namespace(plan.name)
-            node = self._nodes[plan.name] = Node(plan, netns, self._processes, self._far_end)
-        node.plan = plan
-        self._fabric.apply_offloads(plan)
-        if plan.vnf is not None:
-            node.vnf = self._start_vnf(plan, node.netns)
-
-    def _drop_node(self, name: str) -> None:
-        node = self._nodes.pop(name, None)
-        if node is not None:
-            node.close()
-
-    def _start_vnf(self, plan: NodePlan, netns: Netns) -> RunningVnf:
-        from emulator.catalog import Catalog
-        from emulator.dataplane import start_vnf
-
-        assert plan.vnf is not None
-        if self._catalog is None:
-            self._catalog = Catalog.load()
-        return start_vnf(plan, netns, self._catalog[plan.vnf.vnf])
-
-    def _close_nodes(self) -> None:
-        for name in list(self._nodes):
-            self._drop_node(name)
-
-    def _write_record(self) -> None:
-        assert self._folder is not None
-        assert self._processes is not None
-        assert self._plan is not None
-        started_at = self._record.started_at if self._record is not None else labs.now()
-        self._record = labs.LabRecord(
-            id=self._folder.id,
-            name=self._plan.name,
-            pid=os.getpid(),
-            started_at=started_at,
-            init_pid=self._processes.init_pid,
-            netns={node.name: node.netns.fd for node in self.nodes},
-            vnfs={node.name: node.vnf.describe() for node in self.nodes if node.vnf is not None},
-            plan=self._plan.model_dump(mode="json"),
-        )
-        self._folder.write(self._record)
+    def _live(self) -> dict[str, Node]:
+        return self._lab.nodes if self._lab is not None else {}
 
     def _add(self, method: str, name: str, opts: dict[str, Any]) -> Node | str:
         with self.change() as topo:
             getattr(topo, method)(name, **opts)
-        return self._nodes[name] if self.running else name
-
-    def _apply(self, plan: Plan) -> None:
-        assert self._fabric is not None
-        assert self._folder is not None
-        assert self._plan is not None
-        before = self._plan
-        try:
-            self._carry_out(Difference.between(before, plan), plan)
-        except BaseException:
-            try:
-                self._carry_out(Difference.between(plan, before), before)
-            except BuildVnfError:
-                # Neither the old state nor the new one can be had: better no lab than half a one.
-                self.stop()
-            raise
-        self._plan = plan
-        self._folder.write_hosts(_addresses(plan))
-        self._write_record()
-
-    def _carry_out(self, difference: Difference, plan: Plan) -> None:
-        assert self._fabric is not None
-        for node in difference.nodes_changed:
-            known = self._nodes.get(node.name)
-            if known is not None:
-                known.stop_vnf()
-        for node in difference.nodes_gone:
-            self._drop_node(node.name)
-        self._fabric.remove_links(difference.links_gone)
-        self._fabric.remove_nodes(difference.nodes_gone)
-        self._fabric.add_nodes(difference.nodes_new)
-        self._fabric.add_links(plan, difference.links_new)
-        for node in (*difference.nodes_new, *difference.nodes_changed):
-            self._add_node(node)
-        self._nodes = {node.name: self._nodes[node.name] for node in plan.nodes}
-        wait_ready(plan, self._netns)
+        return self._live().get(name, name)
 
 
 _PULLED_FIRST = {"switch": 0, "vnf": 1, "router": 2, "host": 3}
@@ -535,12 +392,3 @@ def _as_topo(topo: Any) -> Topo:
     raise UsageError(
         f"a {type(topo).__name__} is not a topology", hint="give an object of a Topo subclass"
     )
-
-
-def _addresses(plan: Plan) -> dict[str, str]:
-    found = ((node.name, plan.address_of(node.name)) for node in plan.nodes)
-    return {name: address for name, address in found if address is not None}
-
-
-def _not_running() -> LabError:
-    return LabError("the network is not running", hint="call start() or use `with Network(…)`")

@@ -2,22 +2,35 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from emulator.errors import MachineError
 from emulator.kernel.netns import Netns
 
 _TRANSMIT_KINDS = ("checksum", "segmentation", "vlan")
-_RECEIVE = "rx-gro"
+_RECEIVE = "generic-receive-offload"
 
 
-def set_offloads(netns: Netns, interfaces: dict[str, tuple[bool, bool]], *, where: str) -> None:
+@dataclass(frozen=True)
+class Offloads:
+    """What an interface may leave to others.
+
+    Attributes:
+        receive_napi: received packets may be merged (GRO), which has a veth receive through NAPI.
+        frame_offload: frames may leave unfinished, with checksums, segments and VLAN tags left to
+            a device that a veth does not have; None leaves that as it is.
+    """
+
+    receive_napi: bool
+    frame_offload: bool | None = None
+
+
+def set_offloads(netns: Netns, interfaces: dict[str, Offloads], *, where: str) -> None:
     """Switches offloads of interfaces inside ``netns``.
 
     Args:
-        interfaces: by kernel name: whether frames may leave unfinished (checksums, segments and
-            VLAN tags left to a device that a veth does not have), and whether received
-            packets may be merged (GRO), which has a veth receive through NAPI.
+        interfaces: by kernel name.
 
     Raises:
         MachineError: when the kernel refuses.
@@ -28,14 +41,11 @@ def set_offloads(netns: Netns, interfaces: dict[str, tuple[bool, bool]], *, wher
 
         ethtool = IoctlEthtool()
         try:
-            for name, (transmit, receive) in interfaces.items():
+            for name, wanted in interfaces.items():
                 ethtool.change_ifname(name)
-                features = ethtool.get_features()
-                for feature in features.keys():  # noqa: SIM118 - iterating it gives tuples, not names
-                    if feature.startswith("tx-") and any(k in feature for k in _TRANSMIT_KINDS):
-                        _set(features, feature, transmit)
-                _set(features, _RECEIVE, receive)
-                ethtool.set_features(features)
+                ethtool.set_offload_flag(_RECEIVE, wanted.receive_napi)
+                if wanted.frame_offload is not None:
+                    _set_transmit(ethtool, wanted.frame_offload)
         finally:
             ethtool.close()
 
@@ -49,6 +59,10 @@ def set_offloads(netns: Netns, interfaces: dict[str, tuple[bool, bool]], *, wher
         ) from error
 
 
-def _set(features: Any, name: str, value: bool) -> None:
-    if features.is_available(name) and not features.is_never_changed(name):
-        features[name] = value
+def _set_transmit(ethtool: Any, on: bool) -> None:
+    features = ethtool.get_features()
+    for name in features.keys():  # noqa: SIM118 - iterating it gives tuples, not names
+        ours = name.startswith("tx-") and any(kind in name for kind in _TRANSMIT_KINDS)
+        if ours and features.is_available(name) and not features.is_never_changed(name):
+            features[name] = on
+    ethtool.set_features(features)

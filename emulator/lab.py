@@ -1,0 +1,229 @@
+"""One running lab: the nodes of a plan, what carries them, and the record others find it by."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING, Self
+
+from emulator import labs
+from emulator.errors import BuildVnfError, LabError, UsageError
+from emulator.fabric import Fabric, Progress, wait_ready
+from emulator.kernel.netns import Netns, ensure_root
+from emulator.node import Node
+from emulator.plan.difference import Difference
+from emulator.plan.model import NodePlan, Plan
+from emulator.runtime.namespace import Processes
+
+if TYPE_CHECKING:
+    from emulator.catalog import Catalog
+    from emulator.dataplane import RunningVnf
+
+
+class Lab:
+    """The nodes of a running lab, whoever owns it.
+
+    Made by ``OwnedLab.start`` or by ``Lab.attach``.
+
+    Attributes:
+        plan: what was decided for the topology.
+        nodes: by name, in the plan's order.
+        record: what other processes know of the lab.
+    """
+
+    def __init__(self, plan: Plan, record: labs.LabRecord) -> None:
+        self.plan = plan
+        self.record = record
+        self.nodes: dict[str, Node] = {}
+        self._stack = ExitStack()
+
+    @classmethod
+    def attach(cls, record: labs.LabRecord) -> Self:
+        """A lab that another process owns; closing leaves it running.
+
+        Raises:
+            LabError: when it ends just now.
+        """
+        from emulator.dataplane import attach_vnf
+
+        ensure_root("reaching a running lab")
+        plan = Plan.model_validate(record.plan)
+        lab = cls(plan, record)
+        with lab._closed_on_failure():
+            try:
+                processes = Processes.join(record.init_pid)
+                lab._stack.callback(processes.close)
+                lab._stack.callback(lab._close_nodes)
+                for node in plan.nodes:
+                    netns = Netns.from_path(record.netns_path(node.name))
+                    lab._stack.callback(netns.close)
+                    vnf = None
+                    if node.name in record.vnfs:
+                        vnf = attach_vnf(record.vnfs[node.name], netns)
+                    lab.nodes[node.name] = Node(node, netns, processes, lab.far_end, vnf)
+            except OSError as error:
+                raise LabError("the lab is just ending", where=record.id) from error
+        return lab
+
+    def netns(self, node: str) -> Netns:
+        """The network namespace that holds a node's interfaces."""
+        return self.nodes[node].netns
+
+    def far_end(self, node: str, kernel_name: str) -> tuple[Netns, str]:
+        """The namespace and the kernel name of the other end of an interface's link.
+
+        Raises:
+            UsageError: when the node has no such interface.
+        """
+        for interface in self.plan.node(node).interfaces:
+            if interface.kernel_name == kernel_name:
+                end = self.plan.peer(node, interface.name)
+                return self.netns(end.node), self.plan.interface(end).kernel_name
+        raise UsageError(f"there is no interface {kernel_name}", where=node)
+
+    def close(self) -> None:
+        """Ends what this process holds of the lab; closing twice is allowed."""
+        self._stack.close()
+
+    @contextmanager
+    def _closed_on_failure(self) -> Iterator[None]:
+        try:
+            yield
+        except BaseException:
+            self.close()
+            raise
+
+    def _close_nodes(self) -> None:
+        for name in list(self.nodes):
+            self._drop_node(name)
+
+    def _drop_node(self, name: str) -> None:
+        node = self.nodes.pop(name, None)
+        if node is not None:
+            node.close()
+
+
+class OwnedLab(Lab):
+    """A lab that lives and dies with this process."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        folder: labs.LabFolder,
+        catalog: Catalog | None,
+        progress: Progress | None,
+    ) -> None:
+        record = labs.LabRecord(folder.id, plan.name, os.getpid(), labs.now())
+        super().__init__(plan, record)
+        self._catalog = catalog
+        self._folder = folder
+        self._stack.callback(folder.close)
+        folder.write_hosts(_addresses(plan))
+        self._fabric = Fabric(ipv6=plan.ipv6, progress=progress)
+        self._stack.callback(self._fabric.close)
+        self._processes = Processes.start(folder.hosts_file)
+        self._stack.callback(self._processes.close)
+        self._stack.callback(self._close_nodes)
+
+    @classmethod
+    def start(
+        cls,
+        plan: Plan,
+        *,
+        lab_id: str | None = None,
+        catalog: Catalog | None = None,
+        progress: Progress | None = None,
+    ) -> Self:
+        """Brings a plan to life; returns when packets can flow. Whatever fails, nothing stays.
+
+        Raises:
+            MachineError: when the machine lacks something.
+            LabError: when the kernel refuses something.
+        """
+        ensure_root()
+        labs.clean()
+        folder = labs.LabFolder.create(plan.name, lab_id)
+        try:
+            lab = cls(plan, folder, catalog, progress)
+        except BaseException:
+            folder.close()
+            raise
+        with lab._closed_on_failure():
+            lab._fabric.add_nodes(plan.nodes)
+            lab._fabric.add_links(plan, plan.links)
+            for node in plan.nodes:
+                lab._add_node(node)
+            wait_ready(plan, lab.netns)
+            lab._write_record()
+        return lab
+
+    def apply(self, plan: Plan) -> None:
+        """Changes the lab to another plan; on failure it goes back to the one it had.
+
+        Raises:
+            LabError: when the kernel refuses something.
+        """
+        before = self.plan
+        try:
+            self._carry_out(Difference.between(before, plan), plan)
+        except BaseException:
+            try:
+                self._carry_out(Difference.between(plan, before), before)
+            except BuildVnfError:
+                # Neither the old state nor the new one can be had: better no lab than half a one.
+                self.close()
+            raise
+        self._folder.write_hosts(_addresses(plan))
+        self._write_record()
+
+    def _carry_out(self, difference: Difference, plan: Plan) -> None:
+        for node in difference.nodes_changed:
+            if node.name in self.nodes:
+                self.nodes[node.name].stop_vnf()
+        for node in difference.nodes_gone:
+            self._drop_node(node.name)
+        self._fabric.remove_links(difference.links_gone)
+        self._fabric.remove_nodes(difference.nodes_gone)
+        self._fabric.add_nodes(difference.nodes_new)
+        self._fabric.add_links(plan, difference.links_new)
+        for node in (*difference.nodes_new, *difference.nodes_changed):
+            self._add_node(node)
+        self.nodes = {node.name: self.nodes[node.name] for node in plan.nodes}
+        self.plan = plan
+        wait_ready(plan, self.netns)
+
+    def _add_node(self, plan: NodePlan) -> None:
+        node = self.nodes.get(plan.name)
+        if node is None:
+            netns = self._fabric.namespace(plan.name)
+            node = self.nodes[plan.name] = Node(plan, netns, self._processes, self.far_end)
+        node.plan = plan
+        self._fabric.apply_offloads(plan)
+        if plan.vnf is not None:
+            node.vnf = self._start_vnf(plan, plan.vnf.vnf, node.netns)
+
+    def _start_vnf(self, plan: NodePlan, vnf: str, netns: Netns) -> RunningVnf:
+        from emulator.catalog import Catalog
+        from emulator.dataplane import start_vnf
+
+        if self._catalog is None:
+            self._catalog = Catalog.load()
+        return start_vnf(plan, netns, self._catalog[vnf])
+
+    def _write_record(self) -> None:
+        nodes = self.nodes.values()
+        self.record = replace(
+            self.record,
+            init_pid=self._processes.init_pid,
+            netns={node.name: node.netns.fd for node in nodes},
+            vnfs={node.name: node.vnf.describe() for node in nodes if node.vnf is not None},
+            plan=self.plan.model_dump(mode="json"),
+        )
+        self._folder.write(self.record)
+
+
+def _addresses(plan: Plan) -> dict[str, str]:
+    found = ((node.name, plan.address_of(node.name)) for node in plan.nodes)
+    return {name: address for name, address in found if address is not None}
