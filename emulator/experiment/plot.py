@@ -27,6 +27,7 @@ _STYLES: tuple[str | tuple[int, tuple[float, ...]], ...] = (
     (0, (3, 1, 1, 1, 1, 1)),
 )
 _POINTS = 1500
+_HEAD_INCHES = 0.5
 _INK, _SOFT, _GRID = "#222222", "#5c5c5c", "#dcdcdc"
 # To bound a quantile by the maximum at 95 % confidence takes ln(0.05)/ln(q) packets.
 _CONFIDENCE = 0.95
@@ -90,24 +91,43 @@ def draw_cdf(file: BinaryIO, curves: Sequence[Curve], *, title: str, subtitle: s
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-    with rc_context({"font.family": "DejaVu Sans", "font.size": 10, "axes.edgecolor": _INK}):
+    texts = [_legend(curve) for curve in curves]
+    width, height = _size_inches(texts)
+    with rc_context(
+        {
+            "font.family": "DejaVu Sans",
+            "font.size": 10,
+            "axes.edgecolor": _INK,
+            # A name may hold a dollar sign, which is no formula.
+            "text.parse_math": False,
+        }
+    ):
         figure = Figure(
-            figsize=(9.0, 5.2),
+            figsize=(width, height),
             dpi=160,
-            layout=ConstrainedLayoutEngine(rect=(0, 0, 1, 0.905)),
+            layout=ConstrainedLayoutEngine(rect=(0, 0, 1, 1 - _HEAD_INCHES / height)),
             facecolor="white",
         )
         FigureCanvasAgg(figure)
         axes = figure.add_subplot()
-        for number, curve in enumerate(curves):
-            _draw_curve(axes, curve, number)
+        for number, (curve, text) in enumerate(zip(curves, texts, strict=True)):
+            _draw_curve(axes, curve, text, number)
         _dress(axes, max((len(trial) for curve in curves for trial in curve.trials_ns), default=0))
-        figure.text(0.012, 0.985, title, weight="bold", size=12.5, va="top", color=_INK)
-        figure.text(0.012, 0.938, subtitle, size=9.5, va="top", color=_SOFT)
+        left, top = 0.11 / width, 1 - 0.08 / height
+        figure.text(left, top, title, weight="bold", size=12.5, va="top", color=_INK)
+        figure.text(left, top - 0.24 / height, subtitle, size=9.5, va="top", color=_SOFT)
         figure.savefig(file, format="png")
 
 
-def _draw_curve(axes: Axes, curve: Curve, number: int) -> None:
+def _size_inches(texts: Sequence[str]) -> tuple[float, float]:
+    """Room for the axes, and for a legend of these texts beside them."""
+    lines = [line for text in texts for line in text.split("\n")]
+    longest = max((len(line) for line in lines), default=0)
+    height = _HEAD_INCHES + 0.5 + 0.17 * (len(lines) + len(texts))
+    return 9.0 + 0.09 * max(0, longest - 24), max(5.2, height)
+
+
+def _draw_curve(axes: Axes, curve: Curve, label: str, number: int) -> None:
     import numpy as np
 
     look: dict[str, Any] = {
@@ -115,7 +135,6 @@ def _draw_curve(axes: Axes, curve: Curve, number: int) -> None:
         "linestyle": _STYLES[number % len(_STYLES)],
         "linewidth": 2.0,
     }
-    label = _legend(curve)
     trials = [trial for trial in curve.trials_ns if len(trial)]
     if not trials:
         axes.plot([], [], label=label, **look)
@@ -172,9 +191,13 @@ def _supported_share(packets: int) -> float:
 
 
 def _legend(curve: Curve) -> str:
+    label = curve.label if len(curve.label) <= 32 else curve.label.replace(",", ",\n")
+    if label.startswith("_"):
+        # Such labels are kept out of a legend.
+        label = f" {label}"
     if not any(len(trial) for trial in curve.trials_ns):
-        return f"{curve.label}\nnothing arrived"
-    text = f"{curve.label}\np50 {microseconds(curve.p50_ns)} · p99 {microseconds(curve.p99_ns)} µs"
+        return f"{label}\nnothing arrived"
+    text = f"{label}\np50 {microseconds(curve.p50_ns)} · p99 {microseconds(curve.p99_ns)} µs"
     if curve.loss_ratio:
         text += f"\nlost {percent(curve.loss_ratio)}"
     return text if curve.valid else f"{text}\n‡ invalid: generator disturbed"

@@ -349,7 +349,10 @@ def png_size(data: bytes) -> tuple[int, int]:
         [Curve("one packet", [np.array([500])], 500, None)],
         [Curve("nothing arrived", [np.array([], dtype=np.int64)], None, None, 1.0)],
         [Curve("in no time", [np.zeros(1000, dtype=np.int64)], 0, 0)],
-        [Curve(f"case {n}", [sample(2000, n)], 400, 800) for n in range(9)],
+        [
+            Curve(f"_dataplane=kernel,length={n},$x={'long' * 8}", [sample(500, n)], 400, 800, 0.1)
+            for n in range(25)
+        ],
         [Curve("three trials", [sample(3000, n) for n in range(3)], 400, 800, 0.01)],
     ],
     ids=["no case", "one packet", "nothing arrived", "zero", "many", "trials"],
