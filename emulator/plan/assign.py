@@ -55,8 +55,9 @@ def assign_addresses(
                 taken.add(split(interface.ipv4)[0])
     _hand_out(wanting, base, taken, problems)
     for node in wiring.nodes.values():
-        for position, interface in enumerate(node.interfaces):
-            _assign_ipv6(node, interface, position == 0, base, ipv6, problems)
+        main = node.main
+        for interface in node.interfaces:
+            _assign_ipv6(node, interface, interface is main, base, ipv6, problems)
     _check_duplicates(wiring, problems)
 
 
@@ -98,28 +99,23 @@ def _read_node_address(
     node: Node, prefixlen: int, taken: set[int], problems: list[Problem]
 ) -> Interface | None:
     """Apply a node's own ``ip``; the interface that is still to get an address by itself."""
-    wish, first = node.wish, node.interfaces[0] if node.interfaces else None
+    wish, main = node.wish, node.main
     if wish.ip is AUTOMATIC:
-        if any(interface.kept and interface.kept.ipv4 for interface in node.interfaces):
-            return None
-        automatic = first is not None and first.wish.ip is AUTOMATIC and first.kept is None
-        return first if automatic else None
+        return main if main is not None and main.wish.ip is AUTOMATIC else None
     address = _try(problems, wish.where, read_ipv4, wish.ip, prefixlen)
-    if address is not None and first is None:
+    if address is not None and not node.interfaces:
         # Nobody else is to get it while the node waits for its first link.
         taken.add(split(address)[0])
-    if first is not None:
-        given = first.wish.ip
-        if given is AUTOMATIC:
-            first.ipv4 = address
-        elif address is not None and given != wish.ip:
-            problems.append(
-                Problem(
-                    first.wish.where,
-                    f"{first.name} is to be {given}, and {node.name} is to be {wish.ip}",
-                    "keep one of them",
-                )
+    if main is not None and main.wish.ip is AUTOMATIC:
+        main.ipv4 = address
+    elif main is not None and address is not None and main.wish.ip != wish.ip:
+        problems.append(
+            Problem(
+                main.wish.where,
+                f"{main.name} is to be {main.wish.ip}, and {node.name} is to be {wish.ip}",
+                "keep one of them",
             )
+        )
     return None
 
 
@@ -134,13 +130,13 @@ def _read_interface_address(interface: Interface, prefixlen: int, problems: list
 def _assign_ipv6(
     node: Node,
     interface: Interface,
-    first: bool,
+    is_main: bool,
     base: BaseNetwork,
     ipv6: bool,
     problems: list[Problem],
 ) -> None:
     given, where = interface.wish.ipv6, interface.wish.where
-    if given is AUTOMATIC and first:
+    if given is AUTOMATIC and is_main:
         given, where = node.wish.ipv6, node.wish.where
     if given is not AUTOMATIC:
         interface.ipv6 = _try(problems, where, read_ipv6, given)
@@ -183,9 +179,10 @@ def assign_macs(wiring: Wiring, problems: list[Problem]) -> None:
     """Give every interface its MAC address."""
     owners: dict[str, Interface] = {}
     for node in wiring.nodes.values():
-        for position, interface in enumerate(node.interfaces):
+        main = node.main
+        for interface in node.interfaces:
             given, where = interface.wish.mac, interface.wish.where
-            if given is AUTOMATIC and position == 0:
+            if given is AUTOMATIC and interface is main:
                 given, where = node.wish.mac, node.wish.where
             if given is not AUTOMATIC:
                 interface.mac = _try(problems, where, read_mac, given) or ""

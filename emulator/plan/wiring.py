@@ -55,6 +55,20 @@ class Node:
         return self.wish.entry.kind
 
     @property
+    def main(self) -> Interface | None:
+        """The interface that the node's own addresses are for: the first one.
+
+        In a running lab they stay where they are. Only when no interface that was there has an
+        address, because the one that had it is gone, a new interface takes its place.
+        """
+        kept = [interface.kept for interface in self.interfaces if interface.kept is not None]
+        if not kept:
+            return self.interfaces[0] if self.interfaces else None
+        if not self.wish.ip or any(interface.ipv4 for interface in kept):
+            return None
+        return next((interface for interface in self.interfaces if interface.kept is None), None)
+
+    @property
     def runs_xdp(self) -> bool:
         return self.wish.vnf is not None and self.wish.vnf.mechanism == "bpf"
 

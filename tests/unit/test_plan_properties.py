@@ -115,9 +115,9 @@ def test_a_change_to_a_running_lab_leaves_what_is_there_alone(
         for name in removable
         if not any(n in topo.vnfs() for link in topo.links() if name in link for n in link)
     ]
+    known = set(topo.nodes())
     if removable:
         topo.removeNode(data.draw(st.sampled_from(removable)))
-    known = set(topo.nodes())
     for method, name, options in more.nodes:
         if name not in known:
             getattr(topo, method)(name, **options)
