@@ -62,13 +62,16 @@ def render(summary: SummaryRecord) -> RenderableType:
     from rich.console import Group
     from rich.text import Text
 
-    parts: list[RenderableType] = [Text(title(summary), style="bold"), _main_table(summary)]
+    complaints = [_complaint(case) for case in summary.cases if case.status != "finished"]
+    parts: list[RenderableType] = [Text(title(summary), style="bold")]
+    if not any(case.trials for case in summary.cases):
+        return Group(*parts, *complaints)
+    parts.append(_main_table(summary))
     if any(case.vnf_share for case in summary.cases):
         head = "VNF share: the case minus the same path without a VNF (p50: difference of medians)"
         parts += [Text(head, style="bold"), _share_table(summary)]
     parts += [Text(f"  {note}", style="dim") for note in notes(summary)]
-    parts += [_complaint(case) for case in summary.cases if case.status != "finished"]
-    return Group(*parts)
+    return Group(*parts, *complaints)
 
 
 def title(summary: SummaryRecord) -> str:

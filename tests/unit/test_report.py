@@ -231,6 +231,9 @@ def test_a_failed_case_says_why_and_the_others_are_printed() -> None:
     assert row(text, "dataplane=dpdk")[1:] == ["–"] * 9 + ["kernel"]
     assert "dataplane=dpdk: failed: vnf1: clang is missing (apt-get install clang)" in text
     assert row(text, "dataplane=xdp")[1] == "0.750"
+    alone = printed(summary(failed)).splitlines()
+    assert len(alone) == 2
+    assert "failed" in alone[1]
 
 
 def test_unsent_packets_are_told_apart_from_lost_ones() -> None:
