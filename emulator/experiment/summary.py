@@ -83,7 +83,7 @@ def _beside(record: CaseRecord, baseline: CaseRecord) -> CaseRecord:
 
 
 def _near_ceiling(throughput: ThroughputRecord, ceiling: ThroughputRecord) -> bool:
-    if throughput.rate_pps is None or ceiling.rate_pps is None:
+    if throughput.rate_pps is None or ceiling.rate_pps is None or not ceiling.valid:
         return False
     return throughput.rate_pps >= (1 - CEILING_MARGIN) * ceiling.rate_pps
 

@@ -200,6 +200,14 @@ def test_a_rate_near_that_of_the_path_without_vnf_is_flagged_as_the_benchs() -> 
     assert "† bench-limited" in text
 
 
+def test_a_ceiling_from_a_disturbed_generator_limits_nothing() -> None:
+    assert NONE.throughput
+    low = NONE.throughput.model_copy(update={"rate_pps": 2_000_000.0, "valid": False})
+    found = summary(NONE.model_copy(update={"throughput": low}), XDP).case("dataplane=xdp")
+    assert found.throughput
+    assert not found.throughput.bench_limited
+
+
 def test_the_vnf_share_is_the_difference_to_the_path_without_vnf() -> None:
     shared = summary(NONE, XDP, KERNEL)
     share = shared.case("dataplane=xdp").vnf_share
