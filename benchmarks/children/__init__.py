@@ -1,0 +1,1 @@
+"""Programs that measure one thing in a fresh process of their own and print it as JSON."""
