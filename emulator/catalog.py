@@ -39,7 +39,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from emulator.errors import Problem, UsageError
-from emulator.names import NAME_RULE, is_name, suggestion
+from emulator.names import NAME_RULE, choice_hint, is_name, suggestion
 from emulator.paths import share_dir
 from emulator.plan.model import Mechanism
 
@@ -333,8 +333,7 @@ class Catalog:
 
     def hint_for(self, name: object) -> str:
         """What to say to someone who asked for a VNF that does not exist."""
-        known = ", ".join(self._manifests) or "none"
-        return suggestion(name, self._manifests) or f"the catalog has: {known}"
+        return choice_hint(name, self._manifests)
 
 
 def read_manifest(path: Path) -> Manifest:

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 NAME_RULE = "letters, digits, '_', '.' and '-', the first a letter"
 """What a name may be made of, as messages say it."""
 
+_SHOWN = 8
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]*")
 _DIGITS = re.compile(r"(\d+)")
 
@@ -30,6 +31,13 @@ def suggestion(name: object, known: Iterable[str]) -> str:
     if not close:
         close = [word for word in words if word.lower() == str(name).lower()]
     return f"did you mean {close[0]}?" if close else ""
+
+
+def choice_hint(name: object, known: Iterable[str]) -> str:
+    """A hint for someone who asked for what does not exist: the closest word, or what there is."""
+    words = list(known)
+    few = ", ".join(words[:_SHOWN]) + (", …" if len(words) > _SHOWN else "")
+    return suggestion(name, words) or (f"there are: {few}" if words else "there are none")
 
 
 def kind_word(kind: str) -> str:

@@ -68,7 +68,7 @@ def arguments_for(
             raise SettingsError(key, f"{key} is given twice", usage)
         if key not in takes and not rest:
             close = suggestion(key, takes)
-            raise SettingsError(key, "there is no such parameter", close or usage)
+            raise SettingsError(key, f"there is no parameter {key}", close or usage)
         given[key] = text
     for name in takes:
         if name not in given and parameters[name].default is inspect.Parameter.empty:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from emulator.errors import Problem, UsageError
 from emulator.multigraph import LinkEntry, MultiGraph, NodeEntry, NodeKind, Options
-from emulator.names import kind_word, natural, place_of, suggestion
+from emulator.names import choice_hint, kind_word, natural, place_of, suggestion
 
 if TYPE_CHECKING:
     import networkx
@@ -361,7 +361,7 @@ class Topo:
         try:
             return self._graph.nodes[name]
         except KeyError:
-            hint = suggestion(name, self._graph.nodes)
+            hint = choice_hint(name, self.nodes())
             raise UsageError(f"there is no node {name}", where=self.name, hint=hint) from None
 
     def _link(self, src: str, dst: str, key: int | None) -> LinkEntry:

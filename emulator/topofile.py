@@ -12,12 +12,12 @@ import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from types import ModuleType
+from types import MappingProxyType, ModuleType
 from typing import Any
 
 from emulator.compat.mininet import from_mininet, is_mininet_topo
 from emulator.errors import BuildVnfError, UsageError
-from emulator.names import suggestion
+from emulator.names import choice_hint, suggestion
 from emulator.paths import share_dir
 from emulator.settings import SettingsError, arguments_for
 from emulator.topo import Topo
@@ -46,7 +46,7 @@ def load_topology(target: str, settings: Mapping[str, str]) -> Topo:
     with _importing_beside(path):
         module = _run(path)
         chosen, factory = _choose(module, path, name)
-        return _build(factory, chosen, path, (), settings, target)
+        return _build(factory, chosen, path, target, settings)
 
 
 def builtin_topology(spec: str, settings: Mapping[str, str]) -> Topo:
@@ -63,20 +63,21 @@ def builtin_topology(spec: str, settings: Mapping[str, str]) -> Topo:
     name, *words = (word.strip() for word in spec.split(","))
     known = list_builtin()
     if name not in known:
-        hint = suggestion(name, known) or f"there are: {', '.join(known)}"
-        raise UsageError(f"there is no built-in topology {name}", where=spec, hint=hint)
+        raise UsageError(
+            f"there is no built-in topology {name}", where=spec, hint=choice_hint(name, known)
+        )
     positional = [word for word in words if "=" not in word]
-    named = dict(settings)
+    inline: dict[str, str] = {}
     for word in words:
         key, equals, value = word.partition("=")
-        if equals and key in named:
-            raise UsageError(f"{key} is given twice", where=spec)
+        if equals and key in {**inline, **settings}:
+            raise UsageError(f"{key} is given twice", where=spec, hint="keep one of them")
         if equals:
-            named[key] = value
+            inline[key] = value
     path = share_dir() / "topologies" / f"{name}.py"
     with _importing_beside(path):
         _, factory = _choose(_run(path), path, name)
-        return _build(factory, name, path, positional, named, spec)
+        return _build(factory, name, path, spec, settings, positional, inline)
 
 
 def list_builtin() -> dict[str, str]:
@@ -191,8 +192,9 @@ def _choose(module: ModuleType, path: Path, name: str | None) -> tuple[str | Non
         found = choices.get(name, defined.get(name))
         if found is None:
             known = list(dict.fromkeys((*choices, *defined)))
-            hint = suggestion(name, known) or f"it has: {', '.join(known) or 'none'}"
-            raise UsageError(f"has no topology {name}", where=str(path), hint=hint)
+            raise UsageError(
+                f"has no topology {name}", where=str(path), hint=choice_hint(name, known)
+            )
     elif len(choices) == 1:
         name, found = next(iter(choices.items()))
     elif choices:
@@ -228,12 +230,13 @@ def _build(
     factory: Factory,
     name: str | None,
     path: Path,
-    positional: Sequence[str],
-    settings: Mapping[str, str],
     target: str,
+    settings: Mapping[str, str],
+    positional: Sequence[str] = (),
+    inline: Mapping[str, str] = MappingProxyType({}),
 ) -> Topo:
     try:
-        arguments = arguments_for(factory, positional, settings)
+        arguments = arguments_for(factory, positional, {**inline, **settings})
     except SettingsError as error:
         where = f"--set {error.key}" if error.key in settings else target
         raise UsageError(error.message, where=where, hint=error.hint) from None

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from emulator.errors import UsageError
 from emulator.multigraph import NodeKind
-from emulator.names import suggestion
+from emulator.names import choice_hint
 
 Mechanism = Literal["bridge", "ip-forwarding", "bpf"]
 
@@ -88,7 +88,7 @@ class NodePlan(_Frozen):
                 return interface
         known = [interface.name for interface in self.interfaces]
         raise UsageError(
-            f"there is no interface {name}", where=self.name, hint=suggestion(name, known)
+            f"there is no interface {name}", where=self.name, hint=choice_hint(name, known)
         )
 
 
@@ -133,7 +133,7 @@ class Plan(_Frozen):
             return self._by_name[name]
         except KeyError:
             raise UsageError(
-                f"there is no node {name}", where=self.name, hint=suggestion(name, self._by_name)
+                f"there is no node {name}", where=self.name, hint=choice_hint(name, self._by_name)
             ) from None
 
     def hosts(self) -> list[NodePlan]:
