@@ -306,6 +306,9 @@ class Topo:
     def problems(self) -> list[Problem]:
         """The mistakes that adding nodes and links has met so far."""
         missing = []
+        # A name is looked for among all others once, however many links have it wrong.
+        unknown = {name for _, name in self._dangling}
+        hints = {name: suggestion(name, self._graph.nodes) for name in unknown}
         for entry, name in self._dangling:
             where = place_of(entry.place, f"link {entry.node1} - {entry.node2}")
             if name in self._graph.nodes:
@@ -313,7 +316,7 @@ class Topo:
                 hint = f"move the line that adds {name} above this one"
             else:
                 message = f"there is no node {name}"
-                hint = suggestion(name, self._graph.nodes) or "add the node before linking it"
+                hint = hints[name] or "add the node before linking it"
             missing.append(Problem(where, message, hint))
         return self._problems + missing
 

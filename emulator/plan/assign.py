@@ -108,14 +108,17 @@ def _read_node_address(
         taken.add(split(address)[0])
     if main is not None and main.wish.ip is AUTOMATIC:
         main.ipv4 = address
-    elif main is not None and address is not None and main.wish.ip != wish.ip:
-        problems.append(
-            Problem(
-                main.wish.where,
-                f"{main.name} is to be {main.wish.ip}, and {node.name} is to be {wish.ip}",
-                "keep one of them",
+    elif main is not None and address is not None:
+        # The link's own word counts; it is only a mistake to say two different things.
+        _read_interface_address(main, prefixlen, [])
+        if main.ipv4 not in (None, address):
+            problems.append(
+                Problem(
+                    main.wish.where,
+                    f"{main.name} is to be {main.ipv4}, and {node.name} is to be {address}",
+                    "keep one of them",
+                )
             )
-        )
     return None
 
 
