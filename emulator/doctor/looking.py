@@ -16,7 +16,7 @@ from emulator.doctor.patient import Patient
 
 _CAPABILITIES = {"CAP_NET_ADMIN": 12, "CAP_NET_RAW": 13, "CAP_SYS_ADMIN": 21}
 _OLDEST_KERNEL = (5, 18)
-_NATIVE_HELPERS = ("vnf-probe", "vnf-init", "generator.bpf.o", "recorder.bpf.o")
+_NATIVE_HELPERS = ("vnf-probe", "vnf-init", "generator.bpf.o", "recorder.bpf.o", "sink.bpf.o")
 _DOCKER_DEADLINE_S = 3.0
 _GOOD_CLOCKS = ("tsc", "kvm-clock", "hyperv_clocksource_tsc_page", "arch_sys_counter")
 

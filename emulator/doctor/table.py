@@ -50,7 +50,9 @@ SUBJECTS = (
     Subject("netem", trying.netem, "modprobe sch_netem", tries=True),
     Subject("libbpf", looking.libbpf, "apt-get install libbpf1"),
     Subject("clang", looking.clang, "apt-get install clang libbpf-dev linux-libc-dev"),
-    Subject("native helpers", looking.native_helpers, "scripts/bootstrap"),
+    Subject(
+        "native helpers", looking.native_helpers, "scripts/bootstrap, or install build-vnf again"
+    ),
     Subject("iperf3", looking.iperf3, "apt-get install iperf3"),
     Subject("cgroup", looking.cgroup, "boot with systemd.unified_cgroup_hierarchy=1"),
     Subject("Docker", looking.docker, "apt-get install docker.io"),
