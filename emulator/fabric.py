@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import time
 import zlib
-from collections.abc import Callable, Container, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -22,6 +23,7 @@ _PORTS_PER_BRIDGE = 1000
 """A Linux bridge takes 1023 ports; the rest are for the links between the parts of a switch."""
 
 _FIRST_INDEX = 10
+_SOCKETS_AT_ONCE = 64
 _NEW_VETH = Offloads(receive_napi=False, frame_offload=True)
 """Offloads of a veth as the kernel makes it: frames may leave unfinished, GRO is off."""
 _READY_DEADLINE_S = 30.0
@@ -74,10 +76,10 @@ class Fabric:
         self._progress("nodes", 0, len(spaces))
         made = Netns.create_many(len(spaces), ipv6=self._ipv6)
         self.netns.update(zip((node.name for node in spaces), made, strict=True))
+        for name, rtnl in self._inside_each([node.name for node in spaces]):
+            rtnl.set_up(LOOPBACK_INDEX, where=name)
+            rtnl.commit()
         for node in spaces:
-            with Rtnl.inside(self.netns[node.name]) as rtnl:
-                rtnl.set_up(LOOPBACK_INDEX, where=node.name)
-                rtnl.commit()
             if node.kind == "router":
                 self.netns[node.name].run(_forward_ip, self._ipv6)
         for node in wanted:
@@ -99,11 +101,11 @@ class Fabric:
             for end in (link.a, link.b):
                 if end.node in self.netns:
                     ends.setdefault(end.node, []).append(end.interface)
-        for done, (name, interfaces) in enumerate(ends.items()):
-            if done % 64 == 0:
+        for done, (name, rtnl) in enumerate(self._inside_each(list(ends))):
+            if done % _SOCKETS_AT_ONCE == 0:
                 self._progress("addresses", done, len(ends))
             node = plan.node(name)
-            self._configure(node, [node.interface(interface) for interface in interfaces])
+            self._configure(rtnl, node, [node.interface(interface) for interface in ends[name]])
         self._progress("links", len(wanted), len(wanted))
 
     def remove_links(self, links: Iterable[LinkPlan]) -> None:
@@ -231,17 +233,26 @@ class Fabric:
             master=self._port_of(switch, end.interface) if switch else None,
         )
 
-    def _configure(self, node: NodePlan, interfaces: list[InterfacePlan]) -> None:
-        with Rtnl.inside(self.netns[node.name]) as rtnl:
-            for interface in interfaces:
-                index = self._index[node.name, interface.name]
-                where = f"{node.name} {interface.name}"
-                rtnl.set_up(index, where=where)
-                for address in (interface.ipv4, interface.ipv6):
-                    if address is not None:
-                        rtnl.add_address(index, address, where=where)
-            _add_routes(rtnl, node)
-            rtnl.commit()
+    def _inside_each(self, names: Sequence[str]) -> Iterator[tuple[str, Rtnl]]:
+        """Nodes with a netlink socket inside, which lasts until the next one is asked for."""
+        for start in range(0, len(names), _SOCKETS_AT_ONCE):
+            some = names[start : start + _SOCKETS_AT_ONCE]
+            with ExitStack() as stack:
+                sockets = Rtnl.inside_each([self.netns[name] for name in some])
+                for rtnl in sockets:
+                    stack.callback(rtnl.close)
+                yield from zip(some, sockets, strict=True)
+
+    def _configure(self, rtnl: Rtnl, node: NodePlan, interfaces: list[InterfacePlan]) -> None:
+        for interface in interfaces:
+            index = self._index[node.name, interface.name]
+            where = f"{node.name} {interface.name}"
+            rtnl.set_up(index, where=where)
+            for address in (interface.ipv4, interface.ipv6):
+                if address is not None:
+                    rtnl.add_address(index, address, where=where)
+        _add_routes(rtnl, node)
+        rtnl.commit()
 
 
 def set_interface(netns: Netns, interface: InterfacePlan, *, up: bool) -> None:
