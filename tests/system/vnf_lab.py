@@ -10,7 +10,7 @@ from typing import Self
 
 from emulator.kernel.bpf import BpfId, all_ids
 from emulator.kernel.netns import Netns
-from emulator.kernel.offload import set_offloads
+from emulator.kernel.offload import Offloads, set_offloads
 from emulator.kernel.rtnl import End, Rtnl
 from emulator.plan.model import InterfacePlan, NodePlan, VnfPlan
 
@@ -71,7 +71,9 @@ class VnfLab:
                     rtnl.set_up(index, where=f"interface {index}")
                 rtnl.commit()
         for host in (self.left, self.right):
-            set_offloads(host, {HOST_PORT: (False, True)}, where="host")
+            set_offloads(
+                host, {HOST_PORT: Offloads(receive_napi=True, frame_offload=False)}, where="host"
+            )
 
     def node(
         self,
