@@ -72,7 +72,7 @@ def arguments_for(
         given[key] = text
     for name in takes:
         if name not in given and parameters[name].default is inspect.Parameter.empty:
-            raise SettingsError(name, f"{name} must be given", usage)
+            raise SettingsError(name, f"{name} must be given", f"--set {name}=VALUE; {usage}")
     arguments = {}
     for key, text in given.items():
         kind = hints.get(key)

@@ -90,6 +90,8 @@ def _read_host(wish: NodeWish, options: dict[str, Any], problems: list[Problem])
         hint = "hosts, routers (addRouter) and VNFs (addVNF) are"
         text = f"nodes of the class {class_name(chosen)} are not available"
         problems.append(Problem(wish.where, text, hint))
+        # The other options may be that class's own.
+        return
     later = pop_meant(options, _HOST_LATER)
     if later:
         problems.append(not_yet(wish.where, later, f"runtime {', '.join(RUNTIMES)} without them"))

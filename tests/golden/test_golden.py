@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from emulator.catalog import Catalog
+from emulator.catalog import Catalog, read_manifest
 from emulator.errors import TopologyError
 from emulator.plan.compile import compile_plan
 from emulator.plan.model import Plan
@@ -30,7 +30,9 @@ BUILTIN = {
 
 @pytest.fixture(scope="module")
 def catalog() -> Catalog:
-    return Catalog.load([HERE / "vnfs"])
+    # Only these, so that a VNF more or less in the product changes no expected text.
+    manifests = [read_manifest(path) for path in HERE.glob("vnfs/*/vnf.toml")]
+    return Catalog({manifest.name: manifest for manifest in manifests})
 
 
 def names(folder: str) -> list[str]:

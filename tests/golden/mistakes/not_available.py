@@ -26,7 +26,7 @@ class NotAvailable(Topo):
         self.addSwitch("s3", ip="10.0.0.1", stpp=True)
         self.addHost("h1", cls=CPULimitedHost, cpu=0.5, sched="cfs")
         self.addHost("h2", cls=CPULimitedHost, cpu=None)
-        self.addHost("h3", cls=Firewall)
+        self.addHost("h3", cls=Firewall, rules=3)
         self.addHost("h4", dimage="debian", runtime="docker")
         self.addHost("h5", default_route="via 10.0.0.1", inNamespace=False)
         self.addHost("h6", privateDirs=["/var/run"])
