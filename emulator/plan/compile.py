@@ -131,7 +131,7 @@ def _interface_plan(interface: wiring.Interface) -> InterfacePlan:
         # What leaves an XDP program is sent as it is, so its own ports have nothing to offload.
         frame_offload=owner.runs_xdp or not owner.near_xdp,
         # A port with an XDP program of its own receives redirected frames without further ado.
-        receive_napi=interface.peer.owner.runs_xdp and not owner.runs_xdp,
+        receive_napi=(interface.peer.owner.runs_xdp and not owner.runs_xdp) or interface.crowded,
     )
 
 

@@ -43,8 +43,9 @@ class InterfacePlan(_Frozen):
     """False: checksums and segments must be made in software before a frame leaves this
     interface, because it crosses an XDP program, which sees frames as they are."""
     receive_napi: bool = False
-    """True: GRO must be on, because the peer is a port of an XDP VNF; a veth takes redirected
-    frames only when its receiving side runs NAPI."""
+    """True: GRO must be on, which has a veth receive by NAPI, through a queue of its own: either
+    the peer is a port of an XDP VNF, which can redirect frames only into such a veth, or so many
+    hear each other's broadcasts that the common queue would overflow."""
 
 
 class VnfPlan(_Frozen):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -13,6 +14,11 @@ from emulator.plan.model import InterfacePlan
 from emulator.plan.node_options import NodeWish
 
 _NAMED_AT_MOST = 8
+
+CROWD = 500
+"""Listeners on a segment from which on each gets a queue of its own. The copies of a broadcast all
+go through one queue per core otherwise, and that holds 1000 frames (net.core.netdev_max_backlog,
+which belongs to the whole machine): with more hosts, some never hear who is asked for."""
 
 
 @dataclass(eq=False)
@@ -28,6 +34,8 @@ class Interface:
     peer: Interface = field(init=False)
     segment: Interface = field(init=False)
     """Stands for all interfaces that hear each other's broadcasts."""
+    crowded: bool = False
+    """Whether a broadcast on the segment is more than the kernel's common queue can take."""
     ipv4: str | None = None
     ipv6: str | None = None
     mac: str = ""
@@ -212,10 +220,16 @@ def mark_segments(wiring: Wiring) -> None:
             for interface in node.interfaces[1:]:
                 heard.join(interface, node.interfaces[0])
     with_xdp = {joined.find(node) for node in wiring.nodes.values() if node.runs_xdp}
+    listeners: Counter[Interface] = Counter()
     for node in wiring.nodes.values():
         node.near_xdp = joined.find(node) in with_xdp
         for interface in node.interfaces:
             interface.segment = heard.find(interface)
+            listeners[interface.segment] += node.kind != "switch"
+    for node in wiring.nodes.values():
+        for interface in node.interfaces:
+            crowd = listeners[interface.segment] > CROWD
+            interface.crowded = crowd and node.kind != "switch"
 
 
 def _listed(names: list[str]) -> str:
