@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import shlex
 import sys
 import time
@@ -10,9 +11,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from emulator.cli.options import JsonOption, LabArgument, complete_node
-from emulator.cli.outcome import interrupts_go_to
+from emulator.cli.outcome import interrupts_go_to, stops_held
 from emulator.cli.output import format_age, print_json, print_table
 from emulator.cli.serve import describe_lab, is_interactive, serve_shell
+from emulator.errors import LabError
 
 if TYPE_CHECKING:
     from emulator.labs import LabRecord
@@ -71,8 +73,10 @@ def exec_(
       vnf exec chain client ip addr
       vnf exec chain-3f2a client sh -c 'ping -c1 10.0.0.2 | tail -1'
     """
+    from emulator.kernel.netns import ensure_root
     from emulator.network import Network
 
+    ensure_root("reaching a running lab")
     with Network.attach(lab) as net:
         code = _run_on(net[node], command or ["bash"])
     if code:
@@ -87,14 +91,16 @@ def attach(lab: LabArgument) -> None:
       vnf attach chain-3f2a
       echo pingall | vnf attach chain
     """
+    from emulator.kernel.netns import ensure_root
     from emulator.network import Network
 
+    ensure_root("reaching a running lab")
     with Network.attach(lab) as net:
         sys.stderr.write(f"*** Attached to lab {net.id}: {describe_lab(net)}\n")
         if is_interactive():
             sys.stderr.write("    Type help for the commands; exit or Ctrl-D leaves it running.\n")
         sys.stderr.flush()
-        code = serve_shell(net)
+        code = serve_shell(net, functools.partial(_check_running, net.id))
     if code:
         raise typer.Exit(code)
 
@@ -125,16 +131,26 @@ def _run_on(node: Node, command: list[str]) -> int:
     streams = (sys.stdin, sys.stdout, sys.stderr)
     if node.kind != "switch" and all(stream.isatty() for stream in streams):
         return node.interact(shlex.join(command))
-    with interrupts_go_to(lambda _signum: None):
+    process = None
+    try:
         # In our session, so that the terminal's Ctrl-C reaches it when only its output is piped.
-        process = node.popen(command, start_new_session=False)
-        try:
+        with stops_held():
+            process = node.popen(command, start_new_session=False)
+        with interrupts_go_to(lambda _signum: None):
             code = process.wait()
-        except KeyboardInterrupt:
+    except KeyboardInterrupt:
+        if process is not None:
             process.terminate()
             process.wait()
-            raise
+        raise
     return code if code >= 0 else 128 - code
+
+
+def _check_running(lab: str) -> None:
+    from emulator.labs import list_labs
+
+    if all(record.id != lab for record in list_labs()):
+        raise LabError("the lab has ended", where=lab)
 
 
 def _age_s(lab: LabRecord) -> float:

@@ -13,7 +13,7 @@ import select
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from types import FrameType
 from typing import Any
 
@@ -89,36 +89,49 @@ def _reasons_kept() -> Iterator[None]:
 def stop_signals() -> Iterator[None]:
     """Make SIGTERM and SIGHUP unwind the program; a signal ignored from outside stays ignored."""
 
-    def stop(signum: int, _frame: FrameType | None) -> None:
+    def stop(signum: int) -> None:
         raise Terminated(signum)
 
-    previous = {}
-    for signum in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(signum) is not signal.SIG_IGN:
-            previous[signum] = signal.signal(signum, stop)
-    try:
+    with _handled((signal.SIGTERM, signal.SIGHUP), stop):
         yield
-    finally:
-        for signum, handler in previous.items():
-            signal.signal(signum, handler)
 
 
 @contextlib.contextmanager
-def interrupts_go_to(receive: Callable[[int], object]) -> Iterator[None]:
+def stops_held() -> Iterator[None]:
+    """What would stop the program arrives when the block is over, so that the block is whole."""
+    waiting: list[int] = []
+    with _handled((signal.SIGINT, signal.SIGTERM, signal.SIGHUP), waiting.append):
+        yield
+    if waiting:
+        signal.raise_signal(waiting[0])
+
+
+def interrupts_go_to(
+    receive: Callable[[int], object],
+) -> contextlib.AbstractContextManager[None]:
     """While this lasts, SIGINT calls ``receive`` with its number and raises nothing here.
 
     A child that is started meanwhile can still be interrupted, as it could not if the signal were
     ignored.
     """
+    return _handled((signal.SIGINT,), receive)
 
+
+@contextlib.contextmanager
+def _handled(signums: Iterable[int], receive: Callable[[int], object]) -> Iterator[None]:
     def handle(signum: int, _frame: FrameType | None) -> None:
         receive(signum)
 
-    previous = signal.signal(signal.SIGINT, handle)
+    previous = {
+        signum: signal.signal(signum, handle)
+        for signum in signums
+        if signal.getsignal(signum) is not signal.SIG_IGN
+    }
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, previous)
+        for signum, handler in previous.items():
+            signal.signal(signum, handler)
 
 
 def debugging() -> bool:

@@ -3,20 +3,33 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from emulator.network import Network
 
 
-def serve_shell(net: Network) -> int:
-    """Read lines from stdin and carry them out until they end; returns the exit code."""
+def serve_shell(net: Network, check: Callable[[], None] | None = None) -> int:
+    """Read lines from stdin and carry them out until they end; returns the exit code.
+
+    Args:
+        net: the running network.
+        check: called before each line; what it raises ends the shell.
+    """
     from emulator.cli.shell import Shell
     from emulator.cli.shell_prompt import read_prompt, read_script
 
     interactive = is_interactive()
     shell = Shell(net, interactive=interactive)
-    return shell.run(read_prompt(shell) if interactive else read_script())
+
+    def lines() -> Iterator[str]:
+        for line in read_prompt(shell) if interactive else read_script():
+            if check is not None:
+                check()
+            yield line
+
+    return shell.run(lines())
 
 
 def is_interactive() -> bool:

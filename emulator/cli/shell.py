@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterable
@@ -9,16 +12,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from emulator.cli import shell_format
-from emulator.cli.outcome import Terminated, interrupts_go_to, report_bug
+from emulator.cli.outcome import Terminated, interrupts_go_to, report_bug, stops_held
 from emulator.cli.shell_commands import COMMANDS
 from emulator.errors import BuildVnfError, UsageError
 from emulator.names import suggestion
 
 if TYPE_CHECKING:
-
     from emulator.network import Network
     from emulator.node import Node
     from emulator.plan.model import EndPlan
+
+_GRACE_S = 2.0
 
 
 class Shell:
@@ -203,15 +207,43 @@ class Shell:
             self._sources.pop()
 
     def host_command(self, command: str) -> None:
-        """Run a shell command on this machine; Ctrl-C reaches it and leaves the lab alone."""
+        """Run a shell command on this machine; it never takes the lab with it, but ends with us."""
         self.flush()
-        stdin = None if self.interactive else subprocess.DEVNULL
-        interrupts: list[int] = []
-        # The terminal has sent the interrupt to the command too, which decides what it means.
-        with interrupts_go_to(interrupts.append):
-            subprocess.run(command, shell=True, check=False, stdin=stdin)
-        if interrupts and not self.interactive:
-            raise KeyboardInterrupt
+        # At a terminal the command shares it with us. Elsewhere it is in a group of its own, so
+        # that it ends together with what it started.
+        process = None
+        try:
+            with stops_held():
+                process = subprocess.Popen(
+                    command,
+                    shell=True,
+                    stdin=None if self.interactive else subprocess.DEVNULL,
+                    process_group=None if self.interactive else 0,
+                )
+            with contextlib.ExitStack() as stack:
+                if self.interactive:
+                    # The terminal has sent the Ctrl-C to the command, which decides what it means.
+                    stack.enter_context(interrupts_go_to(lambda _signum: None))
+                process.wait()
+        except KeyboardInterrupt as stop:
+            if process is not None:
+                signum = stop.signum if isinstance(stop, Terminated) else signal.SIGINT
+                self._end(process, signum)
+            raise
+
+    def _end(self, process: subprocess.Popen[bytes], signum: int) -> None:
+        def send(number: int) -> None:
+            with contextlib.suppress(ProcessLookupError):
+                if self.interactive:
+                    os.kill(process.pid, number)
+                else:
+                    os.killpg(process.pid, number)
+
+        send(signum)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(_GRACE_S)
+        send(signal.SIGKILL)
+        process.wait()
 
     def suggest(self, word: str) -> str:
         """What the user may have meant by a word that is no command."""

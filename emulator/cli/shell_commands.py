@@ -179,7 +179,7 @@ def _pingpair(shell: Shell, text: str) -> None:
 def _iperf(shell: Shell, text: str) -> None:
     """Measure TCP throughput with iperf3 between two hosts, by default the first and the last."""
     words = _words("iperf", text, 0, 2, 3)
-    seconds = _positive(words[2], "iperf") if len(words) == 3 else 5.0
+    seconds = _whole(words[2], "iperf") if len(words) == 3 else 5
     if words:
         ends = [shell.node(name, "iperf") for name in words[:2]]
     else:
@@ -269,3 +269,9 @@ def _positive(word: str, name: str) -> float:
     if not 0 < value < 1e6:
         raise UsageError(f"{word!r} is not a number of seconds above 0", where=name)
     return value
+
+
+def _whole(word: str, name: str) -> int:
+    if not word.isdecimal() or int(word) == 0:
+        raise UsageError(f"{word!r} is not a whole number of seconds above 0", where=name)
+    return int(word)

@@ -39,7 +39,8 @@ def read_prompt(shell: Shell) -> Iterator[str]:
     session = make_session(shell)
     while True:
         try:
-            yield session.prompt()
+            # What is pasted may be several lines at once.
+            yield from session.prompt().split("\n")
         except Terminated:
             raise
         except KeyboardInterrupt:

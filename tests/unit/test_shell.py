@@ -71,7 +71,7 @@ def test_a_person_s_mistakes_do_not_change_the_exit_code(net: FakeNetwork):
         ("link h1 h9 up", "no node 'h9'"),
         ("link 'h1 s1 up", "quot"),
         ("iperf h1", "usage: iperf"),
-        ("iperf h1 h2 soon", "not a number of seconds"),
+        ("iperf h1 h2 0.5", "not a whole number of seconds"),
         ("pingall -3", "not a number of seconds"),
         ("help bogus", "no command 'bogus'"),
         ("counters h1", "h1 is a host, not a VNF"),
