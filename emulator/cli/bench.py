@@ -18,7 +18,7 @@ from emulator.cli.options import (
     parse_settings,
     target_of,
 )
-from emulator.cli.output import BenchProgress, make_console, print_json
+from emulator.cli.output import BenchProgress, print_json, print_rich
 from emulator.errors import ResultsError
 
 if TYPE_CHECKING:
@@ -155,9 +155,8 @@ def _print_result(result: BenchResult, json: bool) -> None:
     if json:
         print_json({"folder": str(result.folder), **result.summary.model_dump(mode="json")})
         return
-    console = make_console()
-    console.print(render(result.summary))
+    print_rich(render(result.summary))
+    print(f"Bundle   {result.folder}")
     picture = result.folder / "latency-cdf.png"
-    console.print(f"Bundle   {result.folder}", markup=False, soft_wrap=True)
     if picture.is_file():
-        console.print(f"Picture  {picture}", markup=False, soft_wrap=True)
+        print(f"Picture  {picture}")

@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:
-    from rich.console import Console, JustifyMethod
+    from rich.console import JustifyMethod, RenderableType
     from rich.progress import Progress, TaskID
 
     from emulator.experiment.bench import BenchEvent
@@ -24,12 +24,15 @@ _QUIET_S = 0.4
 _LINE_PERIOD_S = 2.0
 
 
-def make_console() -> Console:
-    """A rich console on stdout that neither cuts nor colours what goes to a pipe."""
+def print_rich(what: RenderableType) -> None:
+    """Print something of rich's on stdout; what goes to a pipe is neither cut nor coloured."""
     from rich.console import Console
 
-    width = None if sys.stdout.isatty() else _PIPE_WIDTH
-    return Console(width=width, highlight=False)
+    console = Console(width=None if sys.stdout.isatty() else _PIPE_WIDTH, highlight=False)
+    with console.capture() as capture:
+        console.print(what)
+    # A table is padded to its full width, which a pipe or a copy should not carry along.
+    sys.stdout.write("".join(f"{line.rstrip()}\n" for line in capture.get().splitlines()))
 
 
 def print_table(
@@ -70,12 +73,8 @@ def print_table(
         table.add_column(Text(column), justify=justify, overflow="fold")
     for row in rows:
         table.add_row(*map(cell, row))
-    console = make_console()
-    with console.capture() as capture:
-        console.print(table)
-    # A table is padded to its full width, which a pipe or a copy should not carry along.
-    lines = [line.rstrip() for line in capture.get().splitlines()]
-    sys.stdout.write("\n".join([*lines, "", ""]))
+    print_rich(table)
+    sys.stdout.write("\n")
 
 
 def print_json(value: Any) -> None:

@@ -313,3 +313,67 @@ def test_a_script_that_is_stopped_leaves_nothing(signum: int, line: str):
         process.send_signal(signum)
         assert process.wait(timeout=60) == 128 + signum
     assert lab["id"] not in [record.id for record in list_labs()]
+
+
+BENCH = ("bench", "--topo", "chain", "--duration", "300ms", "--search-duration", "100ms")
+
+
+@pytest.mark.xdp
+def test_bench_ends_with_a_table_and_the_folder_of_the_evidence(tmp_path: Path):
+    done = vnf(*BENCH, "--vary", "dataplane=none,xdp", "--output", str(tmp_path), "--seed", "1")
+    assert done.returncode == 0, done.stderr
+    assert "dataplane=none" in done.stdout
+    assert "dataplane=xdp" in done.stdout
+    bundle = Path(done.stdout.split("Bundle")[1].split()[0])
+    picture = Path(done.stdout.split("Picture")[1].split()[0])
+    assert bundle.parent == tmp_path
+    assert (bundle / "summary.json").is_file()
+    assert picture.stat().st_size > 1000
+    assert "dataplane=xdp: finished" in done.stderr
+
+
+@pytest.mark.xdp
+def test_bench_gives_programs_json(tmp_path: Path):
+    done = vnf(*BENCH, "--set", "dataplane=none", "--output", str(tmp_path), "--json")
+    assert done.returncode == 0, done.stderr
+    summary = json.loads(done.stdout)
+    assert Path(summary["folder"]).is_dir()
+    assert summary["cases"][0]["status"] == "finished"
+
+
+@pytest.mark.xdp
+def test_bench_that_is_interrupted_keeps_what_it_measured(tmp_path: Path):
+    command = [*VNF, *BENCH, "--vary", "dataplane=none,xdp", "--repeat", "2"]
+    with Terminal([*command, "--output", str(tmp_path)]) as terminal:
+        terminal.wait_for(r"dataplane=(none|xdp): [a-z]")
+        deadline_s = time.monotonic() + 60
+        while not list(tmp_path.glob("*/samples/*.parquet")):
+            assert time.monotonic() < deadline_s
+        terminal.type("\x03")
+        assert terminal.wait_exit() == 130
+        assert "vnf: interrupted" in terminal.text
+        assert "Bundle" in terminal.text
+        assert terminal.echoes
+    (run,) = tmp_path.glob("*/run.json")
+    assert json.loads(run.read_text())["outcome"] == "interrupted"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--from", "nobody"], "nobody"),
+        (["--size", "20"], "64"),
+        (["--vary", "dataplane"], "--vary"),
+        (["--vary", "planes=xdp"], "planes"),
+        (["--set", "dataplane=afxdp"], "not available yet"),
+        (["--loss-goal", "7"], "--loss"),
+        (["--repeat", "0"], "--repeat"),
+        (["--output", "/proc/nowhere"], "/proc/nowhere"),
+    ],
+)
+def test_bench_tells_what_it_cannot_do_before_it_starts(arguments: list[str], message: str):
+    done = vnf("bench", "--topo", "chain", *arguments)
+    assert done.returncode in (1, 2)
+    assert message in done.stderr
+    assert "internal error" not in done.stderr
+    assert done.stdout == ""
