@@ -139,7 +139,9 @@ def _run(path: Path) -> ModuleType:
             hint="Python cannot read the file beyond this line",
         ) from error
     except ValueError as error:
-        raise UsageError(f"is not Python: {error}", where=str(path)) from error
+        raise UsageError(
+            f"is not Python: {error}", where=str(path), hint="Python cannot read the file"
+        ) from error
     # Dataclasses and annotations look their module up by its name.
     sys.modules[module.__name__] = module
     with _blaming(path):

@@ -238,4 +238,9 @@ def _follow_mounts() -> None:
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.mount(b"none", b"/", None, _MS_REC | _MS_SLAVE, None):
         number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number), "/")
+        raise MachineError(
+            f"the lab cannot have mounts of its own: {os.strerror(number)}",
+            where="/",
+            hint="the root directory must be a mount point, which in a plain chroot it is not:"
+            " bind-mount it onto itself before entering",
+        )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -15,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from emulator import LabError, Network, Topo, UsageError, clean, list_labs
+from emulator.kernel.bpf import all_ids
 from emulator.kernel.netns import Netns
 from emulator.kernel.rtnl import End, Rtnl, link_states
 from emulator.labs import find_lab
@@ -76,13 +76,6 @@ def commands() -> set[str]:
     return found
 
 
-def bpf_programs() -> set[int]:
-    output = subprocess.run(
-        ["bpftool", "--json", "prog", "list"], capture_output=True, text=True, check=True
-    )
-    return {program["id"] for program in json.loads(output.stdout)}
-
-
 def bpf_programs_of(lab: str) -> set[int]:
     vnfs = find_lab(lab).vnfs.values()
     return {number for vnf in vnfs for kind, number in vnf["bpf"] if kind == "program"}
@@ -118,12 +111,12 @@ def test_a_killed_emulator_leaves_nothing_behind() -> None:
         assert len(link_states(watcher)) == 1 + len(netns_paths("doomed"))
         init_pid = find_lab("doomed").init_pid
         ours = bpf_programs_of("doomed")
-        assert ours & bpf_programs()
+        assert ours <= all_ids("program")
         process.send_signal(signal.SIGKILL)
         process.wait()
         assert eventually(lambda: not {"sleep 4711", "sleep 4712"} & commands())
         assert eventually(lambda: not Path(f"/proc/{init_pid}").exists())
-        assert eventually(lambda: not bpf_programs() & ours)
+        assert eventually(lambda: not all_ids("program") & ours)
         assert eventually(lambda: set(link_states(watcher)) == {"lo"})
         assert "doomed" not in [lab.id for lab in list_labs()]
         clean()
