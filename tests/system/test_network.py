@@ -9,9 +9,12 @@ import pytest
 
 from emulator import LabError, Network, Topo, TopologyError, UsageError
 from emulator.kernel.rtnl import link_states
-from emulator.topofile import builtin_topology
+from emulator.paths import share_dir
+from emulator.topofile import builtin_topology, load_topology
 
 pytestmark = pytest.mark.root
+
+TOPOLOGIES = share_dir() / "topologies"
 
 
 class Pair(Topo):
@@ -49,6 +52,13 @@ def test_every_host_reaches_every_other_one_under_the_planned_address() -> None:
         mac = net["h9"].MAC()
         assert mac is not None
         assert mac in net["h9"].cmd("ip -br link show h9-eth0")
+
+
+@pytest.mark.xdp
+@pytest.mark.parametrize("name", [path.stem for path in sorted(TOPOLOGIES.glob("*.py"))])
+def test_every_topology_that_ships_connects_all_its_hosts(name: str) -> None:
+    with Network(load_topology(str(TOPOLOGIES / f"{name}.py"), {})) as net:
+        assert net.pingAll(timeout=3) == 0
 
 
 def test_the_machines_own_namespace_is_left_alone() -> None:
