@@ -22,6 +22,7 @@ from emulator.cli.outcome import (
     report_error,
     say,
     stop_signals,
+    supply_streams,
 )
 from emulator.errors import BuildVnfError
 
@@ -100,6 +101,7 @@ def execute(arguments: Sequence[str] | None = None) -> int:
 
 def main() -> None:
     """The entry point of the ``vnf`` program."""
+    supply_streams()
     raise SystemExit(execute())
 
 

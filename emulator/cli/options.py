@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import re
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from emulator.errors import UsageError
+from emulator.errors import BuildVnfError, UsageError
 
 if TYPE_CHECKING:
     from emulator.catalog import Catalog
+    from emulator.labs import LabRecord
     from emulator.topo import Topo
 
 _SCALES = {"": 1.0, "k": 1e3, "K": 1e3, "M": 1e6, "G": 1e9}
@@ -25,20 +27,25 @@ def _complete_builtin(incomplete: str) -> list[str]:
     return [name for name in list_builtin() if name.startswith(incomplete)]
 
 
-def _complete_lab(incomplete: str) -> list[str]:
+def _labs_or_none() -> list[LabRecord]:
     from emulator.labs import list_labs
 
-    return [lab.id for lab in list_labs() if lab.id.startswith(incomplete)]
+    # Who may not read the records gets no completion, rather than an error at the prompt.
+    with contextlib.suppress(OSError, BuildVnfError):
+        return list_labs()
+    return []
+
+
+def _complete_lab(incomplete: str) -> list[str]:
+    return [lab.id for lab in _labs_or_none() if lab.id.startswith(incomplete)]
 
 
 def complete_node(context: typer.Context, incomplete: str) -> list[str]:
     """The names of the nodes of the lab named before the cursor."""
-    from emulator.labs import list_labs
-
     wanted = context.params.get("lab") or ""
     return [
         node
-        for lab in list_labs()
+        for lab in _labs_or_none()
         if lab.id.startswith(wanted)
         for node in lab.node_names
         if node.startswith(incomplete)

@@ -181,6 +181,17 @@ def report_bug(error: BaseException) -> int:
     return EXIT_BUG
 
 
+def supply_streams() -> None:
+    """Put the null device in place of standard streams that were closed before we started.
+
+    Otherwise the next file that is opened would take their number and be handed to children.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            # Open as long as the process is.
+            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115
+
+
 def finish_output() -> int:
     """Write out what stdout still holds; returns 0, or the exit code when that fails."""
     try:

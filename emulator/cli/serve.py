@@ -34,7 +34,7 @@ def serve_shell(net: Network, check: Callable[[], None] | None = None) -> int:
 
 def is_interactive() -> bool:
     """Whether a person types: stdin and stdout are a terminal."""
-    return all(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stdout))
+    return sys.stdin.isatty() and sys.stdout.isatty()
 
 
 def _count(number: int, noun: str) -> str:

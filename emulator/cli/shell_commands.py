@@ -80,7 +80,7 @@ def _words(name: str, text: str, *counts: int) -> list[str]:
 
 @_command("help", "[COMMAND]", "command")
 def _help(shell: Shell, text: str) -> None:
-    """List the commands, or explain one: help link."""
+    """List the commands, or explain one."""
     words = _words("help", text, 0, 1)
     if words:
         command = COMMANDS.get(words[0])
@@ -90,11 +90,11 @@ def _help(shell: Shell, text: str) -> None:
         shell.print("  " + command.help.replace("\n", "\n  "))
         return
     rows = [(f"{command.name} {command.usage}", command.summary) for command in COMMANDS.values()]
-    rows.append(("NODE COMMAND...", "Run a shell command on a node: h1 ping -c1 h2"))
+    rows.append(("NODE COMMAND...", "Run a command on a node: h1 ping -c1 h2"))
     shell.print(shell_format.aligned(rows))
     shell.print(
-        "\nNames of nodes in a node's command stand for their addresses. Ctrl-C stops the command"
-        "\nthat runs, not the lab; exit or Ctrl-D leaves."
+        "\nNames of nodes in a node's command stand for their addresses. Ctrl-C stops"
+        "\nthe command that runs, not the lab; exit or Ctrl-D leaves."
     )
 
 
@@ -107,14 +107,20 @@ def _nodes(shell: Shell, text: str) -> None:
 
 @_command("net")
 def _net(shell: Shell, text: str) -> None:
-    """Show what is connected to what: each interface of a node, with the one at the other end."""
+    """Show what is connected to what.
+
+    Each interface of a node, with the one at the other end of its link.
+    """
     _words("net", text, 0)
     shell.print(shell_format.net_text(shell.net.plan))
 
 
 @_command("links")
 def _links(shell: Shell, text: str) -> None:
-    """List the links with the state of both ends: OK, or DOWN."""
+    """List the links and whether their ends are up.
+
+    OK stands for an end that carries packets, DOWN for one that does not.
+    """
     _words("links", text, 0)
     shell.print(shell_format.links_text(shell.net.plan, shell.ends_up()))
 
@@ -135,14 +141,17 @@ def _intfs(shell: Shell, text: str) -> None:
 
 @_command("dump")
 def _dump(shell: Shell, text: str) -> None:
-    """Show each node with its kind, its VNF and its addresses."""
+    """Show each node: kind, VNF, addresses."""
     _words("dump", text, 0)
     shell.print(shell_format.dump_text(shell.net.plan))
 
 
 @_command("counters", "[VNF...]", "vnf...")
 def _counters(shell: Shell, text: str) -> None:
-    """Show the packets that went through each port of the VNFs, or of those named."""
+    """Show what went through the ports of VNFs.
+
+    Of all VNFs, or of those named.
+    """
     names = _words("counters", text, *range(100))
     if not names:
         names = [node.name for node in shell.net.plan.vnfs()]
@@ -160,7 +169,10 @@ def _counters(shell: Shell, text: str) -> None:
 
 @_command("pingall", "[TIMEOUT]")
 def _pingall(shell: Shell, text: str) -> None:
-    """Ping from every host to every other; TIMEOUT in seconds bounds the wait for each answer."""
+    """Ping from every host to every other.
+
+    TIMEOUT is how many seconds to wait for an answer, 1 by default.
+    """
     words = _words("pingall", text, 0, 1)
     timeout_s = _positive(words[0], "pingall") if words else 1.0
     shell.print("*** Ping: testing ping reachability")
@@ -177,7 +189,11 @@ def _pingpair(shell: Shell, text: str) -> None:
 
 @_command("iperf", "[NODE1 NODE2 [SECONDS]]", "host", "host")
 def _iperf(shell: Shell, text: str) -> None:
-    """Measure TCP throughput with iperf3 between two hosts, by default the first and the last."""
+    """Measure TCP throughput between two hosts.
+
+    With iperf3; between the first and the last host and for 5 seconds unless told otherwise. The
+    results are the rates at the receiver and at the sender.
+    """
     words = _words("iperf", text, 0, 2, 3)
     seconds = _whole(words[2], "iperf") if len(words) == 3 else 5
     if words:
@@ -192,7 +208,10 @@ def _iperf(shell: Shell, text: str) -> None:
 
 @_command("link", "NODE1 NODE2 up|down", "node", "neighbour", "state")
 def _link(shell: Shell, text: str) -> None:
-    """Take all links between two nodes down, or bring them up again."""
+    """Take a link down, or bring it up again.
+
+    All links between the two nodes, where there are several.
+    """
     first, second, state = _words("link", text, 3)
     if state not in ("up", "down"):
         raise UsageError(f"a link goes up or down, not {state!r}", where="link")
@@ -203,7 +222,7 @@ def _link(shell: Shell, text: str) -> None:
 
 @_command("time", "COMMAND", LINE)
 def _time(shell: Shell, text: str) -> None:
-    """Run any line of this shell and say how long it took: time pingall."""
+    """Run any line of this shell and time it."""
     if not text:
         raise UsageError("a command is missing", where="time", hint="for example: time pingall")
     started_s = time.monotonic()
@@ -213,7 +232,10 @@ def _time(shell: Shell, text: str) -> None:
 
 @_command("sh", "COMMAND")
 def _sh(shell: Shell, text: str) -> None:
-    """Run a shell command on this machine, outside the lab."""
+    """Run a shell command on this machine.
+
+    Outside the lab, with the rights of this shell.
+    """
     if not text:
         raise UsageError("a command is missing", where="sh", hint="for example: sh ls")
     shell.host_command(text)
@@ -221,38 +243,47 @@ def _sh(shell: Shell, text: str) -> None:
 
 @_command("py", "EXPRESSION")
 def _py(shell: Shell, text: str) -> None:
-    """Evaluate a Python expression; net and the nodes are names in it: py h1.IP()"""
+    """Evaluate a Python expression: py h1.IP()
+
+    net is the network, and the nodes are names of their own.
+    """
     shell.evaluate(text, "eval")
 
 
 @_command("px", "STATEMENT")
 def _px(shell: Shell, text: str) -> None:
-    """Execute a Python statement; what it defines stays for later: px gw = h1.IP()"""
+    """Execute a Python statement: px gw = h1.IP()
+
+    net is the network, and the nodes are names of their own. What it defines stays for later.
+    """
     shell.evaluate(text, "exec")
 
 
 @_command("source", "FILE", FILES)
 def _source(shell: Shell, text: str) -> None:
-    """Read commands from a file, one a line."""
+    """Read commands from a file, one per line."""
     (name,) = _words("source", text, 1)
     shell.source(Path(name))
 
 
 @_command("exit")
 def _exit(shell: Shell, text: str) -> None:
-    """Leave the shell; the lab stops, unless it runs in another terminal."""
+    """Leave the shell.
+
+    The lab stops, unless it runs in another terminal.
+    """
     shell.finished = True
 
 
 @_command("quit")
 def _quit(shell: Shell, text: str) -> None:
-    """Leave the shell; the same as exit."""
+    """Leave the shell, as exit does."""
     shell.finished = True
 
 
 @_command("EOF")
 def _eof(shell: Shell, text: str) -> None:
-    """Leave the shell; what Ctrl-D does."""
+    """Leave the shell, as Ctrl-D does."""
     shell.finished = True
 
 

@@ -232,6 +232,35 @@ def test_output_that_cannot_be_written_is_an_error():
     assert done.stderr == "vnf: cannot write the output: No space left on device\n"
 
 
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_streams_that_are_closed_from_outside_do_no_harm(closed: str):
+    done = subprocess.run(
+        ["sh", "-c", f'"$0" -m emulator --help {closed}', sys.executable],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_the_shell_of_the_user_completes_words():
+    words = {"vnf ru": "run", "vnf run --topo li": "linear", "vnf bench --pro": "--probe"}
+    for typed, expected in words.items():
+        done = subprocess.run(
+            [sys.executable, "-c", "from emulator.cli.main import main; main()"],
+            env=os.environ
+            | {
+                "_VNF_COMPLETE": "complete_bash",
+                "COMP_WORDS": typed,
+                "COMP_CWORD": str(len(typed.split()) - 1),
+            },
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.stdout.split() == [expected]
+
+
 @pytest.mark.parametrize(
     ("signum", "line"),
     [

@@ -154,8 +154,9 @@ def test_help_explains_every_command(shell: Shell, capfd: pytest.CaptureFixture[
     for command in COMMANDS.values():
         assert command.help, f"{command.name} has no docstring"
         assert command.name in text
+    assert max(map(len, text.splitlines())) <= 80
     shell.run(["help link"])
-    assert "up again" in capfd.readouterr().out
+    assert "All links between the two nodes" in capfd.readouterr().out
 
 
 def test_an_interrupt_stops_the_command_of_a_person_and_the_whole_of_a_script(
