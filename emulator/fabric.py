@@ -16,7 +16,7 @@ from pathlib import Path
 from emulator.errors import LabError
 from emulator.kernel.netns import Netns
 from emulator.kernel.offload import Offloads, set_offloads
-from emulator.kernel.rtnl import BLOCKING, FORWARDING, LOOPBACK_INDEX, End, LinkState, Rtnl
+from emulator.kernel.rtnl import LOOPBACK_INDEX, End, Rtnl
 from emulator.plan.model import EndPlan, InterfacePlan, LinkPlan, NodePlan, Plan
 
 _PORTS_PER_BRIDGE = 1000
@@ -26,7 +26,6 @@ _FIRST_INDEX = 10
 _SOCKETS_AT_ONCE = 64
 _NEW_VETH = Offloads(receive_napi=False, frame_offload=True)
 """Offloads of a veth as the kernel makes it: frames may leave unfinished, GRO is off."""
-_READY_DEADLINE_S = 30.0
 _GONE_DEADLINE_S = 10.0
 _POLL_S = 0.002
 
@@ -275,49 +274,6 @@ def restore_routes(netns: Netns, node: NodePlan) -> None:
     with Rtnl.inside(netns) as rtnl:
         _add_routes(rtnl, node)
         rtnl.commit()
-
-
-def wait_ready(
-    plan: Plan, namespace_of: Callable[[str], Netns], ends: Iterable[EndPlan] | None = None
-) -> None:
-    """Returns when the kernel reports interfaces operational and ports of a bridge settled.
-
-    Args:
-        ends: which interfaces; by default those of every link that are not ready at once.
-            Interfaces that were taken down are not waited for.
-
-    Raises:
-        LabError: when that takes longer than it ever should.
-    """
-    deadline = time.monotonic() + _READY_DEADLINE_S
-    names: dict[Netns, set[str]] = {}
-    for end in ends if ends is not None else _raised_first(plan):
-        names.setdefault(namespace_of(end.node), set()).add(plan.interface(end).kernel_name)
-    for netns, wanted in names.items():
-        with Rtnl.inside(netns) as rtnl:
-            while waiting := [s for s in rtnl.links() if s.name in wanted and not _ready(s)]:
-                if time.monotonic() > deadline:
-                    raise LabError(
-                        f"the link did not come up within {_READY_DEADLINE_S:g} s",
-                        where=waiting[0].name,
-                    )
-                time.sleep(_POLL_S)
-
-
-def _raised_first(plan: Plan) -> Iterator[EndPlan]:
-    """The ends that were raised before their peers: a port always is.
-
-    The end raised last is operational at once; the first has to wait for the kernel's work queue.
-    """
-    for link in plan.links:
-        ports = [end for end in (link.a, link.b) if plan.node(end.node).kind == "switch"]
-        yield from ports or (link.a, link.b)
-
-
-def _ready(state: LinkState) -> bool:
-    if not state.up:
-        return True
-    return state.operational and state.bridge_port_state in (None, FORWARDING, BLOCKING)
 
 
 def _add_routes(rtnl: Rtnl, node: NodePlan) -> None:

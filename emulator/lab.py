@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Self
 
 from emulator import labs
 from emulator.errors import BuildVnfError, LabError, UsageError
-from emulator.fabric import Fabric, Progress, wait_ready
+from emulator.fabric import Fabric, Progress
 from emulator.kernel.netns import Netns, ensure_root
 from emulator.node import Node
 from emulator.plan.difference import Difference
 from emulator.plan.model import NodePlan, Plan
+from emulator.readiness import wait_ready
 from emulator.runtime.namespace import Processes
 
 if TYPE_CHECKING:

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any, Self
 from emulator import labs
 from emulator.compat.mininet import from_mininet, is_mininet_topo
 from emulator.errors import LabError, UsageError
-from emulator.fabric import Progress, restore_routes, set_interface, wait_ready
+from emulator.fabric import Progress, restore_routes, set_interface
 from emulator.kernel.rtnl import forget_neighbours
 from emulator.lab import Lab, OwnedLab
 from emulator.node import Node
 from emulator.plan.compile import compile_plan
 from emulator.plan.model import LinkPlan, Plan
+from emulator.readiness import wait_ready
 from emulator.topo import Topo
 
 if TYPE_CHECKING:

@@ -64,7 +64,7 @@ class LinkState:
 
     ``up`` is what was asked for, ``operational`` what the kernel has brought about; ``rx_*`` and
     ``tx_*`` count from the creation of the interface; ``bridge_port_state`` is the state of a
-    bridge port as in linux/if_bridge.h (3: forwarding), None for other interfaces.
+    bridge port as in linux/if_bridge.h, None for other interfaces.
     """
 
     index: int

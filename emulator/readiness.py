@@ -1,0 +1,99 @@
+"""When a network is ready: the kernel says so, and nobody guesses by sleeping."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+
+from emulator.errors import LabError
+from emulator.kernel.netns import Netns
+from emulator.kernel.rtnl import BLOCKING, FORWARDING, LinkState, Rtnl
+from emulator.plan.graph import Groups
+from emulator.plan.model import EndPlan, LinkPlan, Plan
+
+_DEADLINE_S = 60.0
+_POLL_S = 0.002
+
+
+def wait_ready(
+    plan: Plan, namespace_of: Callable[[str], Netns], ends: Iterable[EndPlan] | None = None
+) -> None:
+    """Returns when the kernel reports interfaces operational and ports of a bridge settled.
+
+    Where switches run the spanning tree protocol, they must also have agreed on a tree.
+
+    Args:
+        namespace_of: the namespace that holds a node's interfaces.
+        ends: which interfaces; by default those of every link that are not ready at once.
+            Interfaces that were taken down are not waited for.
+
+    Raises:
+        LabError: when that takes longer than it ever should.
+    """
+    deadline = time.monotonic() + _DEADLINE_S
+    names: dict[Netns, set[str]] = {}
+    for end in ends if ends is not None else _raised_first(plan):
+        names.setdefault(namespace_of(end.node), set()).add(plan.interface(end).kernel_name)
+    switches = [node.name for node in plan.switches() if node.stp]
+    fabric = namespace_of(switches[0]) if switches else None
+    for netns, wanted in names.items():
+        with Rtnl.inside(netns) as rtnl:
+            while True:
+                states = {state.name: state for state in rtnl.links()}
+                waiting = [name for name in wanted if name in states and not _ready(states[name])]
+                if not waiting and (netns is not fabric or spans(plan, states)):
+                    break
+                if time.monotonic() > deadline:
+                    raise LabError(
+                        f"the network was not ready within {_DEADLINE_S:g} s",
+                        where=min(waiting, default="spanning tree of the switches"),
+                    )
+                time.sleep(_POLL_S)
+
+
+def spans(plan: Plan, states: Mapping[str, LinkState]) -> bool:
+    """Whether the links that forward between switches are a tree that joins all it can.
+
+    Before that, a frame for everyone could go round in a circle, and would crowd out the very
+    messages by which the switches agree.
+
+    Args:
+        states: the interfaces of the fabric, by kernel name.
+    """
+    linked: Groups[str] = Groups()
+    reached: Groups[str] = Groups()
+    trunks = list(_trunks(plan))
+    for link in trunks:
+        ends = [states.get(plan.interface(end).kernel_name) for end in (link.a, link.b)]
+        if all(state is not None and state.up for state in ends):
+            linked.join(link.a.node, link.b.node)
+        if all(state is not None and state.bridge_port_state == FORWARDING for state in ends):
+            if reached.find(link.a.node) == reached.find(link.b.node):
+                return False
+            reached.join(link.a.node, link.b.node)
+    return all(
+        reached.find(link.a.node) == reached.find(link.b.node)
+        for link in trunks
+        if linked.find(link.a.node) == linked.find(link.b.node)
+    )
+
+
+def _trunks(plan: Plan) -> Iterator[LinkPlan]:
+    switches = {node.name for node in plan.switches()}
+    return (link for link in plan.links if {link.a.node, link.b.node} <= switches)
+
+
+def _raised_first(plan: Plan) -> Iterator[EndPlan]:
+    """The ends that were raised before their peers: a port always is.
+
+    The end raised last is operational at once; the first has to wait for the kernel's work queue.
+    """
+    for link in plan.links:
+        ports = [end for end in (link.a, link.b) if plan.node(end.node).kind == "switch"]
+        yield from ports or (link.a, link.b)
+
+
+def _ready(state: LinkState) -> bool:
+    if not state.up:
+        return True
+    return state.operational and state.bridge_port_state in (None, FORWARDING, BLOCKING)
