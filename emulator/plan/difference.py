@@ -14,7 +14,8 @@ class Difference:
 
     Attributes:
         nodes_gone, nodes_new: nodes of one plan only, or of another kind in each.
-        nodes_changed: nodes that stay but are planned differently, as they are afterwards.
+        nodes_changed: nodes that stay, as they are afterwards, but are planned differently or have
+            an interface that comes or goes: one with the same plan is still another one.
         links_gone, links_new: links of one plan only, or whose ends are planned differently.
     """
 
@@ -32,14 +33,19 @@ class Difference:
         stay = {name for name in old.keys() & new.keys() if old[name].kind == new[name].kind}
         kept = _links(before, stay).items() & _links(after, stay).items()
         kept_ids = {link for link, _ in kept}
+        links_gone = tuple(link for link in before.links if link.id not in kept_ids)
+        links_new = tuple(link for link in after.links if link.id not in kept_ids)
+        touched = {end.node for link in links_gone + links_new for end in (link.a, link.b)}
         return cls(
             nodes_gone=tuple(node for name, node in old.items() if name not in stay),
             nodes_new=tuple(node for name, node in new.items() if name not in stay),
             nodes_changed=tuple(
-                node for name, node in new.items() if name in stay and node != old[name]
+                node
+                for name, node in new.items()
+                if name in stay and (name in touched or node != old[name])
             ),
-            links_gone=tuple(link for link in before.links if link.id not in kept_ids),
-            links_new=tuple(link for link in after.links if link.id not in kept_ids),
+            links_gone=links_gone,
+            links_new=links_new,
         )
 
 

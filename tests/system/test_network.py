@@ -128,6 +128,15 @@ def test_a_link_between_two_hosts_keeps_working_after_down_and_up() -> None:
         assert net.pingAll() == 0
 
 
+def test_a_link_that_was_down_comes_back_with_its_ipv6_addresses() -> None:
+    with Network(Routed(), ipv6=True) as net:
+        address = net.plan.interface(net.plan.peer("near", "near-eth0")).ipv6
+        assert address is not None
+        net.configLinkStatus("near", "r1", "down")
+        net.configLinkStatus("near", "r1", "up")
+        assert address in net["r1"].cmd("ip -6 -br addr show r1-eth0")
+
+
 def test_link_status_of_what_is_not_there_is_refused() -> None:
     with Network(Pair()) as net:
         with pytest.raises(UsageError, match="no link between h1 and h2"):
@@ -159,6 +168,36 @@ def test_hosts_and_links_come_and_go_while_the_network_runs() -> None:
         assert "h3" not in net
         assert net.pingAll() == 0
         assert h1.cmd("echo $x") == "kept\n"
+
+
+@pytest.mark.xdp
+@pytest.mark.parametrize("dataplane", ["kernel", "xdp"])
+def test_a_vnf_is_put_into_a_path_and_taken_out_again(dataplane: str) -> None:
+    with Network(builtin_topology("chain", {"dataplane": dataplane})) as net:
+        assert net.pingAll() == 0
+        with net.change() as topo:
+            topo.removeLink("client", "vnf1")
+            topo.addVNF("new", "forward", dataplane="xdp")
+            topo.addLink("client", "new")
+            topo.addLink("new", "vnf1")
+        assert net.pingAll() == 0
+        assert net["new"].counters()["new-eth0"].rx_packets > 0
+        with net.change() as topo:
+            topo.removeNode("new")
+            topo.addLink("client", "vnf1")
+        assert net.pingAll() == 0
+
+
+@pytest.mark.xdp
+def test_a_vnf_goes_on_when_a_neighbour_is_exchanged() -> None:
+    with Network(builtin_topology("chain", {"dataplane": "kernel"})) as net:
+        before = net["vnf1"].plan
+        with net.change() as topo:
+            topo.removeNode("client")
+            topo.addHost("client", ip="10.0.0.77/8")
+            topo.addLink("client", "vnf1", port2=before.interfaces[0].port)
+        assert net["vnf1"].plan == before
+        assert net.pingAll() == 0
 
 
 def test_a_mistaken_change_leaves_the_network_as_it_was() -> None:
