@@ -70,7 +70,9 @@ class Netns:
             for _ in range(count):
                 unshare(CLONE_NEWNET)
                 made.append(cls(os.open(_SELF, os.O_RDONLY | os.O_CLOEXEC)))
-                if not ipv6:
+                if ipv6:
+                    _keep_ipv6_addresses()
+                else:
                     _disable_ipv6()
 
         try:
@@ -145,13 +147,21 @@ def _on_thread(function: Callable[[], T]) -> T:
 
 def _disable_ipv6() -> None:
     for scope in ("all", "default"):
-        path = f"/proc/sys/net/ipv6/conf/{scope}/disable_ipv6"
-        try:
-            fd = os.open(path, os.O_WRONLY)
-        except FileNotFoundError:  # a kernel without IPv6 has nothing to turn off
-            return
-        os.write(fd, b"1")
-        os.close(fd)
+        _turn_on(f"ipv6/conf/{scope}/disable_ipv6")
+
+
+def _keep_ipv6_addresses() -> None:
+    """An interface that goes down loses its IPv6 addresses otherwise, unlike its IPv4 ones."""
+    _turn_on("ipv6/conf/all/keep_addr_on_down")
+
+
+def _turn_on(setting: str) -> None:
+    try:
+        fd = os.open(f"/proc/sys/net/{setting}", os.O_WRONLY)
+    except FileNotFoundError:  # a kernel without IPv6 has no settings for it
+        return
+    os.write(fd, b"1")
+    os.close(fd)
 
 
 def _error(call: str) -> OSError:
