@@ -179,10 +179,13 @@ def test_ctrl_c_ends_a_command_of_the_shell_and_not_the_shell(terminal: Terminal
     assert terminal.wait_exit() == 0
 
 
+# A shell may lose an interrupt that arrives while it starts the next program of its line, so these
+# commands are one program each, and have shown that they run.
 def test_ctrl_c_ends_a_command_on_this_machine_and_not_the_lab(terminal: Terminal):
-    terminal.type("sh echo begun; sleep 600\r")
-    terminal.wait_for("^begun")
+    terminal.type("sh exec ping 127.0.0.1\r")
+    terminal.wait_for("icmp_seq=1")
     terminal.type("\x03")
+    terminal.wait_for("packets transmitted")
     terminal.wait_for("vnf>")
     terminal.type("h1 echo $((6*7))\r")
     terminal.wait_for("^42")
@@ -192,9 +195,10 @@ def test_ctrl_c_ends_a_command_on_this_machine_and_not_the_lab(terminal: Termina
 
 
 def test_an_interrupt_sent_as_a_signal_reaches_the_node_too(terminal: Terminal):
-    terminal.type("h1 echo begun; sleep 600\r")
-    terminal.wait_for("^begun")
+    terminal.type("h1 ping h2\r")
+    terminal.wait_for("icmp_seq=1")
     terminal.process.send_signal(signal.SIGINT)
+    terminal.wait_for("packets transmitted")
     terminal.wait_for("vnf>")
     terminal.type("h1 echo $((6*7))\r")
     terminal.wait_for("^42")
@@ -220,6 +224,15 @@ def test_the_tab_key_completes_names(terminal: Terminal):
     terminal.wait_for("vnf>")
     terminal.type("pinga\t\r")
     terminal.wait_for("0% dropped")
+    terminal.wait_for("vnf>")
+    terminal.type("\x04")
+    assert terminal.wait_exit() == 0
+
+
+def test_lines_pasted_together_are_carried_out_one_by_one(terminal: Terminal):
+    terminal.type("\x1b[200~h1 echo $((6*7))\nh2 echo $((7*7))\x1b[201~\r")
+    terminal.wait_for("^42")
+    terminal.wait_for("^49")
     terminal.wait_for("vnf>")
     terminal.type("\x04")
     assert terminal.wait_exit() == 0

@@ -299,3 +299,18 @@ def test_a_signal_ignored_from_outside_stays_ignored():
             os.kill(os.getpid(), signal.SIGHUP)
     finally:
         signal.signal(signal.SIGHUP, previous)
+
+
+def test_a_stop_that_is_held_arrives_when_the_block_is_over():
+    steps = []
+
+    def work() -> None:
+        with outcome.stop_signals():
+            with outcome.stops_held():
+                os.kill(os.getpid(), signal.SIGTERM)
+                steps.append("whole")
+            steps.append("not reached")
+
+    with pytest.raises(outcome.Terminated):
+        work()
+    assert steps == ["whole"]
