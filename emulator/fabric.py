@@ -141,12 +141,9 @@ class Fabric:
         wanted = {}
         for interface in node.interfaces:
             key = (node.name, interface.name)
-            before = self._offloads.get(key, _NEW_VETH)
-            after = Offloads(interface.receive_napi, interface.frame_offload)
-            if after != before:
-                self._offloads[key] = after
-                unchanged = after.frame_offload == before.frame_offload
-                wanted[interface.kernel_name] = Offloads(after.receive_napi) if unchanged else after
+            offloads = Offloads(interface.receive_napi, interface.frame_offload)
+            if offloads != self._offloads.get(key, _NEW_VETH):
+                self._offloads[key] = wanted[interface.kernel_name] = offloads
         if wanted:
             set_offloads(self.namespace(node.name), wanted, where=node.name)
 

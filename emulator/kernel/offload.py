@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from emulator.errors import MachineError
 from emulator.kernel.netns import Netns
 
-_TRANSMIT_KINDS = ("checksum", "segmentation", "vlan")
 _RECEIVE = "generic-receive-offload"
+_TRANSMIT = (
+    "tx-checksumming",
+    "tcp-segmentation-offload",
+    "generic-segmentation-offload",
+    "tx-vlan-offload",
+)
 
 
 @dataclass(frozen=True)
@@ -19,11 +23,11 @@ class Offloads:
     Attributes:
         receive_napi: received packets may be merged (GRO), which has a veth receive through NAPI.
         frame_offload: frames may leave unfinished, with checksums, segments and VLAN tags left to
-            a device that a veth does not have; None leaves that as it is.
+            a device that a veth does not have.
     """
 
     receive_napi: bool
-    frame_offload: bool | None = None
+    frame_offload: bool
 
 
 def set_offloads(netns: Netns, interfaces: dict[str, Offloads], *, where: str) -> None:
@@ -44,8 +48,8 @@ def set_offloads(netns: Netns, interfaces: dict[str, Offloads], *, where: str) -
             for name, wanted in interfaces.items():
                 ethtool.change_ifname(name)
                 ethtool.set_offload_flag(_RECEIVE, wanted.receive_napi)
-                if wanted.frame_offload is not None:
-                    _set_transmit(ethtool, wanted.frame_offload)
+                for flag in _TRANSMIT:
+                    ethtool.set_offload_flag(flag, wanted.frame_offload)
         finally:
             ethtool.close()
 
@@ -57,12 +61,3 @@ def set_offloads(netns: Netns, interfaces: dict[str, Offloads], *, where: str) -
             where=where,
             hint="ethtool -k shows them",
         ) from error
-
-
-def _set_transmit(ethtool: Any, on: bool) -> None:
-    features = ethtool.get_features()
-    for name in features.keys():  # noqa: SIM118 - iterating it gives tuples, not names
-        ours = name.startswith("tx-") and any(kind in name for kind in _TRANSMIT_KINDS)
-        if ours and features.is_available(name) and not features.is_never_changed(name):
-            features[name] = on
-    ethtool.set_features(features)

@@ -129,7 +129,8 @@ def _interface_plan(interface: wiring.Interface) -> InterfacePlan:
         ipv6=interface.ipv6,
         mtu=interface.wish.mtu,
         # What leaves an XDP program is sent as it is, so its own ports have nothing to offload.
-        frame_offload=owner.runs_xdp or not owner.near_xdp,
+        # And a veth takes to the queue of its own only what comes from one without offloads.
+        frame_offload=(owner.runs_xdp or not owner.near_xdp) and not interface.peer.crowded,
         # A port with an XDP program of its own receives redirected frames without further ado.
         receive_napi=(interface.peer.owner.runs_xdp and not owner.runs_xdp) or interface.crowded,
     )

@@ -41,7 +41,8 @@ class InterfacePlan(_Frozen):
     """Bytes of payload per frame."""
     frame_offload: bool = True
     """False: checksums and segments must be made in software before a frame leaves this
-    interface, because it crosses an XDP program, which sees frames as they are."""
+    interface, because it crosses an XDP program, which sees frames as they are, or goes to a
+    veth whose ``receive_napi`` serves a crowded segment."""
     receive_napi: bool = False
     """True: GRO must be on, which has a veth receive by NAPI, through a queue of its own: either
     the peer is a port of an XDP VNF, which can redirect frames only into such a veth, or so many

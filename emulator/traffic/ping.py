@@ -15,6 +15,7 @@ import struct
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 
 from emulator.kernel.netns import Netns
 from emulator.kernel.rtnl import forget_neighbours
@@ -29,6 +30,10 @@ _SO_RCVBUFFORCE = 33
 _PAIRS_AT_ONCE = 200
 """The kernel's table of neighbours, shared by all namespaces, holds 1024 fresh entries; a pair of
 nodes takes two, and other labs want some."""
+
+_COPIES_IN_FLIGHT, _LEAST_IN_FLIGHT = 100_000, 32
+"""How many requests wait at the same time. The first to a neighbour is preceded by a question to
+everybody, so that many times the number of nodes is what the network has to copy and to queue."""
 
 
 @dataclass(frozen=True)
@@ -119,30 +124,42 @@ def _round(
 ) -> Iterator[tuple[int, int, int]]:
     """One request per pair; yields (source, destination, round-trip time) for each reply."""
     identity = (os.getpid() + number) & 0xFFFF
+    window = max(_LEAST_IN_FLIGHT, _COPIES_IN_FLIGHT // len(endpoints))
+    timeout_ns = int(timeout_s * 1e9)
+    unsent = enumerate(pairs)
     waiting: dict[tuple[int, int], tuple[int, int]] = {}
     with selectors.DefaultSelector() as selector:
         for index in {source for source, _ in pairs}:
             selector.register(sockets[index], selectors.EVENT_READ, index)
-        for sequence, (source, destination) in enumerate(pairs):
-            request = _request(identity, sequence)
-            try:
-                sockets[source].sendto(request, (endpoints[destination].address, 0))
-            except OSError as error:
-                if error.errno not in (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN):
-                    raise
-                continue  # no route is an answer too: nobody replies
-            waiting[source, sequence] = (destination, time.monotonic_ns())
-        deadline_ns = time.monotonic_ns() + int(timeout_s * 1e9)
-        while waiting:
-            left_s = (deadline_ns - time.monotonic_ns()) / 1e9
-            if left_s <= 0:
+        while True:
+            for sequence, (source, destination) in islice(unsent, window - len(waiting)):
+                address = endpoints[destination].address
+                if _send(sockets[source], _request(identity, sequence), address):
+                    waiting[source, sequence] = (destination, time.monotonic_ns())
+            if not waiting:
                 return
-            for key, _ in selector.select(left_s):
+            oldest, (_, sent_ns) = next(iter(waiting.items()))
+            left_ns = sent_ns + timeout_ns - time.monotonic_ns()
+            if left_ns <= 0:
+                del waiting[oldest]
+                continue
+            for key, _ in selector.select(left_ns / 1e9):
                 for sequence in _replies(sockets[key.data], identity):
                     found = waiting.pop((key.data, sequence), None)
                     if found is not None:
                         destination, sent_ns = found
                         yield key.data, destination, time.monotonic_ns() - sent_ns
+
+
+def _send(sock: socket.socket, request: bytes, address: str) -> bool:
+    """Whether it could be sent: no route is an answer too, nobody will reply."""
+    try:
+        sock.sendto(request, (address, 0))
+    except OSError as error:
+        if error.errno not in (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN):
+            raise
+        return False
+    return True
 
 
 def _replies(sock: socket.socket, identity: int) -> Iterator[int]:

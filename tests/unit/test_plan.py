@@ -7,7 +7,8 @@ import pytest
 from emulator.catalog import Catalog
 from emulator.errors import TopologyError, UsageError
 from emulator.plan.compile import compile_plan
-from emulator.plan.model import EndPlan, Plan
+from emulator.plan.model import EndPlan, InterfacePlan, Plan
+from emulator.plan.wiring import CROWD
 from emulator.topo import Topo
 
 
@@ -284,3 +285,20 @@ def test_parameters_keep_their_types_in_json() -> None:
     assert vnf is not None
     assert vnf.parameters["every"] == 7
     assert type(vnf.parameters["every"]) is int
+
+
+def test_hosts_of_a_crowded_segment_receive_through_queues_of_their_own() -> None:
+    def ends(hosts: int) -> tuple[InterfacePlan, InterfacePlan]:
+        topo = Topo()
+        topo.addSwitch("s1")
+        for number in range(1, hosts + 1):
+            topo.addLink(topo.addHost(f"h{number}"), "s1")
+        plan = compile_plan(topo)
+        link = plan.links[0]
+        return plan.interface(link.a), plan.interface(link.b)
+
+    host, port = ends(CROWD)
+    assert (host.receive_napi, port.frame_offload) == (False, True)
+    host, port = ends(CROWD + 1)
+    assert (host.receive_napi, port.frame_offload) == (True, False)
+    assert (port.receive_napi, host.frame_offload) == (False, True)
