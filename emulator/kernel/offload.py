@@ -40,24 +40,35 @@ def set_offloads(netns: Netns, interfaces: dict[str, Offloads], *, where: str) -
         MachineError: when the kernel refuses.
     """
 
-    def apply() -> None:
-        from pyroute2.ethtool.ioctl import IoctlEthtool
+    from pyroute2.ethtool.ioctl import IoctlEthtool, NotSupportedError
 
+    def apply() -> None:
         ethtool = IoctlEthtool()
         try:
             for name, wanted in interfaces.items():
                 ethtool.change_ifname(name)
                 ethtool.set_offload_flag(_RECEIVE, wanted.receive_napi)
                 for flag in _TRANSMIT:
-                    ethtool.set_offload_flag(flag, wanted.frame_offload)
+                    try:
+                        ethtool.set_offload_flag(flag, wanted.frame_offload)
+                    except NotSupportedError:
+                        # The kernel has taken it away already, as it does beside an XDP program.
+                        if wanted.frame_offload:
+                            raise
         finally:
             ethtool.close()
 
     try:
         netns.run(apply)
     except OSError as error:
-        raise MachineError(
-            f"the kernel refused to change offloads: {error.strerror}",
-            where=where,
-            hint="ethtool -k shows them",
-        ) from error
+        raise _refused(error.strerror, where) from error
+    except NotSupportedError as error:
+        raise _refused("not supported", f"{where} {error}") from error
+
+
+def _refused(reason: str | None, where: str) -> MachineError:
+    return MachineError(
+        f"the kernel refused to change offloads: {reason}",
+        where=where,
+        hint="ethtool -k shows them",
+    )
