@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from emulator.errors import LabError, MachineError, UsageError
+from emulator.names import NAME_RULE, is_name
 from emulator.paths import run_dir
 
 _RECORD = "lab.json"
@@ -83,9 +84,11 @@ class LabFolder:
         """A new folder; its name, the lab's id, is made from ``name`` unless ``lab_id`` is given.
 
         Raises:
-            UsageError: when a living lab has that id.
+            UsageError: when a living lab has that id, or it cannot be a name.
             MachineError: when the folder cannot be written.
         """
+        if lab_id is not None and not is_name(lab_id):
+            raise UsageError(f"a lab cannot be named {lab_id!r}", hint=f"use {NAME_RULE}")
         try:
             run_dir().mkdir(mode=0o700, parents=True, exist_ok=True)
             for _ in range(100):

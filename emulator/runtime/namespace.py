@@ -132,7 +132,10 @@ class Processes:
             self._children.append(child)
             return child
 
-        return self._call(spawn)
+        child = self._call(spawn)
+        if self._init is None:
+            threading.Thread(target=_reap, args=(child,), name="reaper", daemon=True).start()
+        return child
 
     def close(self) -> None:
         """Ends every process of the lab: SIGTERM, a second of grace, SIGKILL."""
@@ -189,8 +192,9 @@ class Processes:
             os.close(ready_write)
         self.init_pid = self._init.pid
         try:
-            heard, _, _ = select.select([ready_read], [], [], _START_DEADLINE_S)
-            if not heard or os.read(ready_read, 1) != b"r":
+            heard = select.poll()
+            heard.register(ready_read, select.POLLIN)
+            if not heard.poll(_START_DEADLINE_S * 1000) or os.read(ready_read, 1) != b"r":
                 raise LabError(f"the lab's first process failed: {self._last_words()}")
         finally:
             os.close(ready_read)
@@ -218,9 +222,29 @@ class Processes:
             self._init.send_signal(signal.SIGKILL)
             for child in self._children:
                 child.wait()
-        self._init.communicate()
+        if self._init.stderr is not None:
+            self._init.stderr.close()
+        try:
+            self._init.wait(_END_DEADLINE_S)
+        except subprocess.TimeoutExpired:
+            # Dead, but kept by a dead process that somebody else in the lab started and has not
+            # reaped. Nothing runs any more, and it goes when they do.
+            threading.Thread(target=self._init.wait, name="reaper", daemon=True).start()
         self._init = None
         self._children = []
+
+
+def _reap(child: Popen) -> None:
+    """Takes note of a child's end at once: until then, its lab could not end either."""
+    with contextlib.suppress(ProcessLookupError):  # it has been reaped already
+        fd = os.pidfd_open(child.pid)
+        try:
+            ended = select.poll()
+            ended.register(fd, select.POLLIN)
+            ended.poll()
+        finally:
+            os.close(fd)
+    child.poll()
 
 
 def _enter(init_pid: int) -> None:

@@ -36,6 +36,17 @@ print("up", flush=True)
 sys.stdin.read()
 """
 
+GUEST = """
+import sys
+from emulator import Network
+
+net = Network.attach(sys.argv[1])
+net["h1"].cmd("sleep 4713 &")
+net["h2"].popen(["sleep", "4714"])
+print("in", flush=True)
+sys.stdin.read()
+"""
+
 
 @contextmanager
 def owner(topology: str, name: str) -> Iterator[subprocess.Popen[str]]:
@@ -174,6 +185,32 @@ def test_a_lab_that_is_not_there_is_said_to_be_so() -> None:
             find_lab("twin")
         with pytest.raises(UsageError, match="a lab named twin-a is running"):
             Network(_pair(), name="twin-a").start()
+
+
+@pytest.mark.parametrize("name", ["../../escape", "", "a b", "-x"])
+def test_a_name_that_is_no_name_is_refused(name: str) -> None:
+    with pytest.raises(UsageError, match="a lab cannot be named"):
+        Network(_pair(), name=name).start()
+
+
+def test_a_lab_ends_while_another_process_is_attached_to_it() -> None:
+    with Network(_pair(), name="left") as net:
+        attached = subprocess.Popen(
+            [sys.executable, "-c", GUEST, "left"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=ROOT,
+        )
+        try:
+            assert attached.stdout is not None
+            assert attached.stdout.readline() == "in\n"
+            init_pid = find_lab("left").init_pid
+            net.stop()
+            assert eventually(lambda: not _state(init_pid))
+        finally:
+            attached.kill()
+            attached.communicate()
 
 
 def test_the_first_process_of_a_lab_may_die_and_the_emulator_says_so() -> None:
