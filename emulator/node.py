@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import subprocess
+import threading
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -42,6 +43,7 @@ class Node:
         self.exit_status = 0
         self._processes = processes
         self._shell: NodeShell | None = None
+        self._shell_lock = threading.Lock()
 
     def __repr__(self) -> str:
         return f"<{self.plan.kind} {self.name}: {', '.join(self.intfNames())}>"
@@ -168,13 +170,14 @@ class Node:
                 where=self.name,
                 hint="popen runs a program beside all the lab's bridges",
             )
-        if self._shell is not None and not self._shell.alive:
-            self._shell.close()
-            self._shell = None
-        if self._shell is None:
 
-            def spawn(*args: Any, **options: Any) -> subprocess.Popen[Any]:
-                return self._processes.popen(self.netns, *args, **options)
+        def spawn(*args: Any, **options: Any) -> subprocess.Popen[Any]:
+            return self._processes.popen(self.netns, *args, **options)
 
-            self._shell = NodeShell(spawn, self.name)
-        return self._shell
+        with self._shell_lock:
+            if self._shell is not None and not self._shell.alive:
+                self._shell.close()
+                self._shell = None
+            if self._shell is None:
+                self._shell = NodeShell(spawn, self.name)
+            return self._shell

@@ -15,6 +15,7 @@ import contextlib
 import fcntl
 import os
 import select
+import signal
 import subprocess
 import sys
 import termios
@@ -32,6 +33,7 @@ if [ -n "$__vnf_busy" ]; then __vnf_busy=; printf '130\0' >&{status}; fi
 while IFS= read -r -d '' -u {commands} __vnf_command; do
   __vnf_busy=1
   case $__vnf_command in
+    s*) printf '%s\0' "$__vnf_command" >&{status}; __vnf_busy=; continue ;;
     c*) eval "${{__vnf_command:1}}" </dev/null >&{output} 2>&1 \
           {commands}<&- {status}>&- {output}>&- ;;
     i*) eval "${{__vnf_command:1}}" {commands}<&- {status}>&- {output}>&- ;;
@@ -42,10 +44,11 @@ while IFS= read -r -d '' -u {commands} __vnf_command; do
 done
 exit
 """
-_INTERRUPT = b"\x03"
+_TIOCSIG = 0x40045436
 _CHUNK = 65536
 _PIPE_BYTES = 1 << 20
 _GRACE_S = 2.0
+_ASK_AGAIN_S = 0.1
 _TERMINAL_SETTLE_S = 0.02
 
 Spawn = Callable[..., "subprocess.Popen[Any]"]
@@ -65,6 +68,11 @@ class NodeShell:
     def __init__(self, spawn: Spawn, name: str) -> None:
         self._name = name
         self._lock = threading.Lock()
+        self._closing = False
+        self._answers = b""
+        # Each reason to doubt that the shell waits for the next command has a number.
+        self._doubts = self._cleared = 0
+        self._process: subprocess.Popen[Any] | None = None
         self._master, slave = os.openpty()
         self._tame(self._master)
         command_read, self._commands = os.pipe()
@@ -88,11 +96,13 @@ class NodeShell:
                 env=environment,
                 start_new_session=False,
             )
-        except OSError as error:
+        except BaseException as error:
             self.close()
-            raise LabError(
-                f"no shell could be started: {error}", where=name, hint="apt-get install bash"
-            ) from error
+            if isinstance(error, OSError):
+                raise LabError(
+                    f"no shell could be started: {error}", where=name, hint="apt-get install bash"
+                ) from error
+            raise
         finally:
             os.close(slave)
             for fd in passed:
@@ -101,7 +111,15 @@ class NodeShell:
     @property
     def alive(self) -> bool:
         """False after the user's command ended the shell, for instance with ``exit``."""
-        return self._process.poll() is None
+        # Asked of the pipe: an interrupt in the middle of Popen.poll would leave its lock taken.
+        answers = select.poll()
+        answers.register(self._statuses, 0)
+        return not answers.poll(0)
+
+    @property
+    def _shell(self) -> subprocess.Popen[Any]:
+        assert self._process is not None
+        return self._process
 
     def run(
         self,
@@ -122,10 +140,11 @@ class NodeShell:
 
         Raises:
             LabError: when the time is up; the command is then interrupted, or killed if it resists.
+                Also when another thread closes the shell.
             KeyboardInterrupt: after the command has been interrupted.
         """
+        self._check_open()
         with self._lock:
-            self._send("c", command)
             pieces: list[bytes] = []
             take = pieces.append
             if on_output is not None:
@@ -136,11 +155,15 @@ class NodeShell:
                 def take(piece: bytes) -> None:
                     on_output(decoder.decode(piece))
 
+            doubt = self._begin()
             try:
-                status = self._collect(take, timeout_s)
+                self._send("c", command)
+                status = self._collect(take, timeout_s, lambda answer: answer.isdigit())
             except KeyboardInterrupt:
                 self._abandon(take)
                 raise
+            if self._closing:
+                raise LabError(f"the shell was ended while `{command}` ran", where=self._name)
             if status is None:
                 self._abandon(take)
                 raise LabError(
@@ -148,7 +171,8 @@ class NodeShell:
                     where=self._name,
                     hint="give it more time with timeout_s, or run it in the background with &",
                 )
-            return b"".join(pieces).decode(errors="replace"), status
+            self._cleared = doubt
+            return b"".join(pieces).decode(errors="replace"), int(status)
 
     def interact(self, command: str) -> int:
         """Runs a command on the user's terminal and returns its exit status.
@@ -160,64 +184,114 @@ class NodeShell:
             _, status = self.run(command, on_output=_print_now)
             return status
         with self._lock, _raw_terminal(sys.stdin.fileno()), self._lent_terminal():
+            self._begin()
             self._send("i", command)
             return self._relay(sys.stdin.fileno(), sys.stdout.fileno())
 
     def interrupt(self) -> None:
-        """Sends what Ctrl-C sends to the command in the foreground."""
-        os.write(self._master, _INTERRUPT)
+        """Interrupts the command in the foreground, as Ctrl-C does; for use by another thread."""
+        self._doubts += 1
+        # At once, where a key would reach the process some time later, and another one by then.
+        with contextlib.suppress(OSError):
+            fcntl.ioctl(self._master, _TIOCSIG, signal.SIGINT)
 
     def close(self) -> None:
-        """Ends the shell; jobs it left in the background get a hangup."""
+        """Ends the shell; jobs it left in the background get a hangup.
+
+        A command that another thread waits for ends in a ``LabError`` there.
+        """
+        self._closing = True
+        held = self._lock.acquire(blocking=False)
+        if not held:
+            self._shell.kill()
+            held = self._lock.acquire(timeout=_GRACE_S)
+        try:
+            self._let_go()
+            if self._process is not None:
+                self._end(self._process)
+        finally:
+            if held:
+                self._lock.release()
+
+    def _let_go(self) -> None:
         for name in ("_commands", "_statuses", "_output", "_master"):
             fd = getattr(self, name, -1)
             if fd >= 0:
-                os.close(fd)
                 setattr(self, name, -1)
-        process = getattr(self, "_process", None)
-        if process is None:
-            return
+                os.close(fd)
+
+    @staticmethod
+    def _end(process: subprocess.Popen[Any]) -> None:
         try:
             process.wait(_GRACE_S)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
 
+    def _begin(self) -> int:
+        """Makes sure that the shell waits for a command; returns the number of the new doubt."""
+        self._check_open()
+        if self._cleared != self._doubts:
+            self._abandon(lambda piece: None)
+        self._doubts += 1
+        return self._doubts
+
+    def _check_open(self) -> None:
+        if self._closing:
+            raise LabError("the node's shell has ended", where=self._name)
+
     def _send(self, mode: str, command: str) -> None:
         if "\0" in command:
             raise UsageError("a command cannot hold a NUL character", where=self._name)
         data = mode.encode() + command.encode() + b"\0"
-        while data:
-            try:
+        try:
+            while data:
                 data = data[os.write(self._commands, data) :]
-            except BrokenPipeError:
-                raise LabError("the node's shell has ended", where=self._name) from None
+        except BrokenPipeError:
+            raise LabError("the node's shell has ended", where=self._name) from None
+        except BaseException:
+            self._shell.kill()  # half a command must never run
+            raise
 
-    def _collect(self, take: Callable[[bytes], object], timeout_s: float | None) -> int | None:
-        """Reads until the command's status arrives; None when ``timeout_s`` is over first."""
+    def _collect(
+        self,
+        take: Callable[[bytes], object],
+        timeout_s: float | None,
+        wanted: Callable[[str], bool],
+    ) -> str | None:
+        """Reads until the answer that is wanted arrives; None when ``timeout_s`` is over first.
+
+        When the shell ends, its exit status is the answer.
+        """
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
         watched = [self._statuses, self._output, self._master]
         while True:
             left = None if deadline is None else max(0.0, deadline - time.monotonic())
             ready, _, _ = select.select(watched, [], [], left)
-            if not ready:
+            if not ready or left == 0:
                 return None
-            if self._output in ready and self._drain(take):
-                continue
             if self._master in ready and not self._read_terminal():
                 watched.remove(self._master)
             if self._statuses in ready:
-                status = self._read_status()
-                self._drain(take)
-                return status
+                answers = self._read_answers()
+                if answers is None:
+                    found = self._end_status(left)
+                else:
+                    found = next((answer for answer in answers if wanted(answer)), None)
+                if found is not None or answers is None:
+                    # A command has written all it had to say before its status. How much that is
+                    # has to be asked: a job in the background may go on writing for ever.
+                    waiting = fcntl.ioctl(self._output, termios.FIONREAD, bytes(4))
+                    self._take(take, int.from_bytes(waiting, sys.byteorder))
+                    return found
+            elif self._output in ready:
+                self._take(take, _CHUNK)
 
-    def _drain(self, take: Callable[[bytes], object]) -> bool:
-        drained = False
+    def _take(self, take: Callable[[bytes], object], most_bytes: int) -> None:
         with contextlib.suppress(BlockingIOError):
-            while piece := os.read(self._output, _CHUNK):
+            while most_bytes > 0 and (piece := os.read(self._output, min(most_bytes, _CHUNK))):
                 take(piece)
-                drained = True
-        return drained
+                most_bytes -= len(piece)
 
     def _read_terminal(self) -> bytes:
         try:
@@ -225,17 +299,38 @@ class NodeShell:
         except OSError:  # the kernel's way to say that nobody has the terminal open any more
             return b""
 
-    def _read_status(self) -> int:
-        data = os.read(self._statuses, 16)
+    def _read_answers(self) -> list[str] | None:
+        """The answers that have come; None when there will be no more of them."""
+        data = os.read(self._statuses, _CHUNK)
         if not data:
-            return self._process.wait()
-        return int(data.split(b"\0")[0])
+            return None
+        *answers, self._answers = (self._answers + data).split(b"\0")
+        return [answer.decode(errors="replace") for answer in answers]
+
+    def _end_status(self, timeout_s: float | None) -> str | None:
+        """The exit status of the shell itself, or of what the user had it become by ``exec``."""
+        try:
+            return str(self._shell.wait(timeout_s))
+        except subprocess.TimeoutExpired:
+            return None
 
     def _abandon(self, take: Callable[[bytes], object]) -> None:
+        """Interrupts what runs, and returns when the shell waits for a command, or is dead.
+
+        A shell that is interrupted while it reads throws away what it has read. So it is asked for
+        a sign again and again, and that sign is also what tells old answers from new ones.
+        """
         self.interrupt()
-        if self._collect(take, _GRACE_S) is None:
-            self._process.kill()
-            self._process.wait()
+        doubt, sign = self._doubts, f"s{self._doubts}"
+        deadline = time.monotonic() + _GRACE_S
+        with contextlib.suppress(LabError):
+            while self.alive and time.monotonic() < deadline:
+                self._send(sign, "")
+                if self._collect(take, _ASK_AGAIN_S, lambda answer: answer == sign) is not None:
+                    self._cleared = doubt
+                    return
+        self._shell.kill()
+        self._shell.wait()
 
     def _relay(self, keys: int, screen: int) -> int:
         watched = [keys, self._master, self._statuses]
@@ -254,14 +349,14 @@ class NodeShell:
                 else:
                     watched.remove(keys)
             if self._statuses in ready:
-                status = self._read_status()
+                answers = self._read_answers()
                 # A terminal hands its data on from a work queue, a moment after the writer's call.
                 while select.select([self._master], [], [], _TERMINAL_SETTLE_S)[0]:
                     data = self._read_terminal()
                     if not data:
                         break
                     _write_all(screen, data)
-                return status
+                return int(answers[-1]) if answers else self._shell.wait()
 
     @contextlib.contextmanager
     def _lent_terminal(self) -> Iterator[None]:
@@ -288,7 +383,8 @@ class NodeShell:
 @contextlib.contextmanager
 def _raw_terminal(fd: int) -> Iterator[None]:
     before = termios.tcgetattr(fd)
-    tty.setraw(fd)
+    # Not at once: that would throw away what was typed ahead.
+    tty.setraw(fd, termios.TCSADRAIN)
     try:
         yield
     finally:

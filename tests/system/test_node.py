@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import random
 import signal
 import subprocess
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -22,6 +25,13 @@ def net() -> Iterator[Network]:
     topo.addLink(topo.addHost("h1"), topo.addHost("h2"))
     with Network(topo) as running:
         yield running
+
+
+@pytest.fixture
+def alarm_as_ctrl_c() -> Iterator[None]:
+    before = signal.signal(signal.SIGALRM, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGALRM, before)
 
 
 def test_the_shell_remembers_where_it_is_and_what_it_knows(net: Network) -> None:
@@ -91,6 +101,63 @@ def test_an_interrupt_from_another_thread_reaches_the_command(net: Network) -> N
     h1.cmd("sleep 1000")
     timer.join()
     assert h1.exit_status == 128 + signal.SIGINT
+
+
+def test_an_interrupt_that_comes_too_late_spoils_no_later_command(net: Network) -> None:
+    h1 = net["h1"]
+    for number in range(100):
+        h1.cmd("true")
+        h1.interrupt()
+        assert h1.cmd(f"echo {number}; (exit 7)") == f"{number}\n"
+        assert h1.exit_status == 7
+
+
+@pytest.mark.usefixtures("alarm_as_ctrl_c")
+def test_ctrl_c_at_any_moment_leaves_the_shell_in_step(net: Network) -> None:
+    h1 = net["h1"]
+    chance = random.Random(1)
+    for number in range(100):
+        with contextlib.suppress(KeyboardInterrupt):
+            signal.setitimer(signal.ITIMER_REAL, chance.uniform(1e-5, 2e-3))
+            while True:
+                h1.cmd("true")
+        assert h1.cmd(f"echo {number}; (exit 7)") == f"{number}\n"
+        assert h1.exit_status == 7
+
+
+def test_a_shell_that_became_another_program_ends_when_the_time_is_up(net: Network) -> None:
+    h1 = net["h1"]
+    with pytest.raises(LabError, match="did not end within"):
+        h1.cmd("exec sleep 1000", timeout_s=0.2)
+    assert h1.cmd("echo on") == "on\n"
+
+
+def test_threads_share_the_one_shell_of_a_node(net: Network) -> None:
+    h1 = net["h1"]
+    h1.cmd("exit")
+    with ThreadPoolExecutor(8) as threads:
+        assert len({*threads.map(h1.cmd, ["echo $$"] * 8)}) == 1
+
+
+def test_a_job_that_prints_without_end_does_not_hold_up_the_next_command(net: Network) -> None:
+    h1 = net["h1"]
+    h1.cmd("yes &")
+    assert "again" in h1.cmd("echo again", timeout_s=10)
+    h1.cmd("kill %1; wait %1")
+    assert h1.exit_status == 128 + signal.SIGTERM
+
+
+def test_a_command_ends_with_an_error_when_its_lab_is_stopped() -> None:
+    topo = Topo()
+    topo.addLink(topo.addHost("h1"), topo.addHost("h2"))
+    with Network(topo) as net:
+        h1 = net["h1"]
+        h1.cmd("true")
+        timer = threading.Timer(0.2, net.stop)
+        timer.start()
+        with pytest.raises(LabError, match="ended while `sleep 1000` ran"):
+            h1.cmd("sleep 1000")
+        timer.join()
 
 
 def test_popen_gives_a_process_of_the_standard_kind(net: Network) -> None:
