@@ -1,6 +1,8 @@
 /* The app mechanism's sender: packets through an AF_PACKET socket, on an open-loop schedule. */
 #define _GNU_SOURCE
 #include <errno.h>
+#include <linux/virtio_net.h>
+#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -9,6 +11,19 @@
 #include "common.h"
 
 #define MAX_BATCH 64
+
+/* Ethernet, IPv4 and UDP: what comes before the payload. */
+#define HEADERS_BYTES PROBE_STAMP_OFFSET
+#define IP_OFFSET     14
+#define UDP_OFFSET    34
+
+/* IPv4 counts the bytes of a packet in 16 bits, also of one that will be cut into several. */
+#define MAX_JOINT_BYTES 65000
+
+/* Headers before Linux 6.2 do not have it. */
+#ifndef VIRTIO_NET_HDR_GSO_UDP_L4
+#define VIRTIO_NET_HDR_GSO_UDP_L4 5
+#endif
 
 /* Waking up takes a while, so the last stretch before a packet is due is spent looking at the
  * clock. */
@@ -23,28 +38,80 @@ struct sender {
     int fd;
     uint64_t end_ns;
     uint64_t places[MAX_BATCH];
-    struct mmsghdr messages[MAX_BATCH];
-    struct iovec vectors[MAX_BATCH];
-    uint8_t *frames;
+    struct joint *joint;
+    size_t payload_bytes;
+    unsigned int batch;
+    unsigned int at_once; /* packets that the kernel takes as one */
 };
 
+/*
+ * Packets that are due together go to the kernel as one, which it cuts into what they are: more
+ * than twice as many per second as with a call that takes many packets.
+ */
+struct joint {
+    struct virtio_net_hdr header;
+    uint8_t headers[HEADERS_BYTES];
+    uint8_t payloads[];
+} __attribute__((packed));
+
 static struct probe_stamp *stamp_of(struct sender *sender, unsigned int i) {
-    return (void *)(sender->frames + i * PROBE_MAX_FRAME_BYTES + PROBE_STAMP_OFFSET);
+    return (void *)(sender->joint->payloads + i * sender->payload_bytes);
+}
+
+static void put_be16(uint8_t *where, size_t value) {
+    where[0] = (uint8_t)(value >> 8);
+    where[1] = (uint8_t)value;
+}
+
+/* RFC 1071, over an even number of bytes and on top of a sum so far; not inverted. */
+static uint16_t internet_sum(const uint8_t *data, size_t bytes, uint32_t sum) {
+    for (size_t i = 0; i < bytes; i += 2)
+        sum += (uint32_t)(data[i] << 8 | data[i + 1]);
+    while (sum >> 16)
+        sum = (sum & 0xffff) + (sum >> 16);
+    return (uint16_t)sum;
 }
 
 static void prepare(struct sender *sender) {
     struct probe_block *block = sender->block;
+    size_t fitting;
 
-    sender->frames = calloc(MAX_BATCH, PROBE_MAX_FRAME_BYTES);
-    if (!sender->frames)
+    sender->payload_bytes = block->frame_bytes - HEADERS_BYTES;
+    fitting = MAX_JOINT_BYTES / sender->payload_bytes;
+    sender->batch = block->batch < MAX_BATCH ? block->batch : MAX_BATCH;
+    if (sender->batch > fitting)
+        sender->batch = (unsigned int)fitting;
+    sender->at_once = sender->batch;
+    sender->joint = calloc(1, sizeof(*sender->joint) + sender->batch * sender->payload_bytes);
+    if (!sender->joint)
         fail(block, PROBE_AT_MEMORY);
-    for (unsigned int i = 0; i < MAX_BATCH; i++) {
-        uint8_t *frame = sender->frames + i * PROBE_MAX_FRAME_BYTES;
+    memcpy(sender->joint->headers, block->frame, HEADERS_BYTES);
+    for (unsigned int i = 0; i < sender->batch; i++)
+        memcpy(stamp_of(sender, i), block->frame + HEADERS_BYTES, sender->payload_bytes);
+}
 
-        memcpy(frame, block->frame, block->frame_bytes);
-        sender->vectors[i] = (struct iovec){.iov_base = frame, .iov_len = block->frame_bytes};
-        sender->messages[i].msg_hdr.msg_iov = &sender->vectors[i];
-        sender->messages[i].msg_hdr.msg_iovlen = 1;
+/* Write the lengths and checksums of the packet that so many packets make together. */
+static void join(struct sender *sender, unsigned int packets) {
+    struct joint *joint = sender->joint;
+    uint8_t *ip = joint->headers + IP_OFFSET, *udp = joint->headers + UDP_OFFSET;
+    size_t udp_bytes = HEADERS_BYTES - UDP_OFFSET + packets * sender->payload_bytes;
+
+    memset(&joint->header, 0, sizeof(joint->header));
+    put_be16(ip + 2, UDP_OFFSET - IP_OFFSET + udp_bytes);
+    put_be16(ip + 10, 0);
+    put_be16(ip + 10, (uint16_t)~internet_sum(ip, UDP_OFFSET - IP_OFFSET, 0));
+    put_be16(udp + 4, udp_bytes);
+    put_be16(udp + 6, 0);
+    if (packets > 1) {
+        /* The kernel insists on making a checksum for each; it begins with that of the addresses.
+         */
+        joint->header.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM;
+        joint->header.gso_type = VIRTIO_NET_HDR_GSO_UDP_L4;
+        joint->header.hdr_len = HEADERS_BYTES;
+        joint->header.gso_size = (uint16_t)sender->payload_bytes;
+        joint->header.csum_start = UDP_OFFSET;
+        joint->header.csum_offset = 6;
+        put_be16(udp + 6, internet_sum(ip + 12, 8, (uint32_t)(IPPROTO_UDP + udp_bytes)));
     }
 }
 
@@ -54,8 +121,7 @@ static unsigned int stamp_due(struct sender *sender, uint64_t now) {
     unsigned int due = 0;
     __u64 due_ns;
 
-    while (due < sender->block->batch &&
-           probe_is_due(&sender->block->schedule, progress, now, &due_ns)) {
+    while (due < sender->batch && probe_is_due(&sender->block->schedule, progress, now, &due_ns)) {
         struct probe_stamp *stamp = stamp_of(sender, due);
 
         stamp->seq = (uint32_t)progress->next;
@@ -76,22 +142,40 @@ static void note_sent(struct sender *sender, unsigned int first, unsigned int se
     progress->last_sent_ns = now;
 }
 
-/* A packet that the socket does not take at once stays unsent: waiting would delay those after it.
+static int send_joint(struct sender *sender, unsigned int first, unsigned int packets) {
+    struct iovec parts[] = {
+        {.iov_base = sender->joint, .iov_len = sizeof(*sender->joint)},
+        {.iov_base = stamp_of(sender, first), .iov_len = packets * sender->payload_bytes},
+    };
+    struct msghdr message = {.msg_iov = parts, .msg_iovlen = 2};
+
+    join(sender, packets);
+    return sendmsg(sender->fd, &message, MSG_DONTWAIT) < 0 ? errno : 0;
+}
+
+/*
+ * Packets that the socket does not take at once stay unsent: waiting would delay those after them.
+ * When the interface drops some of many, they have all been sent, and those that it dropped are
+ * lost.
  */
 static void send_batch(struct sender *sender, unsigned int packets, uint64_t now) {
     unsigned int done = 0;
 
     while (done < packets) {
-        int sent = sendmmsg(sender->fd, sender->messages + done, packets - done, MSG_DONTWAIT);
+        unsigned int some = packets - done < sender->at_once ? packets - done : sender->at_once;
+        int error = send_joint(sender, done, some);
 
-        if (sent > 0) {
-            note_sent(sender, done, (unsigned int)sent, now);
-            done += (unsigned int)sent;
-        } else if (errno == EAGAIN || errno == ENOBUFS) {
-            done++;
-        } else if (errno != EINTR) {
-            fail(sender->block, PROBE_AT_TRANSFER);
+        if (error == EINTR)
+            continue;
+        if (error == EINVAL && some > 1) {
+            sender->at_once = 1; /* Linux cuts such packets since 6.2 */
+            continue;
         }
+        if (!error || (error == ENOBUFS && some > 1))
+            note_sent(sender, done, some, now);
+        else if (error != EAGAIN && error != ENOBUFS)
+            fail(sender->block, PROBE_AT_TRANSFER);
+        done += some;
     }
 }
 
@@ -111,8 +195,6 @@ void send_packets(struct probe_block *block) {
     struct usage before;
     uint64_t now;
 
-    if (block->batch > MAX_BATCH)
-        block->batch = MAX_BATCH;
     prepare(&sender);
     if (block->memory_fd >= 0)
         sender.sent_ns = map_memory(block, sizeof(*sender.sent_ns));

@@ -43,6 +43,9 @@ int open_packet_socket(struct probe_block *block, int receiving) {
     /* Born without a protocol, so that nothing comes in before the filter is there. */
     int fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
     int on = 1, bytes = BUFFER_BYTES;
+    /* What is sent back does not wait in a queue; what has to be cut into packets cannot avoid it.
+     */
+    int manner = receiving ? PACKET_QDISC_BYPASS : PACKET_VNET_HDR;
     struct sockaddr_ll address = {
         .sll_family = AF_PACKET,
         .sll_protocol = receiving ? htons(ETH_P_ALL) : 0,
@@ -51,7 +54,7 @@ int open_packet_socket(struct probe_block *block, int receiving) {
 
     if (fd < 0)
         fail(block, PROBE_AT_SOCKET);
-    if (setsockopt(fd, SOL_PACKET, PACKET_QDISC_BYPASS, &on, sizeof(on)) ||
+    if (setsockopt(fd, SOL_PACKET, manner, &on, sizeof(on)) ||
         setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &bytes, sizeof(bytes)) ||
         setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &bytes, sizeof(bytes)))
         fail(block, PROBE_AT_SOCKET);

@@ -23,6 +23,7 @@ from emulator.traffic.native import (
     shared_memory,
     udp_frame,
 )
+from emulator.traffic.offloads import udp_cut_before_the_link
 from emulator.traffic.outcome import (
     BRIEF_QUIET_S,
     ENDLESS_S,
@@ -72,6 +73,7 @@ def probe_by_app(
             near = stack.enter_context(
                 _Receiver(source, path.source_ifindex, SOURCE_PORT, spec, flow, role=ROLE_RECEIVE)
             )
+        stack.enter_context(udp_cut_before_the_link(source.netns, path.source_interface))
         sending = _send(source, spec, path, flow)
         sent = int(sending.progress.sent)
         for receiver in {far, near}:

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from emulator.kernel.bpf import attach_xdp
-from emulator.traffic.napi import receive_napi
 from emulator.traffic.native import (
     ROLE_GENERATE,
     Counts,
@@ -19,6 +18,7 @@ from emulator.traffic.native import (
     open_bpf,
     udp_frame,
 )
+from emulator.traffic.offloads import receive_napi
 from emulator.traffic.outcome import RECORD, CpuMeter, Receiving, Sending, drain, make_result, view
 from emulator.traffic.path import NetworkPath, ProbeNode
 from emulator.traffic.probe import FCS_BYTES, ProbeResult, ProbeSpec

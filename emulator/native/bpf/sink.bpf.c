@@ -14,9 +14,13 @@ const volatile __u32 flow;
 
 SEC("tc")
 int sink(struct __sk_buff *skb) {
-    __u8 *frame = (void *)(long)skb->data;
-    __u8 *end = (void *)(long)skb->data_end;
+    __u8 *frame, *end;
 
+    /* Of a frame that was cut from a larger one, only the headers may lie at hand. */
+    if (bpf_skb_pull_data(skb, PROBE_HEAD_BYTES))
+        return TC_ACT_UNSPEC;
+    frame = (void *)(long)skb->data;
+    end = (void *)(long)skb->data_end;
     if (frame + PROBE_HEAD_BYTES > end || !packet_is_udp(frame))
         return TC_ACT_UNSPEC;
     if (*(__u32 *)(frame + PROBE_STAMP_OFFSET) != (PROBE_STAMP_MAGIC | flow << 16))
