@@ -68,15 +68,23 @@ def drain(counts: Counts, sent: int, spec: ProbeSpec, destination: ProbeNode) ->
     Raises:
         MeasurementError: packets go on arriving without end.
     """
-    ended_ns = monotonic_ns()
+    ended_ns = heard_ns = monotonic_ns()
+    heard = _heard(counts)
     while True:
         now_ns = monotonic_ns()
+        if (now_heard := _heard(counts)) != heard:
+            heard, heard_ns = now_heard, now_ns
         quiet_s = BRIEF_QUIET_S if counts.received >= sent else spec.drain_s
-        if now_ns > max(ended_ns, counts.last_ns) + quiet_s * 1e9:
+        if now_ns > heard_ns + quiet_s * 1e9:
             return
         if now_ns > ended_ns + ENDLESS_S * 1e9:
             raise endless(destination)
         time.sleep(0.002)
+
+
+def _heard(counts: Counts) -> int:
+    """How many packets have arrived, of whatever kind."""
+    return int(counts.received) + int(counts.duplicated) + int(counts.damaged)
 
 
 def endless(destination: ProbeNode) -> MeasurementError:

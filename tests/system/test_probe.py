@@ -17,7 +17,7 @@ import pytest
 
 from emulator import LabError, MachineError, MeasurementError, Network, Topo, UsageError
 from emulator.kernel.bpf import attach_xdp
-from emulator.kernel.rtnl import link_states
+from emulator.kernel.rtnl import LinkState, link_states
 from emulator.labs import clean
 from emulator.measure.cost import cost_of
 from emulator.measure.latency import summarise
@@ -176,6 +176,22 @@ def test_frames_have_the_size_asked_for(direct: Network, mechanism: Mechanism, s
 
 
 @both_mechanisms
+@pytest.mark.parametrize("size", [64, 65, 1518])
+def test_frames_have_that_size_at_full_speed_too(
+    direct: Network, mechanism: Mechanism, size: int
+) -> None:
+    def received() -> LinkState:
+        return link_states(direct["server"].netns)["server-eth0"]
+
+    before = received()
+    probe(direct, None, 0.05, mechanism=mechanism, frame_size_bytes=size)
+    after = received()
+    mean_bytes = (after.rx_bytes - before.rx_bytes) / (after.rx_packets - before.rx_packets)
+    # ARP may be under way too.
+    assert mean_bytes == pytest.approx(size - 4, abs=1)
+
+
+@both_mechanisms
 def test_a_round_trip_passes_the_reflector_on_its_way(
     direct: Network, mechanism: Mechanism
 ) -> None:
@@ -198,15 +214,20 @@ def test_a_switch_on_the_way_carries_the_probe(
     assert result.received == result.sent > 0
 
 
-def test_the_links_of_a_switch_are_left_as_they_were(switched: Network) -> None:
-    netns, port = switched["client"].far_end("client-eth0")
+@both_mechanisms
+def test_the_links_are_left_as_they_were(switched: Network, mechanism: Mechanism) -> None:
+    client = switched["client"]
+    ends = [(client.netns, "client-eth0"), client.far_end("client-eth0")]
 
-    def offload() -> str:
-        return netns.run(subprocess.check_output, ["ethtool", "-k", port], text=True)
+    def offloads() -> list[str]:
+        return [
+            netns.run(subprocess.check_output, ["ethtool", "-k", name], text=True)
+            for netns, name in ends
+        ]
 
-    before = offload()
-    probe(switched, 1000, 0.05, round_trip=True)
-    assert offload() == before
+    before = offloads()
+    probe(switched, 1000, 0.05, mechanism=mechanism, round_trip=True)
+    assert offloads() == before
 
 
 @both_mechanisms

@@ -27,12 +27,24 @@ struct {
     __type(value, __u64);
 } sent_ns SEC(".maps");
 
+/*
+ * Without schedule and records nobody asks when a packet left, and looking at the clock each time
+ * would cost a fifth of the packets.
+ */
+#define CLOCK_EVERY 64
+
+static __u64 look_at_clock(void) {
+    if (recording || interval || progress.next % CLOCK_EVERY == 0)
+        return bpf_ktime_get_ns();
+    return progress.last_sent_ns;
+}
+
 SEC("xdp")
 int generate(struct xdp_md *ctx) {
     void *data = (void *)(long)ctx->data;
     void *end = (void *)(long)ctx->data_end;
     struct probe_schedule schedule = {.interval = interval, .count = count};
-    __u64 now = bpf_ktime_get_ns(), due_ns;
+    __u64 now = look_at_clock(), due_ns;
 
     if (!progress.start_ns)
         progress.start_ns = now + PROBE_LEAD_NS;
