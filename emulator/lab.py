@@ -7,10 +7,12 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Self
+from weakref import WeakSet
 
 from emulator import labs
 from emulator.errors import BuildVnfError, LabError, UsageError
 from emulator.fabric import Fabric, Progress
+from emulator.kernel.limits import allow_open_files
 from emulator.kernel.netns import Netns, ensure_root
 from emulator.node import Node
 from emulator.plan.difference import Difference
@@ -21,6 +23,9 @@ from emulator.runtime.namespace import Processes
 if TYPE_CHECKING:
     from emulator.catalog import Catalog
     from emulator.dataplane import RunningVnf
+
+_FILES, _FILES_PER_NODE = 256, 8
+"""Open files of the emulator: its own, and for a node its namespace, its shell and its VNF."""
 
 
 class Lab:
@@ -39,6 +44,8 @@ class Lab:
         self.record = record
         self.nodes: dict[str, Node] = {}
         self._stack = ExitStack()
+        self._parts: list[Processes | Fabric | labs.LabFolder] = []
+        _LABS.add(self)
 
     @classmethod
     def attach(cls, record: labs.LabRecord) -> Self:
@@ -55,6 +62,7 @@ class Lab:
         with lab._closed_on_failure():
             try:
                 processes = Processes.join(record.init_pid)
+                lab._parts.append(processes)
                 lab._stack.callback(processes.close)
                 lab._stack.callback(lab._close_nodes)
                 for node in plan.nodes:
@@ -88,6 +96,19 @@ class Lab:
         """Ends what this process holds of the lab; closing twice is allowed."""
         self._stack.close()
 
+    def let_go(self) -> None:
+        """Gives up this process's part in the lab and leaves the lab to the one it was forked from.
+
+        Copies of descriptors would keep the lab alive when its owner dies, and ending the lab is
+        not for a child to do, which inherits even what is to happen at its exit.
+        """
+        self._stack.pop_all()
+        for node in self.nodes.values():
+            node.let_go()
+            node.netns.close()
+        for part in self._parts:
+            part.let_go()
+
     @contextmanager
     def _closed_on_failure(self) -> Iterator[None]:
         try:
@@ -97,8 +118,9 @@ class Lab:
             raise
 
     def _close_nodes(self) -> None:
-        for name in list(self.nodes):
-            self._drop_node(name)
+        with ExitStack() as each:  # goes on with the others whatever happens at one
+            for name in list(self.nodes):
+                each.callback(self._drop_node, name)
 
     def _drop_node(self, name: str) -> None:
         node = self.nodes.pop(name, None)
@@ -121,12 +143,14 @@ class OwnedLab(Lab):
         self._catalog = catalog
         self._folder = folder
         self._stack.callback(folder.close)
-        folder.write_hosts(_addresses(plan))
-        self._fabric = Fabric(ipv6=plan.ipv6, progress=progress)
-        self._stack.callback(self._fabric.close)
-        self._processes = Processes.start(folder.hosts_file)
-        self._stack.callback(self._processes.close)
-        self._stack.callback(self._close_nodes)
+        with self._closed_on_failure():
+            folder.write_hosts(_addresses(plan))
+            self._fabric = Fabric(ipv6=plan.ipv6, progress=progress)
+            self._stack.callback(self._fabric.close)
+            self._processes = Processes.start(folder.hosts_file)
+            self._stack.callback(self._processes.close)
+            self._stack.callback(self._close_nodes)
+        self._parts += [folder, self._fabric, self._processes]
 
     @classmethod
     def start(
@@ -144,6 +168,7 @@ class OwnedLab(Lab):
             LabError: when the kernel refuses something.
         """
         ensure_root()
+        allow_open_files(_FILES + _FILES_PER_NODE * len(plan.nodes))
         labs.clean()
         folder = labs.LabFolder.create(plan.name, lab_id)
         try:
@@ -223,6 +248,17 @@ class OwnedLab(Lab):
             plan=self.plan.model_dump(mode="json"),
         )
         self._folder.write(self.record)
+
+
+_LABS: WeakSet[Lab] = WeakSet()
+
+
+def _let_go_of_all() -> None:
+    for lab in _LABS:
+        lab.let_go()
+
+
+os.register_at_fork(after_in_child=_let_go_of_all)
 
 
 def _addresses(plan: Plan) -> dict[str, str]:
