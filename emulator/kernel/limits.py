@@ -8,7 +8,7 @@ from emulator.errors import MachineError
 
 
 def allow_open_files(count: int) -> None:
-    """Makes sure that this process may have ``count`` files open, raising its soft limit if need be.
+    """Lets this process have ``count`` files open, by raising its soft limit if need be.
 
     It is left alone where it suffices: the processes of the lab inherit it, and a program that
     waits with select(2) cannot handle descriptors from 1024 up.
