@@ -22,7 +22,7 @@ import termios
 import threading
 import time
 import tty
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from emulator.errors import LabError, UsageError
@@ -206,14 +206,15 @@ class NodeShell:
             self._shell.kill()
             held = self._lock.acquire(timeout=_GRACE_S)
         try:
-            self._let_go()
+            self.let_go()
             if self._process is not None:
                 self._end(self._process)
         finally:
             if held:
                 self._lock.release()
 
-    def _let_go(self) -> None:
+    def let_go(self) -> None:
+        """Closes our ends without ending the shell; what a forked process does."""
         for name in ("_commands", "_statuses", "_output", "_master"):
             fd = getattr(self, name, -1)
             if fd >= 0:
@@ -267,7 +268,7 @@ class NodeShell:
         watched = [self._statuses, self._output, self._master]
         while True:
             left = None if deadline is None else max(0.0, deadline - time.monotonic())
-            ready, _, _ = select.select(watched, [], [], left)
+            ready = _readable(watched, left)
             if not ready or left == 0:
                 return None
             if self._master in ready and not self._read_terminal():
@@ -335,7 +336,7 @@ class NodeShell:
     def _relay(self, keys: int, screen: int) -> int:
         watched = [keys, self._master, self._statuses]
         while True:
-            ready, _, _ = select.select(watched, [], [])
+            ready = _readable(watched)
             if self._master in ready:
                 data = self._read_terminal()
                 if data:
@@ -351,7 +352,7 @@ class NodeShell:
             if self._statuses in ready:
                 answers = self._read_answers()
                 # A terminal hands its data on from a work queue, a moment after the writer's call.
-                while select.select([self._master], [], [], _TERMINAL_SETTLE_S)[0]:
+                while _readable([self._master], _TERMINAL_SETTLE_S):
                     data = self._read_terminal()
                     if not data:
                         break
@@ -389,6 +390,17 @@ def _raw_terminal(fd: int) -> Iterator[None]:
         yield
     finally:
         termios.tcsetattr(fd, termios.TCSADRAIN, before)
+
+
+def _readable(fds: Iterable[int], timeout_s: float | None = None) -> set[int]:
+    """Those from which something, or the end, can be read; none when the time is over first.
+
+    Not by ``select``, which knows no descriptor above 1023: a large lab has more.
+    """
+    watched = select.poll()
+    for fd in fds:
+        watched.register(fd, select.POLLIN)
+    return {fd for fd, _ in watched.poll(None if timeout_s is None else timeout_s * 1000)}
 
 
 def _print_now(text: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import random
+import resource
 import signal
 import subprocess
 import threading
@@ -158,6 +159,18 @@ def test_a_command_ends_with_an_error_when_its_lab_is_stopped() -> None:
         with pytest.raises(LabError, match="ended while `sleep 1000` ran"):
             h1.cmd("sleep 1000")
         timer.join()
+
+
+def test_commands_work_where_descriptors_have_high_numbers(net: Network) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(4096, hard)), hard))
+    many = [os.open(os.devnull, os.O_RDONLY) for _ in range(1100)]
+    try:
+        assert net["h2"].cmd("echo on") == "on\n"
+    finally:
+        for fd in many:
+            os.close(fd)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def test_popen_gives_a_process_of_the_standard_kind(net: Network) -> None:
