@@ -6,6 +6,7 @@ bridges in one more, the fabric. Nothing is created in the machine's own namespa
 
 from __future__ import annotations
 
+import contextlib
 import time
 import zlib
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
@@ -26,6 +27,7 @@ _FIRST_INDEX = 10
 _SOCKETS_AT_ONCE = 64
 _NEW_VETH = Offloads(receive_napi=False, frame_offload=True)
 """Offloads of a veth as the kernel makes it: frames may leave unfinished, GRO is off."""
+_GONE_ALONE_S = 1.0
 _GONE_DEADLINE_S = 10.0
 _POLL_S = 0.002
 
@@ -153,16 +155,34 @@ class Fabric:
 
     def close(self) -> None:
         """Gives everything back; returns when the kernel has taken the links down."""
-        for netns in self.netns.values():
+        try:
+            for netns in self.netns.values():
+                netns.close()
+            # With the namespaces go their links, all at once, unless another process, one that is
+            # attached to the lab or was forked from us, holds on to a namespace.
+            if not self._gone_within(_GONE_ALONE_S):
+                for index in self._leading_out:
+                    self._rtnl.delete_link(index, where="fabric")
+                    with contextlib.suppress(LabError):  # it has gone meanwhile
+                        self._rtnl.commit()
+                self._gone_within(_GONE_DEADLINE_S)
+        finally:
+            self.let_go()
+
+    def let_go(self) -> None:
+        """Closes our descriptors and waits for nothing; what a forked process does."""
+        for netns in (*self.netns.values(), self.switch_netns):
             netns.close()
         self.netns.clear()
-        deadline = time.monotonic() + _GONE_DEADLINE_S
+        self._rtnl.close()
+
+    def _gone_within(self, time_s: float) -> bool:
+        deadline = time.monotonic() + time_s
         while self._leading_out and time.monotonic() < deadline:
             self._leading_out &= {state.index for state in self._rtnl.links()}
             if self._leading_out:
                 time.sleep(_POLL_S)
-        self._rtnl.close()
-        self.switch_netns.close()
+        return not self._leading_out
 
     def _take_index(self) -> int:
         self._next_index += 1

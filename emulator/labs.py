@@ -134,6 +134,12 @@ class LabFolder:
         # Written in place: a bind mount follows the file, not its name.
         self.hosts_file.write_text("\n".join(lines) + "\n")
 
+    def let_go(self) -> None:
+        """Leaves the folder and its lock to the process we were forked from."""
+        if self._lock >= 0:
+            os.close(self._lock)
+            self._lock = -1
+
     def close(self) -> None:
         """Removes the folder; closing twice is allowed."""
         if self._lock >= 0:

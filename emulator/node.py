@@ -160,6 +160,12 @@ class Node:
             self._shell = None
         self.stop_vnf()
 
+    def let_go(self) -> None:
+        """Forgets the node's shell without ending it; what a forked process does."""
+        shell, self._shell = self._shell, None
+        if shell is not None:
+            shell.let_go()
+
     def _interfaces(self, intf: str | None) -> tuple[InterfacePlan, ...]:
         return self.plan.interfaces if intf is None else (self.plan.interface(intf),)
 

@@ -62,6 +62,7 @@ _SIGNATURES: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "bpf_link_get_next_id": (_INT, (_U32, _U32_OUT)),
     "bpf_obj_get_info_by_fd": (_INT, (_INT, _P, _U32_OUT)),
     "bpf_link_create": (_INT, (_INT, _INT, _INT, _P)),
+    "bpf_link_detach": (_INT, (_INT,)),
     "bpf_xdp_query": (_INT, (_INT, _INT, _P)),
     "bpf_prog_test_run_opts": (_INT, (_INT, _P)),
     "libbpf_num_possible_cpus": (_INT, ()),

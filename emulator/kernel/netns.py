@@ -13,7 +13,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import ParamSpec, Self, TypeVar
 
-from emulator.errors import MachineError
+from emulator.errors import LabError, MachineError
 
 CLONE_FS = 0x00000200
 CLONE_NEWNS = 0x00020000
@@ -97,8 +97,14 @@ class Netns:
         """Calls ``function`` inside the namespace and returns, or raises, what it does.
 
         It runs on a thread of its own that ends with the call, so the caller's thread, on which a
-        signal may strike at any moment, never leaves its own namespace.
+        signal may strike at any moment, never leaves its own namespace. When a signal does take
+        the caller away, what the function still returns is closed, if it can be.
+
+        Raises:
+            LabError: when the namespace has been given back.
         """
+        if self.fd < 0:
+            raise LabError("the namespace has been given back", hint="is the network running?")
 
         def inside() -> T:
             setns(self.fd, CLONE_NEWNET)
@@ -130,19 +136,39 @@ class Netns:
 def _on_thread(function: Callable[[], T]) -> T:
     results: list[T] = []
     errors: list[BaseException] = []
+    handover = threading.Lock()
+    abandoned = False
 
     def target() -> None:
         try:
-            results.append(function())
+            result = function()
         except BaseException as error:  # noqa: BLE001 - raised on the caller's thread, below
             errors.append(error)
+            return
+        with handover:
+            results.append(result)
+            if abandoned:
+                _close(results)
 
     thread = threading.Thread(target=target, name="netns", daemon=True)
-    thread.start()
-    thread.join()
+    try:
+        thread.start()
+        thread.join()
+    except BaseException:
+        with handover:
+            abandoned = True
+            _close(results)
+        raise
     if errors:
         raise errors[0]
     return results[0]
+
+
+def _close(results: list[T]) -> None:
+    while results:
+        close = getattr(results.pop(), "close", None)
+        if close is not None:
+            close()
 
 
 def _disable_ipv6() -> None:

@@ -45,6 +45,8 @@ class XdpLink:
     def close(self) -> None:
         """Detach; a second call does nothing."""
         if self.fd >= 0:
+            # Closing alone would leave it attached as long as a forked process has a copy.
+            library().bpf_link_detach(self.fd)
             os.close(self.fd)
             self.fd = -1
 

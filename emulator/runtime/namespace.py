@@ -51,6 +51,7 @@ class Processes:
     """
 
     def __init__(self) -> None:
+        self._gate = threading.Lock()
         self._requests: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._home = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
         self._thread: threading.Thread | None = None
@@ -139,15 +140,28 @@ class Processes:
 
     def close(self) -> None:
         """Ends every process of the lab: SIGTERM, a second of grace, SIGKILL."""
-        if self._lifeline >= 0:
-            self._end_init()
-        thread, self._thread = self._thread, None
-        if thread is not None:
-            self._requests.put(None)
-            thread.join()
-        if self._home >= 0:
-            os.close(self._home)
-            self._home = -1
+        try:
+            if self._lifeline >= 0:
+                self._end_init()
+        finally:
+            with self._gate:
+                thread, self._thread = self._thread, None
+                if thread is not None:
+                    self._requests.put(None)
+            if thread is not None:
+                thread.join()
+            if self._home >= 0:
+                os.close(self._home)
+                self._home = -1
+
+    def let_go(self) -> None:
+        """What a forked process does: its copies would keep the lab alive when its owner dies."""
+        self._thread = None
+        for name in ("_lifeline", "_home"):
+            fd = getattr(self, name)
+            if fd >= 0:
+                setattr(self, name, -1)
+                os.close(fd)
 
     def _begin(self, enter: Callable[[], None]) -> None:
         self._thread = threading.Thread(target=self._serve, name="lab-processes", daemon=True)
@@ -159,8 +173,6 @@ class Processes:
             request()
 
     def _call(self, function: Callable[[], T]) -> T:
-        if self._thread is None:
-            raise LabError("the lab has ended", hint="start it again")
         future: Future[T] = Future()
 
         def carry_out() -> None:
@@ -169,7 +181,13 @@ class Processes:
             except BaseException as error:  # noqa: BLE001 - raised on the caller's thread
                 future.set_exception(error)
 
-        self._requests.put(carry_out)
+        with self._gate:
+            if self._thread is None:
+                raise LabError(
+                    "the lab has ended, or another process owns it",
+                    hint="start it again; a forked process can reach it by Network.attach",
+                )
+            self._requests.put(carry_out)
         return future.result()
 
     def _start_init(self, program: Path, hosts_file: Path | None) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -19,6 +19,7 @@ from emulator.kernel.netns import Netns
 from emulator.kernel.rtnl import End, Rtnl, link_states
 from emulator.labs import find_lab
 from emulator.paths import run_dir
+from emulator.topofile import builtin_topology
 
 pytestmark = pytest.mark.root
 
@@ -48,7 +49,7 @@ sys.stdin.read()
 """
 
 
-@contextmanager
+@contextlib.contextmanager
 def owner(topology: str, name: str) -> Iterator[subprocess.Popen[str]]:
     process = subprocess.Popen(
         [sys.executable, "-c", OWNER, topology, name],
@@ -92,7 +93,7 @@ def bpf_programs_of(lab: str) -> set[int]:
     return {number for vnf in vnfs for kind, number in vnf["bpf"] if kind == "program"}
 
 
-@contextmanager
+@contextlib.contextmanager
 def tell_tales(lab: str) -> Iterator[Netns]:
     """A namespace with one interface for each namespace of a lab, gone when that is gone.
 
@@ -177,6 +178,18 @@ def test_counters_of_a_vnf_are_read_from_another_process() -> None:
             net.stop()
 
 
+def test_a_lab_ends_at_once_while_somebody_holds_on_to_its_nodes() -> None:
+    with Network(builtin_topology("minimal", {})) as net:
+        held = [Netns.from_path(path) for path in netns_paths(net.id)]
+        net.stop()
+        try:
+            left = {name for netns in held for name in link_states(netns)}
+            assert left <= {"lo", "s1"}
+        finally:
+            for netns in held:
+                netns.close()
+
+
 def test_a_lab_that_is_not_there_is_said_to_be_so() -> None:
     with pytest.raises(UsageError, match="no lab nowhere is running"):
         Network.attach("nowhere")
@@ -233,3 +246,42 @@ def _pair() -> Topo:
     topo = Topo()
     topo.addLink(topo.addHost("h1"), topo.addHost("h2"))
     return topo
+
+
+def test_a_forked_process_leaves_the_lab_to_its_owner() -> None:
+    with Network(_pair()) as net:
+        net["h1"].cmd("true")
+        child = os.fork()
+        if child == 0:
+            try:
+                with contextlib.suppress(LabError):
+                    net["h1"].cmd("true")
+                    os._exit(1)
+                net.stop()
+            finally:
+                os._exit(0)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        assert net["h1"].cmd("echo on") == "on\n"
+        assert net.pingAll() == 0
+        assert net.id in {lab.id for lab in list_labs()}
+
+
+def test_a_forked_process_does_not_hold_up_the_end_of_the_lab() -> None:
+    with Network(_pair()) as net:
+        net["h1"].cmd("true")
+        read, write = os.pipe()
+        child = os.fork()
+        if child == 0:
+            os.write(write, b"1")
+            time.sleep(1000)
+        try:
+            assert os.read(read, 1) == b"1"
+            held = {os.readlink(fd) for fd in Path(f"/proc/{child}/fd").iterdir()}
+            inside = {os.readlink(path) for path in netns_paths(net.id)}
+            assert inside
+            assert not held & inside
+        finally:
+            os.close(read)
+            os.close(write)
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
