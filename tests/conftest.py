@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import signal
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
@@ -77,6 +78,14 @@ def no_leak_of_file(request: pytest.FixtureRequest) -> Iterator[None]:
 def no_leak(request: pytest.FixtureRequest) -> Iterator[None]:
     """So does each test in it, unless it shares a lab with others: then the file answers for it."""
     yield from _assert_no_leak(request, lambda: not _wider_fixtures)
+
+
+@pytest.fixture
+def alarm_as_ctrl_c() -> Iterator[None]:
+    """An alarm arrives as Ctrl-C does; ``signal.setitimer`` has it come at a chosen moment."""
+    before = signal.signal(signal.SIGALRM, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGALRM, before)
 
 
 def _assert_no_leak(request: pytest.FixtureRequest, due: Callable[[], bool]) -> Iterator[None]:

@@ -110,6 +110,7 @@ class BpfObject:
             MachineError: libbpf is missing.
             UsageError: the file is missing or is no BPF object.
         """
+        self._object: int | None = None
         self.path = path
         self._name = name or path.name
         self._lib = library()
@@ -125,6 +126,9 @@ class BpfObject:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __del__(self) -> None:
         self.close()
 
     def set_global(self, name: str, value: bytes) -> None:

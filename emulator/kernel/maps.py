@@ -17,8 +17,8 @@ class BpfMap:
     """A map in the kernel. Keys and values are raw bytes in the machine's byte order."""
 
     def __init__(self, fd: int, *, owned: bool = False) -> None:
-        self.fd = fd
         self._owned = owned
+        self.fd = fd
         info = libbpf.MapInfo()
         read_info(fd, info)
         self.id = int(info.id)
@@ -106,6 +106,9 @@ class BpfMap:
         length = (used + memory.PAGESIZE - 1) // memory.PAGESIZE * memory.PAGESIZE
         access = memory.PROT_READ | (memory.PROT_WRITE if writable else 0)
         return memory.mmap(self.fd, length, flags=memory.MAP_SHARED, prot=access)
+
+    def __del__(self) -> None:
+        self.close()
 
     def close(self) -> None:
         """Drop our reference if it is ours; a second call does nothing."""

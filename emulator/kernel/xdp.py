@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import ctypes
 import errno
-import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from emulator.errors import LabError, MachineError
 from emulator.kernel import libbpf
-from emulator.kernel.libbpf import errno_text, last_error, library, object_id, refused
+from emulator.kernel.libbpf import errno_text, last_error, library, refused
+from emulator.kernel.link import BpfLink
 
 if TYPE_CHECKING:
     from emulator.kernel.bpf import BpfProgram
@@ -27,28 +27,13 @@ class XdpState:
     program_id: int
 
 
-class XdpLink:
+class XdpLink(BpfLink):
     """A program attached to an interface for as long as this link, or its process, lives."""
 
     def __init__(self, fd: int, ifname: str, mode: str) -> None:
-        self.fd = fd
+        super().__init__(fd)
         self.ifname = ifname
         self.mode = mode
-        self.id = object_id(fd)
-
-    def __enter__(self) -> XdpLink:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Detach; a second call does nothing."""
-        if self.fd >= 0:
-            # Closing alone would leave it attached as long as a forked process has a copy.
-            library().bpf_link_detach(self.fd)
-            os.close(self.fd)
-            self.fd = -1
 
 
 def attach_xdp(

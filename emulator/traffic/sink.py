@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import ctypes
-import os
 import socket
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from emulator.kernel import libbpf
+from emulator.kernel.link import BpfLink
 from emulator.traffic.native import open_bpf
 from emulator.traffic.path import ProbeNode
 
@@ -29,16 +29,15 @@ def swallow(node: ProbeNode, interface: str, flow: int) -> Iterator[bool]:
         program.load()
         link = node.netns.run(_attach, program.program("sink").fd, interface)
         try:
-            yield link >= 0
+            yield link is not None
         finally:
-            if link >= 0:
-                os.close(link)
+            if link is not None:
+                link.close()
 
 
-def _attach(program_fd: int, interface: str) -> int:
+def _attach(program_fd: int, interface: str) -> BpfLink | None:
     options = libbpf.LinkCreateOpts(sz=ctypes.sizeof(libbpf.LinkCreateOpts))
-    return int(
-        libbpf.library().bpf_link_create(
-            program_fd, socket.if_nametoindex(interface), _TCX_INGRESS, ctypes.byref(options)
-        )
+    fd = libbpf.library().bpf_link_create(
+        program_fd, socket.if_nametoindex(interface), _TCX_INGRESS, ctypes.byref(options)
     )
+    return None if fd < 0 else BpfLink(fd)

@@ -28,13 +28,6 @@ def net() -> Iterator[Network]:
         yield running
 
 
-@pytest.fixture
-def alarm_as_ctrl_c() -> Iterator[None]:
-    before = signal.signal(signal.SIGALRM, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGALRM, before)
-
-
 def test_the_shell_remembers_where_it_is_and_what_it_knows(net: Network) -> None:
     h1 = net["h1"]
     h1.cmd("cd /usr; colour=blue; declare -A map; map[k]=v")

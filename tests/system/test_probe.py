@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -212,6 +214,21 @@ def test_a_switch_on_the_way_carries_the_probe(
 ) -> None:
     result = probe(switched, 2000, 0.1, mechanism=mechanism, round_trip=round_trip)
     assert result.received == result.sent > 0
+
+
+@both_mechanisms
+@pytest.mark.usefixtures("alarm_as_ctrl_c")
+def test_ctrl_c_at_any_moment_takes_everything_off_the_links(mechanism: Mechanism) -> None:
+    chance = random.Random(1)
+    spec = ProbeSpec(1000, 0.01, mechanism=mechanism, drain_s=0.01)
+    with Network(Direct()) as net:
+        for _ in range(30):
+            with contextlib.suppress(KeyboardInterrupt):
+                signal.setitimer(signal.ITIMER_REAL, chance.uniform(0.001, 0.08))
+                while True:
+                    run_probe(net["client"], net["server"], spec)
+        assert run_probe(net["client"], net["server"], spec).received > 0
+        assert "prog/" not in net["server"].cmd("ip link show server-eth0")
 
 
 @both_mechanisms

@@ -1,0 +1,33 @@
+"""What holds a BPF program to the place where it runs."""
+
+from __future__ import annotations
+
+import os
+from typing import Self
+
+from emulator.kernel.libbpf import library, object_id
+
+
+class BpfLink:
+    """An attachment that lasts as long as this object, or its process, lives."""
+
+    def __init__(self, fd: int) -> None:
+        self.fd = fd
+        self.id = object_id(fd)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Detach; a second call does nothing."""
+        if self.fd >= 0:
+            # Closing alone would leave it attached as long as a forked process has a copy.
+            library().bpf_link_detach(self.fd)
+            os.close(self.fd)
+            self.fd = -1
