@@ -40,10 +40,11 @@ class TrialRecord(Record):
 
     Attributes:
         unsent: packets the generator did not manage to send in time; not a loss of the path.
+        overrun: of those lost, packets that arrived where the receiver was too slow to take them.
         wait_ns: how long the generator was kept from running by something else on its core.
         round: which of the rounds that were asked for; an invalid trial is repeated in its round,
             and of each round the least disturbed trial counts.
-        valid: whether the generator was left to its work.
+        valid: whether generator and receiver were left to their work.
         dma_latency_held: whether the CPUs were kept out of deep idle states meanwhile.
         samples: the Parquet file of the trial, relative to the bundle; null when it could not be
             written any more.
@@ -59,6 +60,7 @@ class TrialRecord(Record):
     duplicated: int
     reordered: int
     damaged: int
+    overrun: int
     elapsed_ns: int
     offered_pps: float
     received_pps: float
@@ -70,10 +72,11 @@ class TrialRecord(Record):
 
     @property
     def disturbed_ratio(self) -> float:
-        """The share of its packets or of its time that the generator lost to the machine's other
+        """The share of packets or of time that generator or receiver lost to the machine's other
         work, whichever is larger."""
         unsent_ratio = self.unsent / max(1, self.sent + self.unsent)
-        return max(unsent_ratio, self.wait_ns / self.elapsed_ns)
+        overrun_ratio = self.overrun / max(1, self.sent)
+        return max(unsent_ratio, overrun_ratio, self.wait_ns / self.elapsed_ns)
 
 
 class SearchTrialRecord(Record):
@@ -86,6 +89,7 @@ class SearchTrialRecord(Record):
     received: int
     lost: int
     unsent: int
+    overrun: int
     elapsed_ns: int
     cpu_ns: int
 
@@ -97,8 +101,8 @@ class ThroughputRecord(Record):
         rate_pps: packets per second that arrived; null when no load that was tried met the goal.
         rate_bps: the same in bits per second of frames, the four FCS bytes included and preamble
             and inter-frame gap left out.
-        generator_limited: the generator, and not the path, was at its limit: the path does at
-            least this much.
+        probe_limited: the generator or the receiver, and not the path, was at its limit: the path
+            does at least this much.
         bench_limited: within 10 % of what the same path does without any VNF, so that the
             difference to the VNF's own limit cannot be seen.
         valid: whether the generator was left alone on its core in every trial.
@@ -111,7 +115,7 @@ class ThroughputRecord(Record):
     rate_bps: float | None
     loss_ratio: float | None
     loss_goal: float
-    generator_limited: bool
+    probe_limited: bool
     bench_limited: bool = False
     valid: bool
     converged: bool

@@ -25,7 +25,7 @@ MISSING = "–"
 """Stands where nothing was measured, or where the sample cannot support a number."""
 
 BENCH_LIMITED = "†"
-GENERATOR_LIMITED = "≥"
+PROBE_LIMITED = "≥"
 INVALID = "‡"
 
 
@@ -98,9 +98,9 @@ def notes(summary: SummaryRecord) -> list[str]:
             f"Percentiles are medians over {summary.repeat} trials; max is the largest of all."
         )
     throughputs = [case.throughput for case in summary.cases if case.throughput]
-    if any(found.generator_limited for found in throughputs):
+    if any(found.probe_limited for found in throughputs):
         lines.append(
-            f"{GENERATOR_LIMITED} generator-limited: the probe could not send more, "
+            f"{PROBE_LIMITED} probe-limited: the probe could not send or receive more, "
             "the path does at least this."
         )
     if any(found.bench_limited for found in throughputs):
@@ -110,7 +110,7 @@ def notes(summary: SummaryRecord) -> list[str]:
         )
     if not all(_wholly_valid(case) for case in summary.cases):
         lines.append(
-            f"{INVALID} invalid: the generator was kept from its work, in every attempt; the "
+            f"{INVALID} invalid: the probe was kept from its work, in every attempt; the "
             "machine is too busy, or the rate too high."
         )
     if unsent := [case for case in summary.cases if case.unsent]:
@@ -233,7 +233,7 @@ def _throughput(
         return MISSING
     limit = "" if found.valid else INVALID
     limit += BENCH_LIMITED if found.bench_limited else ""
-    limit += GENERATOR_LIMITED if found.generator_limited else ""
+    limit += PROBE_LIMITED if found.probe_limited else ""
     return f"{limit}{significant(amount / scale)}"
 
 

@@ -34,8 +34,9 @@ _READINESS_RATE_PPS, _READINESS_S = 1000.0, 0.01
 _WARM_UP_S = 0.2
 _ATTEMPTS = 3
 _MAX_DISTURBED_RATIO = 0.01
-"""Of a latency trial: with more than one packet in a hundred unsent, or the generator kept waiting
-for more than a hundredth of the time, the 99th percentile tells of the machine's other work."""
+"""Of a latency trial: with more than one packet in a hundred unsent or overrun, or the generator
+kept waiting for more than a hundredth of the time, the 99th percentile tells of the machine's other
+work."""
 _MAX_WAIT_RATIO = 0.05
 """Rates and costs are off by about as much as the generator was kept from running: no more than the
 noise between two runs anyway."""
@@ -209,6 +210,7 @@ def _trial_record(
         duplicated=result.duplicated,
         reordered=result.reordered,
         damaged=result.damaged,
+        overrun=result.overrun,
         elapsed_ns=result.elapsed_ns,
         offered_pps=result.offered_pps,
         received_pps=result.received_pps,
@@ -235,7 +237,7 @@ def _throughput_record(
         rate_bps=found.throughput_bps(frame_size_bytes),
         loss_ratio=found.best.loss_ratio if found.best else None,
         loss_goal=found.loss_goal,
-        generator_limited=found.best is not None and found.limited_by == "generator",
+        probe_limited=found.best is not None and found.limited_by != "loss",
         converged=found.converged,
         valid=valid,
         warm_up=_search_trial_record(found.warm_up),

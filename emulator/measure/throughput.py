@@ -11,7 +11,7 @@ from emulator.errors import MeasurementError, UsageError
 if TYPE_CHECKING:
     from emulator.traffic.probe import ProbeResult
 
-LimitedBy = Literal["loss", "generator"]
+LimitedBy = Literal["loss", "generator", "receiver"]
 Measure = Callable[[float | None], "Trial"]
 
 
@@ -24,6 +24,7 @@ class Trial:
         offered_pps: the load that the generator really gave.
         sent, received, lost: packets.
         unsent: packets that the generator could not send in time.
+        overrun: of those lost, the ones that arrived where the receiver was too slow to take them.
         elapsed_ns: how long packets were sent.
         cpu_ns: CPU time of the generator and of the kernel's packet threads.
     """
@@ -36,6 +37,7 @@ class Trial:
     unsent: int
     elapsed_ns: int
     cpu_ns: int
+    overrun: int = 0
 
     @classmethod
     def of(cls, result: ProbeResult) -> Trial:
@@ -49,6 +51,7 @@ class Trial:
             unsent=result.unsent,
             elapsed_ns=result.elapsed_ns,
             cpu_ns=result.cpu_ns,
+            overrun=result.overrun,
         )
 
     @property
@@ -61,6 +64,11 @@ class Trial:
         """Lost packets per packet sent; 0 where nothing was sent."""
         return self.lost / self.sent if self.sent else 0.0
 
+    @property
+    def path_loss_ratio(self) -> float:
+        """The same without those that the receiver lost."""
+        return (self.lost - self.overrun) / self.sent if self.sent else 0.0
+
 
 @dataclass(frozen=True)
 class ThroughputResult:
@@ -68,8 +76,9 @@ class ThroughputResult:
 
     Attributes:
         best: the trial with the highest load that met the goal; None: no load that was tried did.
-        limited_by: what kept the search from going higher: loss, or a generator that could not send
-            more, in which case the path carries at least this much.
+        limited_by: what kept the search from going higher: loss on the path, or a generator that
+            could not send more, or a receiver that could not take more; the path then carries at
+            least this much.
         failed_pps: the lowest load known to be too much; None: none was too much.
         converged: whether ``best`` and ``failed_pps`` are as near to each other as was asked for.
         loss_goal: lost packets per packet sent that are allowed.
@@ -207,7 +216,8 @@ class _Search:
             self._guesses = [arrived * (1 - self._width / 2), arrived * (1 + self._width / 2)]
         given = trial.offered_pps
         # With noise, a load may be too much once although it was not before.
-        self._bound(given if given > self.low else trial.rate_pps or given, "loss")
+        by: LimitedBy = "receiver" if trial.path_loss_ratio <= self._loss_goal else "loss"
+        self._bound(given if given > self.low else trial.rate_pps or given, by)
 
     def _bound(self, load_pps: float, limited_by: LimitedBy) -> None:
         if self.high is None or load_pps <= self.high:

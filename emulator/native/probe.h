@@ -11,7 +11,7 @@
 #include <linux/types.h>
 
 #define PROBE_BLOCK_MAGIC 0x50464e56 /* "VNFP" */
-#define PROBE_VERSION     1
+#define PROBE_VERSION     2
 
 /* Ethernet, IPv4 without options and UDP come before the stamp; two spare bytes come after it. */
 #define PROBE_STAMP_OFFSET     42
@@ -190,6 +190,7 @@ struct probe_block {
     __u64 ended_ns;
     __u64 cpu_ns;  /* of the thread, while it sent */
     __u64 wait_ns; /* runnable but not running, meanwhile */
+    __u64 overrun; /* packets that a receiver's socket had no room for */
     struct probe_progress progress;
     struct probe_counts counts;
 

@@ -1,6 +1,7 @@
 /* The app mechanism's receiver, and its reflector: packets from an AF_PACKET socket. */
 #define _GNU_SOURCE
 #include <errno.h>
+#include <linux/if_packet.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -84,6 +85,16 @@ static void send_back(struct receiver *receiver, unsigned int packets) {
         receiver->vectors[i].iov_len = PROBE_MAX_FRAME_BYTES;
 }
 
+/* The kernel counts what it threw away because we were too slow to take it. */
+static void report_overrun(struct receiver *receiver) {
+    struct tpacket_stats statistics = {0};
+    socklen_t bytes = sizeof(statistics);
+
+    if (getsockopt(receiver->fd, SOL_PACKET, PACKET_STATISTICS, &statistics, &bytes))
+        fail(receiver->block, PROBE_AT_SOCKET);
+    receiver->block->overrun = statistics.tp_drops;
+}
+
 static int is_over(const struct probe_block *block, uint64_t now) {
     uint64_t ended = __atomic_load_n(&block->sending_ended_ns, __ATOMIC_ACQUIRE);
     uint64_t heard = block->counts.last_ns > ended ? block->counts.last_ns : ended;
@@ -117,5 +128,6 @@ void receive_packets(struct probe_block *block) {
         if (block->role == PROBE_REFLECT)
             send_back(&receiver, (unsigned int)packets);
     }
+    report_overrun(&receiver);
     block->ended_ns = now_ns();
 }

@@ -35,7 +35,7 @@ RECORD_BYTES = 16
 ROLE_GENERATE, ROLE_SEND, ROLE_RECEIVE, ROLE_REFLECT = 1, 2, 3, 4
 
 _BLOCK_MAGIC = 0x50464E56
-VERSION = 1
+VERSION = 2
 _STARTUP_S = 5.0
 _STAGES = {
     0: "reading what to do",
@@ -108,6 +108,7 @@ class Block(ctypes.Structure):
         ("ended_ns", ctypes.c_uint64),
         ("cpu_ns", ctypes.c_uint64),
         ("wait_ns", ctypes.c_uint64),
+        ("overrun", ctypes.c_uint64),
         ("progress", Progress),
         ("counts", Counts),
         ("frame", ctypes.c_uint8 * MAX_FRAME_BYTES),

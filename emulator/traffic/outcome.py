@@ -55,6 +55,7 @@ class Receiving:
 
     counts: Counts
     records: NDArray[np.void] | None
+    overrun: int = 0
 
 
 def view(memory: mmap.mmap, dtype: np.dtype[np.generic] | type, count: int) -> NDArray[np.generic]:
@@ -132,6 +133,7 @@ def make_result(
         duplicated=int(counts.duplicated),
         reordered=int(counts.reordered),
         damaged=int(counts.damaged),
+        overrun=receiving.overrun + (reflecting.overrun if reflecting else 0),
         reflected=int(reflecting.counts.received) if reflecting else None,
         start_ns=int(progress.start_ns),
         elapsed_ns=_elapsed_ns(spec, progress),

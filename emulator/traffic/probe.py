@@ -156,6 +156,8 @@ class ProbeResult:
             recognised once 65,536 later packets have arrived.
         reordered: packets that arrived after one that was sent later (RFC 4737, section 3).
         damaged: packets of this trial that bear a number it never used.
+        overrun: packets lost at the very end: they arrived, and the process that receives, or turns
+            round, was too slow to take them. Always 0 with the ``kernel`` mechanism.
         reflected: of a round trip: packets that arrived at the destination; None otherwise.
         start_ns: when the first packet was due, CLOCK_MONOTONIC.
         elapsed_ns: how long packets were sent: the length of the schedule, or without a rate the
@@ -186,6 +188,7 @@ class ProbeResult:
     duplicated: int
     reordered: int
     damaged: int
+    overrun: int
     reflected: int | None
     start_ns: int
     elapsed_ns: int

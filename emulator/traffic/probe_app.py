@@ -139,7 +139,8 @@ class _Receiver:
         records: Any = None
         if self._memory is not None:
             records = view(self._memory, RECORD, self._places)
-        return Receiving(Counts.from_buffer_copy(self._block.value.counts), records)
+        value = self._block.value
+        return Receiving(Counts.from_buffer_copy(value.counts), records, int(value.overrun))
 
 
 def _send(source: ProbeNode, spec: ProbeSpec, path: NetworkPath, flow: int) -> Sending:

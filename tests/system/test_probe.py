@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -214,6 +215,35 @@ def test_a_switch_on_the_way_carries_the_probe(
 ) -> None:
     result = probe(switched, 2000, 0.1, mechanism=mechanism, round_trip=round_trip)
     assert result.received == result.sent > 0
+
+
+def test_what_a_slow_receiver_loses_is_no_loss_of_the_path(direct: Network) -> None:
+    class Client:
+        """The client, whose sending begins when the receiver has been stopped for a while."""
+
+        def __init__(self) -> None:
+            self.node = direct["client"]
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self.node, name)
+
+        def popen(self, args: list[str], **options: Any) -> subprocess.Popen[Any]:
+            receivers[0].send_signal(signal.SIGSTOP)
+            threading.Timer(0.3, lambda: receivers[0].send_signal(signal.SIGCONT)).start()
+            return self.node.popen(args, **options)
+
+    class Server(Client):
+        def __init__(self) -> None:
+            self.node = direct["server"]
+
+        def popen(self, args: list[str], **options: Any) -> subprocess.Popen[Any]:
+            receivers.append(self.node.popen(args, **options))
+            return receivers[0]
+
+    receivers: list[subprocess.Popen[Any]] = []
+    spec = ProbeSpec(None, 0.2, mechanism="app", record=False, drain_s=1.0)
+    result = run_probe(Client(), Server(), spec)
+    assert result.overrun == result.lost > 0
 
 
 @both_mechanisms

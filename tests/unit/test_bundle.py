@@ -69,6 +69,7 @@ def some_summary(samples: str | None, plan: str | None = None) -> SummaryRecord:
         duplicated=0,
         reordered=0,
         damaged=0,
+        overrun=0,
         wait_ns=0,
         dma_latency_held=True,
         valid=True,

@@ -61,6 +61,7 @@ def trial(found: LatencyRecord, *, number: int = 1, lost: int = 0, unsent: int =
         duplicated=0,
         reordered=0,
         damaged=0,
+        overrun=0,
         wait_ns=0,
         dma_latency_held=True,
         valid=True,
@@ -72,7 +73,7 @@ def trial(found: LatencyRecord, *, number: int = 1, lost: int = 0, unsent: int =
     )
 
 
-def throughput(rate_pps: float | None, *, generator_limited: bool = False) -> ThroughputRecord:
+def throughput(rate_pps: float | None, *, probe_limited: bool = False) -> ThroughputRecord:
     step = SearchTrialRecord(
         rate_pps=None,
         offered_pps=rate_pps or 1.0,
@@ -81,6 +82,7 @@ def throughput(rate_pps: float | None, *, generator_limited: bool = False) -> Th
         received=1000,
         lost=0,
         unsent=0,
+        overrun=0,
         elapsed_ns=500_000_000,
         cpu_ns=500_000_000,
     )
@@ -89,7 +91,7 @@ def throughput(rate_pps: float | None, *, generator_limited: bool = False) -> Th
         rate_bps=None if rate_pps is None else rate_pps * 64 * 8,
         loss_ratio=None if rate_pps is None else 0.0,
         loss_goal=0.001,
-        generator_limited=generator_limited,
+        probe_limited=probe_limited,
         converged=True,
         valid=True,
         warm_up=step,
@@ -105,7 +107,7 @@ def case(
     *,
     lost: int = 0,
     unsent: int = 0,
-    generator_limited: bool = False,
+    probe_limited: bool = False,
     mode: str = "native",
     p999: bool = True,
 ) -> CaseRecord:
@@ -120,7 +122,7 @@ def case(
         vnfs=() if dataplane == "none" else (vnf,),
         trials=(trial(found, lost=lost, unsent=unsent),),
         latency=found,
-        throughput=throughput(rate_pps, generator_limited=generator_limited),
+        throughput=throughput(rate_pps, probe_limited=probe_limited),
         cost=CostRecord(
             cpu_ns_per_packet=cost_ns,
             cpu_ns=10**9,
@@ -156,7 +158,7 @@ def row(text: str, name: str) -> list[str]:
     return next(line.split() for line in text.splitlines() if line.strip().startswith(name))
 
 
-NONE = case("none", 360, 4_500_000, 220, generator_limited=True)
+NONE = case("none", 360, 4_500_000, 220, probe_limited=True)
 XDP = case("xdp", 750, 3_520_000, 290)
 KERNEL = case("kernel", 2420, 463_000, 2150, lost=250)
 
@@ -188,7 +190,7 @@ def test_p999_is_printed_only_where_the_sample_supports_it() -> None:
 def test_a_generator_at_its_limit_is_flagged_and_explained() -> None:
     text = printed(summary(NONE, XDP))
     assert row(text, "dataplane=none")[7] == "≥4.50"
-    assert "≥ generator-limited" in text
+    assert "≥ probe-limited" in text
     assert "≥" not in printed(summary(XDP))
 
 
@@ -256,7 +258,7 @@ def test_latencies_of_a_generator_off_its_schedule_are_called_invalid() -> None:
     text = printed(summary(busy, KERNEL))
     assert row(text, "dataplane=xdp")[1] == "‡5.00"
     assert row(text, "dataplane=kernel")[1] == "2.42"
-    assert "‡ invalid: the generator was kept from its work" in text
+    assert "‡ invalid: the probe was kept from its work" in text
     assert "‡" not in printed(summary(KERNEL))
 
 

@@ -25,6 +25,7 @@ class System:
         noise: float = 0.0,
         always_lost: float = 0.0,
         overload_pps: float | None = None,
+        receiver_pps: float = float("inf"),
         seed: int = 1,
     ) -> None:
         self.capacity_pps = capacity_pps
@@ -32,6 +33,7 @@ class System:
         self.noise = noise
         self.always_lost = always_lost
         self.overload_pps = overload_pps
+        self.receiver_pps = receiver_pps
         self.random = random.Random(seed)
         self.asked: list[float | None] = []
 
@@ -43,7 +45,8 @@ class System:
         received = min(sent, round(capacity))
         if self.overload_pps is not None and sent > capacity:
             received = round(self.overload_pps)
-        received = round(received * (1 - self.always_lost))
+        arrived = round(received * (1 - self.always_lost))
+        received = round(min(arrived, self.receiver_pps))
         return Trial(
             rate_pps=rate_pps,
             offered_pps=sent * 1e9 / ELAPSED_NS,
@@ -53,6 +56,7 @@ class System:
             unsent=0 if rate_pps is None else round(rate_pps) - sent,
             elapsed_ns=ELAPSED_NS,
             cpu_ns=ELAPSED_NS,
+            overrun=arrived - received,
         )
 
 
@@ -81,6 +85,14 @@ def test_the_result_is_what_arrived_in_a_trial_that_met_the_goal() -> None:
     assert result.best is not None
     assert result.best.loss_ratio <= 0.001
     assert result.throughput_pps == result.best.received_pps
+
+
+def test_a_receiver_that_is_too_slow_is_not_taken_for_a_path_that_loses() -> None:
+    slow = search_throughput(System(3e6, 2e6, receiver_pps=1e6).measure)
+    assert slow.limited_by == "receiver"
+    assert slow.throughput_pps == pytest.approx(1e6, rel=0.03)
+    lossy = search_throughput(System(0.5e6, 2e6, receiver_pps=1e6).measure)
+    assert lossy.limited_by == "loss"
 
 
 def test_a_path_that_loses_nothing_is_limited_by_the_generator() -> None:
