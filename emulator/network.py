@@ -338,7 +338,7 @@ class Network:
         """
         from emulator.traffic.iperf import iperf, parse_rate_bps
 
-        ends = list(hosts) if hosts is not None else [self.hosts[0], self.hosts[-1]]
+        ends = list(hosts) if hosts is not None else [*self.hosts[:1], *self.hosts[1:][-1:]]
         if len(ends) != 2:
             raise UsageError(f"iperf runs between two hosts, not {len(ends)}")
         source, destination = (self[n] if isinstance(n, str) else n for n in ends)

@@ -8,7 +8,7 @@ included: good enough to tell a path from another, no measurement. That is the p
 from __future__ import annotations
 
 import errno
-import os
+import secrets
 import selectors
 import socket
 import struct
@@ -93,6 +93,8 @@ def ping(
         timeout_s: how long to wait for a reply.
     """
     wanted = list(pairs)
+    # Replies to another call, one in another thread or one that gave up waiting, do not count.
+    first_identity = secrets.randbelow(1 << 16)
     matrix = PingMatrix([endpoint.name for endpoint in endpoints], count)
     for source, destination in wanted:
         matrix.rtts_ns[endpoints[source].name, endpoints[destination].name] = []
@@ -104,8 +106,9 @@ def ping(
                 forget_neighbours(endpoints[index].netns for index in used)
             batch = wanted[start : start + _PAIRS_AT_ONCE]
             for number in range(count):
+                identity = (first_identity + number) & 0xFFFF
                 for source, destination, rtt_ns in _round(
-                    endpoints, sockets, batch, number, timeout_s
+                    endpoints, sockets, batch, identity, timeout_s
                 ):
                     key = (endpoints[source].name, endpoints[destination].name)
                     matrix.rtts_ns[key].append(rtt_ns)
@@ -119,11 +122,10 @@ def _round(
     endpoints: Sequence[Endpoint],
     sockets: dict[int, socket.socket],
     pairs: Sequence[tuple[int, int]],
-    number: int,
+    identity: int,
     timeout_s: float,
 ) -> Iterator[tuple[int, int, int]]:
     """One request per pair; yields (source, destination, round-trip time) for each reply."""
-    identity = (os.getpid() + number) & 0xFFFF
     window = max(_LEAST_IN_FLIGHT, _COPIES_IN_FLIGHT // len(endpoints))
     timeout_ns = int(timeout_s * 1e9)
     unsent = enumerate(pairs)

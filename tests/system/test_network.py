@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from emulator import LabError, Network, Topo, TopologyError, UsageError
+from emulator.fabric import set_interface
 from emulator.kernel.rtnl import link_states
 from emulator.paths import share_dir
 from emulator.topofile import builtin_topology, load_topology
@@ -301,3 +303,19 @@ def test_more_hosts_than_a_bridge_has_ports_share_one_switch() -> None:
 
         ends = [Endpoint(node.name, node.netns, node.IP() or "") for node in net.hosts]
         assert ping(ends, [(0, i) for i in range(1, len(ends))], timeout_s=5).lost_percent == 0
+
+
+def test_pings_at_the_same_time_do_not_take_each_others_replies() -> None:
+    with Network(builtin_topology("single,6", {})) as net, ThreadPoolExecutor(4) as threads:
+        down = net["h6"].netns
+        set_interface(down, net["h6"].plan.interface("h6-eth0"), up=False)
+        matrices = [threads.submit(net.ping, ["h1", "h6"], timeout_s=0.5) for _ in range(2)]
+        matrices += [threads.submit(net.ping, ["h1", "h2"], count=20) for _ in range(2)]
+        assert [matrix.result().lost_percent for matrix in matrices] == [100, 100, 0, 0]
+
+
+def test_iperf_without_two_hosts_says_so() -> None:
+    with Network() as net:
+        net.addHost("h1")
+        with pytest.raises(UsageError, match="between two hosts, not 1"):
+            net.iperf()
