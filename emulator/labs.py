@@ -143,7 +143,11 @@ class LabFolder:
     def close(self) -> None:
         """Removes the folder; closing twice is allowed."""
         if self._lock >= 0:
-            shutil.rmtree(self.path, ignore_errors=True)
+            # Under another name first: half a folder is no dead lab, and the name may be wanted.
+            going = _draft(self.path)
+            with contextlib.suppress(OSError):
+                self.path.rename(going)
+            shutil.rmtree(going, ignore_errors=True)
             os.close(self._lock)
             self._lock = -1
 
@@ -184,9 +188,14 @@ def clean() -> list[str]:
     return reaped
 
 
+def _draft(path: Path) -> Path:
+    """What a folder is called before it is complete, and when it is not any more."""
+    return path.with_name(f".{path.name}.{os.getpid()}")
+
+
 def _make(path: Path) -> int:
     """Creates ``path`` with its lock already held, so that it is never seen without one."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    draft = _draft(path)
     draft.mkdir(mode=0o755)
     lock = os.open(draft / _LOCK, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
     try:
@@ -205,18 +214,21 @@ def _folders() -> Iterator[Path]:
 
 
 def _owned(path: Path) -> bool:
+    if path.name.startswith("."):
+        # In the making, or going: there are moments in which its lock is not there or not held.
+        return _alive(path)
     try:
         lock = os.open(path / _LOCK, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
-        # A folder in the making has no lock for an instant, and no one else's business meanwhile.
-        return path.name.startswith(".") and _alive(path)
+        return not path.exists()  # it has just gone, at its owner's hands
     try:
         fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
+        # Whoever ends a lab takes its folder away first, and another lab may have the name by now.
+        return not os.path.samestat(os.fstat(lock), (path / _LOCK).stat())
+    except (BlockingIOError, FileNotFoundError):
         return True
     finally:
         os.close(lock)
-    return False
 
 
 def _alive(draft: Path) -> bool:

@@ -7,8 +7,10 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -17,7 +19,7 @@ from emulator import LabError, Network, Topo, UsageError, clean, list_labs
 from emulator.kernel.bpf import all_ids
 from emulator.kernel.netns import Netns
 from emulator.kernel.rtnl import End, Rtnl, link_states
-from emulator.labs import find_lab
+from emulator.labs import LabFolder, find_lab
 from emulator.paths import run_dir
 from emulator.topofile import builtin_topology
 
@@ -188,6 +190,25 @@ def test_a_lab_ends_at_once_while_somebody_holds_on_to_its_nodes() -> None:
         finally:
             for netns in held:
                 netns.close()
+
+
+def test_a_lab_in_the_making_is_not_taken_for_a_dead_one() -> None:
+    over = threading.Event()
+
+    def reap() -> list[str]:
+        reaped = []
+        while not over.is_set():
+            reaped += clean()
+        return reaped
+
+    with ThreadPoolExecutor() as threads:
+        reaping = [threads.submit(reap) for _ in range(2)]
+        try:
+            for _ in range(300):
+                LabFolder.create("making").close()
+        finally:
+            over.set()
+        assert not [lab for each in reaping for lab in each.result() if lab.startswith("making")]
 
 
 def test_a_lab_that_is_not_there_is_said_to_be_so() -> None:
