@@ -105,13 +105,16 @@ class StepProgress:
     """Shows how far a lab has come; the callable that ``Network(progress=...)`` takes.
 
     On a terminal a bar appears once the work has lasted a moment, elsewhere a line every two
-    seconds; quick work shows nothing. Use it as a context manager: leaving it removes the bar.
+    seconds; quick work shows nothing. Use it as a context manager: leaving it removes the bar, and
+    from then on nothing is shown. A lab keeps the callable for as long as it runs and reports each
+    later change to it, when the terminal belongs to the shell.
     """
 
     def __init__(self, stream: TextIO | None = None) -> None:
         self._stream = sys.stderr if stream is None else stream
         self._started_s = time.monotonic()
         self._printed_s = self._started_s
+        self._finished = False
         self._bar: Progress | None = None
         self._tasks: dict[str, TaskID] = {}
 
@@ -124,12 +127,15 @@ class StepProgress:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self._finished = True
         if self._bar is not None:
             self._bar.stop()
             self._bar = None
 
     def __call__(self, step: str, done: int, total: int) -> None:
         """Tell that ``done`` of ``total`` parts of the step named ``step`` are finished."""
+        if self._finished:
+            return
         now_s = time.monotonic()
         if _can_redraw(self._stream):
             if self._bar is not None or now_s - self._started_s >= _QUIET_S:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from emulator.cli import shell_format
 from emulator.cli.outcome import Terminated, interrupts_go_to, report_bug, stops_held
 from emulator.cli.shell_commands import COMMANDS
-from emulator.errors import BuildVnfError, UsageError
+from emulator.errors import BuildVnfError, TopologyError, UsageError
 from emulator.names import suggestion
 
 if TYPE_CHECKING:
@@ -176,6 +176,8 @@ class Shell:
                 exec(compile(text, "<shell>", "exec"), self._names)
                 return
             value = eval(compile(text, "<shell>", "eval"), self._names)
+        except TopologyError as error:
+            raise TopologyError(error.problems, where=where) from error
         except BuildVnfError as error:
             raise UsageError(error.message, where=where, hint=error.hint) from error
         # What the user wrote may raise anything, exit() included.

@@ -48,6 +48,8 @@ class Command:
 
 COMMANDS: dict[str, Command] = {}
 
+_PING_HEADER = "*** Ping: testing ping reachability"
+
 
 def _command(
     name: str, usage: str = "", *arguments: str
@@ -175,7 +177,7 @@ def _pingall(shell: Shell, text: str) -> None:
     """
     words = _words("pingall", text, 0, 1)
     timeout_s = _positive(words[0], "pingall") if words else 1.0
-    shell.print("*** Ping: testing ping reachability")
+    shell.print(_PING_HEADER)
     shell.flush()
     shell.print(shell_format.ping_text(shell.net.ping(timeout_s=timeout_s)))
 
@@ -184,7 +186,10 @@ def _pingall(shell: Shell, text: str) -> None:
 def _pingpair(shell: Shell, text: str) -> None:
     """Ping between the first two hosts, both ways."""
     _words("pingpair", text, 0)
-    shell.print(shell_format.ping_text(shell.net.ping(shell.hosts("pingpair")[:2])))
+    hosts = shell.hosts("pingpair")[:2]
+    shell.print(_PING_HEADER)
+    shell.flush()
+    shell.print(shell_format.ping_text(shell.net.ping(hosts)))
 
 
 @_command("iperf", "[NODE1 NODE2 [SECONDS]]", "host", "host")

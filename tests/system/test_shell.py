@@ -82,6 +82,7 @@ def test_links_go_down_and_up():
     assert "h1-eth0<->s1-eth1 (DOWN DOWN)" in done.stdout
     assert "h2-eth0<->s1-eth2 (OK OK)" in done.stdout
     assert "100% dropped (0/2 received)" in done.stdout
+    assert done.stdout.count("*** Ping: testing ping reachability\n") == 2
     assert done.stdout.endswith("*** Results: 0% dropped (2/2 received)\n")
 
 
@@ -108,6 +109,14 @@ def test_nodes_added_by_python_are_nodes_of_the_shell():
     assert "h1 h2 h3 s1" in done.stdout
     assert "h3 h3-eth0:s1-eth3" in done.stdout
     assert "0% dropped (6/6 received)" in done.stdout
+
+
+def test_a_change_that_cannot_be_is_told_with_all_its_mistakes():
+    done = run_script("px net.addLink('h1', 'h9')\nnodes\n")
+    assert done.returncode == 1
+    assert "*** px: 1 mistake in the topology" in done.stderr
+    assert "link h1 - h9: there is no node h9" in done.stderr
+    assert "h1 h2 s1" in done.stdout
 
 
 @pytest.mark.xdp
@@ -155,6 +164,19 @@ def test_ctrl_c_reaches_the_process_in_the_node_and_the_lab_lives_on(terminal: T
     terminal.type("\x04")
     assert terminal.wait_exit() == 0
     assert terminal.echoes
+
+
+def test_a_lab_that_grows_leaves_the_prompt_alone(terminal: Terminal):
+    terminal.type("px net.addHost('h3')\r")
+    terminal.wait_for("vnf>")
+    start = len(terminal.text)
+    # Longer than the bar of a slow start waits before it shows, and redraws ten times a second.
+    terminal.type("h1 sleep 0.6\r")
+    terminal.wait_for("vnf>")
+    terminal.type("nodes\r")
+    terminal.wait_for("h1 h2 h3 s1")
+    assert "━" not in terminal.text[start:]
+    assert "0/0" not in terminal.text
 
 
 def test_ctrl_c_at_the_prompt_clears_the_line(terminal: Terminal):
