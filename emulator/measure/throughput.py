@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
@@ -70,12 +71,24 @@ class Trial:
         return (self.lost - self.overrun) / self.sent if self.sent else 0.0
 
 
+def packets_to_bound(loss_goal: float) -> int:
+    """How many packets a trial must send for a loss of none to say that the path meets the goal.
+
+    Of n packets with none lost, the loss ratio is below 3/n with a confidence of 95 %: the "rule of
+    three" (J. A. Hanley and A. Lippman-Hand, "If nothing goes wrong, is everything all right?",
+    JAMA 249(13), 1983). A goal of 0 is about the very packets that were sent: one is enough.
+    """
+    # Not one packet more for what a ratio such as 0.001 is off in binary.
+    return max(1, math.ceil(round(3 / loss_goal, 6))) if loss_goal else 1
+
+
 @dataclass(frozen=True)
 class ThroughputResult:
     """What a search found.
 
     Attributes:
-        best: the trial with the highest load that met the goal; None: no load that was tried did.
+        best: the trial with the highest load that met the goal, of those with packets enough to
+            tell; None: no load that was tried did.
         limited_by: what kept the search from going higher: loss on the path, or a generator that
             could not send more, or a receiver that could not take more; the path then carries at
             least this much.
@@ -124,6 +137,10 @@ def search_throughput(
     What counts is always the load that was really given: a trial in which the generator fell behind
     proves only that much, and when it also lost nothing, the load asked for is out of its reach.
 
+    A trial with too few packets to bound the loss (:func:`packets_to_bound`) is no evidence that
+    its load is carried. Lower loads have fewer packets still, so the search ends with the first
+    load that is that low.
+
     Args:
         measure: makes one trial at a load in packets per second, None: as fast as possible.
         loss_goal: lost packets per packet sent that are allowed.
@@ -145,13 +162,13 @@ def search_throughput(
     search = _Search(measure, loss_goal, width)
     warm_up = search.checked(None)
     search.trial(None)
-    while search.undecided and len(search.trials) + 1 < max_trials:
+    while search.undecided and not search.too_low and len(search.trials) + 1 < max_trials:
         search.trial(search.next_load())
     return ThroughputResult(
         best=search.best,
         limited_by=search.limited_by,
         failed_pps=search.high,
-        converged=not search.undecided,
+        converged=search.best is not None and not search.undecided,
         loss_goal=loss_goal,
         warm_up=warm_up,
         trials=tuple(search.trials),
@@ -164,6 +181,7 @@ class _Search:
     def __init__(self, measure: Measure, loss_goal: float, width: float) -> None:
         self._measure = measure
         self._loss_goal = loss_goal
+        self._packets_needed = packets_to_bound(loss_goal)
         self._width = width
         self._guesses: list[float] = []
         self.trials: list[Trial] = []
@@ -171,6 +189,8 @@ class _Search:
         self.low = 0.0
         self.high: float | None = None
         self.limited_by: LimitedBy = "generator"
+        self.too_low = False
+        """Whether the search has come down to a load with too few packets for any evidence."""
 
     @property
     def undecided(self) -> bool:
@@ -188,10 +208,15 @@ class _Search:
     def trial(self, load_pps: float | None) -> None:
         trial = self.checked(load_pps)
         self.trials.append(trial)
-        if trial.loss_ratio <= self._loss_goal:
-            self._met(trial)
-        else:
+        self.too_low = trial.sent + trial.unsent < self._packets_needed
+        if trial.loss_ratio > self._loss_goal:
             self._missed(trial)
+            return
+        if trial.sent >= self._packets_needed:
+            self._met(trial)
+        asked = trial.rate_pps
+        if asked is not None and trial.offered_pps < asked * (1 - self._width):
+            self._bound(asked, "generator")
 
     def next_load(self) -> float:
         """The guesses that still lie inside the interval, then its middle."""
@@ -206,9 +231,6 @@ class _Search:
         if self.best is None or trial.received_pps > self.best.received_pps:
             self.best = trial
         self.low = max(self.low, trial.offered_pps)
-        asked = trial.rate_pps
-        if asked is not None and trial.offered_pps < asked * (1 - self._width):
-            self._bound(asked, "generator")
 
     def _missed(self, trial: Trial) -> None:
         if trial.rate_pps is None:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from emulator.errors import MeasurementError, UsageError
-from emulator.measure.throughput import Trial, search_throughput
+from emulator.measure.throughput import Trial, packets_to_bound, search_throughput
 
 ELAPSED_NS = 10**9
 
@@ -128,6 +128,56 @@ def test_a_path_that_always_loses_has_no_throughput() -> None:
     assert result.throughput_pps is None
     assert result.throughput_bps(64) is None
     assert result.limited_by == "loss"
+
+
+@pytest.mark.parametrize(
+    ("loss_goal", "packets"), [(0.001, 3000), (0.01, 300), (0.0007, 4286), (0.9, 4), (0.0, 1)]
+)
+def test_the_rule_of_three_says_how_many_packets_bound_a_loss(loss_goal: float, packets: int):
+    assert packets_to_bound(loss_goal) == packets
+
+
+class EveryHundredth:
+    """A path that loses every hundredth packet at any load, in trials of a given length."""
+
+    def __init__(self, generator_pps: float, duration_s: float) -> None:
+        self.generator_pps = generator_pps
+        self.duration_s = duration_s
+
+    def measure(self, rate_pps: float | None) -> Trial:
+        offered_pps = min(rate_pps or self.generator_pps, self.generator_pps)
+        sent = max(1, round(offered_pps * self.duration_s))
+        return Trial(
+            rate_pps=rate_pps,
+            offered_pps=offered_pps,
+            sent=sent,
+            received=sent - sent // 100,
+            lost=sent // 100,
+            unsent=0,
+            elapsed_ns=round(self.duration_s * 1e9),
+            cpu_ns=0,
+        )
+
+
+@given(st.floats(1e4, 5e6), st.floats(0.001, 1.0))
+def test_a_loss_too_rare_to_show_in_a_short_trial_is_not_taken_for_none(
+    generator_pps: float, duration_s: float
+) -> None:
+    result = search_throughput(
+        EveryHundredth(generator_pps, duration_s).measure, loss_goal=0.001, max_trials=40
+    )
+    assert result.best is None
+    assert not result.converged
+    # None but the last, if any, was made at a load with too few packets.
+    assert all(trial.sent >= 3000 for trial in result.trials[:-1])
+
+
+def test_a_load_that_is_carried_counts_from_the_packets_on_that_bound_its_loss() -> None:
+    enough = search_throughput(System(9e6, 3000).measure, loss_goal=0.001)
+    assert enough.throughput_pps == 3000
+    too_few = search_throughput(System(9e6, 2999).measure, loss_goal=0.001)
+    assert too_few.best is None
+    assert search_throughput(System(9e6, 2999).measure, loss_goal=0.0).throughput_pps == 2999
 
 
 def test_the_number_of_trials_is_bounded() -> None:
