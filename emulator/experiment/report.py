@@ -6,13 +6,16 @@ Pure: everything comes from the summary, so that a bundle read back prints as on
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from emulator.measure.throughput import packets_to_bound
+
 if TYPE_CHECKING:
-    from rich.console import RenderableType
+    from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
     from rich.table import Table
+    from rich.text import Text
 
     from emulator.experiment.records import (
         CaseRecord,
@@ -27,6 +30,7 @@ MISSING = "–"
 BENCH_LIMITED = "†"
 PROBE_LIMITED = "≥"
 INVALID = "‡"
+_BOUNDLESS = 10_000
 
 
 @dataclass(frozen=True)
@@ -36,6 +40,22 @@ class Column:
     name: str
     unit: str
     cell: Callable[[CaseRecord], str]
+
+
+def labels_for(cases: Sequence[CaseRecord]) -> tuple[list[str], list[list[str]]]:
+    """What tells the cases apart: the headings, and for each case the cells beneath them.
+
+    The settings that the names are made of have a column each, headed by the setting, so that no
+    row repeats it.
+    """
+    settings = list(cases[0].settings)
+    for count in range(1, len(settings) + 1):
+        keys = settings[-count:]
+        cells = [[case.settings.get(key, "") for key in keys] for case in cases]
+        names = [",".join(map("=".join, zip(keys, row, strict=True))) for row in cells]
+        if names == [case.name for case in cases]:
+            return keys, cells
+    return ["case"], [[case.name] for case in cases]
 
 
 def columns_for(summary: SummaryRecord) -> list[Column]:
@@ -50,7 +70,6 @@ def columns_for(summary: SummaryRecord) -> list[Column]:
         Column("rate", "Mpps", lambda case: _throughput(case, 1e6, lambda t: t.rate_pps)),
         Column("rate", "Gbit/s", lambda case: _throughput(case, 1e9, lambda t: t.rate_bps)),
         Column("CPU", "ns/pkt", _cost),
-        Column("probe", "", lambda _: summary.mechanism),
     ]
     if not any(case.latency and case.latency.p999_ns is not None for case in summary.cases):
         columns = [column for column in columns if column.name != "p99.9"]
@@ -66,11 +85,11 @@ def render(summary: SummaryRecord) -> RenderableType:
     parts: list[RenderableType] = [Text(title(summary), style="bold")]
     if not any(case.trials for case in summary.cases):
         return Group(*parts, *complaints)
-    parts.append(_main_table(summary))
+    parts.append(_Fitted(lambda gap: _main_table(summary, gap)))
     if any(case.vnf_share for case in summary.cases):
-        head = "VNF share: the case minus the same path without a VNF (p50: difference of medians)"
-        parts += [Text(head, style="bold"), _share_table(summary)]
-    parts += [Text(f"  {note}", style="dim") for note in notes(summary)]
+        head = "VNF share: the case minus the same path without a VNF (p50: of the medians)"
+        parts += [Text(head, style="bold"), _Fitted(lambda gap: _share_table(summary, gap))]
+    parts += [_indented(Text(note, style="dim")) for note in notes(summary)]
     return Group(*parts, *complaints)
 
 
@@ -116,8 +135,10 @@ def notes(summary: SummaryRecord) -> list[str]:
     if unsent := [case for case in summary.cases if case.unsent]:
         counts = ", ".join(f"{case.name} {grouped(case.unsent)}" for case in unsent)
         lines.append(f"Packets never sent, the generator's failure and no loss: {counts}.")
+    needed = grouped(packets_to_bound(summary.loss_goal))
     lines += [
-        f"{case.name}: no rate that was tried met the loss goal."
+        f"{case.name}: no rate that was tried met the loss goal in a trial of {needed} packets or "
+        "more, which it takes to tell; --search-duration makes trials longer."
         for case in summary.cases
         if case.throughput and case.throughput.rate_pps is None
     ]
@@ -152,35 +173,63 @@ def percent(ratio: float) -> str:
     return f"{ratio * 100:.3g} %"
 
 
-def _main_table(summary: SummaryRecord) -> Table:
+class _Fitted:
+    """A table with its columns two blanks apart, or one where the terminal is too narrow.
+
+    Args:
+        table: makes it, for the number of blanks.
+    """
+
+    def __init__(self, table: Callable[[int], Table]) -> None:
+        self._table = table
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        boundless = options.update(max_width=_BOUNDLESS)
+        for gap in (2, 1):
+            table = self._table(gap)
+            if console.measure(table, options=boundless).maximum <= options.max_width:
+                break
+        else:
+            # A number that goes on in the next line is ugly, one that is cut off is wrong.
+            for column in table.columns:
+                column.no_wrap, column.overflow = False, "fold"
+        yield table
+
+
+def _main_table(summary: SummaryRecord, gap: int) -> Table:
     from rich.text import Text
 
     columns = columns_for(summary)
-    table = _table()
-    table.add_column("case", no_wrap=True)
+    table = _table(gap)
+    keys, labels = labels_for(summary.cases)
+    for key in keys:
+        table.add_column(Text(key), no_wrap=True)
     for column in columns:
         head = f"{column.name}\n{column.unit}" if column.unit else column.name
         table.add_column(head, justify="right", no_wrap=True)
-    for case in summary.cases:
+    for case, label in zip(summary.cases, labels, strict=True):
         style = "" if case.status == "finished" and _wholly_valid(case) else "yellow"
-        table.add_row(Text(case.name), *(column.cell(case) for column in columns), style=style)
+        cells = (column.cell(case) for column in columns)
+        table.add_row(*map(Text, label), *cells, style=style)
     return table
 
 
-def _share_table(summary: SummaryRecord) -> Table:
+def _share_table(summary: SummaryRecord, gap: int) -> Table:
     from rich.text import Text
 
-    table = _table()
-    table.add_column("case", no_wrap=True)
+    table = _table(gap)
+    keys, labels = labels_for(summary.cases)
+    for key in keys:
+        table.add_column(Text(key), no_wrap=True)
     table.add_column("p50\nµs", justify="right")
     table.add_column("CPU\nns/pkt", justify="right")
     table.add_column("minus")
-    for case in summary.cases:
+    for case, label in zip(summary.cases, labels, strict=True):
         if share := case.vnf_share:
             pair = (case, summary.case(share.baseline))
             costs = [each.cost for each in pair if each.cost]
             table.add_row(
-                Text(case.name),
+                *map(Text, label),
                 _difference(microseconds(share.p50_ns), valid=all(each.valid for each in pair)),
                 _difference(
                     _whole(share.cpu_ns_per_packet), valid=all(cost.valid for cost in costs)
@@ -190,11 +239,18 @@ def _share_table(summary: SummaryRecord) -> Table:
     return table
 
 
-def _table() -> Table:
+def _table(gap: int) -> Table:
     from rich import box
     from rich.table import Table
 
-    return Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    # The border between two columns is one blank of the gap.
+    return Table(box=box.SIMPLE_HEAD, padding=(0, 0, 0, gap - 1), pad_edge=False)
+
+
+def _indented(text: Text) -> RenderableType:
+    from rich.padding import Padding
+
+    return Padding(text, (0, 0, 0, 2), expand=False)
 
 
 def _complaint(case: CaseRecord) -> RenderableType:
@@ -202,7 +258,9 @@ def _complaint(case: CaseRecord) -> RenderableType:
 
     hint = f" ({case.error_hint})" if case.error_hint else ""
     style = "red" if case.status == "failed" else "yellow"
-    return Text(f"  {case.name}: {case.status}: {case.error or 'stopped'}{hint}", style=style)
+    return _indented(
+        Text(f"{case.name}: {case.status}: {case.error or 'stopped'}{hint}", style=style)
+    )
 
 
 def _latency(case: CaseRecord, value: Callable[[LatencyRecord], int | None]) -> str:

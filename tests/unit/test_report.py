@@ -166,17 +166,67 @@ KERNEL = case("kernel", 2420, 463_000, 2150, lost=250)
 def test_a_row_tells_each_number_in_its_unit() -> None:
     text = printed(summary(NONE, XDP, KERNEL))
     latencies = ["0.750", "1.50", "2.25", "3.00", "75.0"]
-    others = ["0/20000", "3.52", "1.80", "290", "kernel"]
-    assert row(text, "dataplane=xdp") == ["dataplane=xdp", *latencies, *others]
-    assert row(text, "dataplane=kernel")[6:8] == ["1.25", "%"]
+    others = ["0/20000", "3.52", "1.80", "290"]
+    assert row(text, "xdp") == ["xdp", *latencies, *others]
+    assert row(text, "kernel")[6:8] == ["1.25", "%"]
     assert "client → server" in text
     assert "veth" in text
 
 
-def test_the_table_fits_a_terminal_of_100_columns() -> None:
-    text = printed(summary(NONE, XDP, KERNEL))
+def numbers(text: str, name: str) -> list[str]:
+    """The cells of a row, however far apart they are."""
+    return row(text, name)[1:]
+
+
+@pytest.mark.parametrize("width", [80, 100, 120])
+def test_the_table_fits_a_terminal_and_cuts_no_number(width: int) -> None:
+    busy = case("kernel", 5_870, 442_000, 1012, probe_limited=True)
+    assert busy.throughput
+    assert busy.cost
+    late = trial(latency(5_870)).model_copy(update={"valid": False})
+    busy = busy.model_copy(
+        update={
+            "trials": (late,),
+            "throughput": busy.throughput.model_copy(update={"valid": False}),
+            "cost": busy.cost.model_copy(update={"valid": False}),
+        }
+    )
+    of = summary(NONE, XDP, busy)
+    text = printed(of, width)
     assert "…" not in text
-    assert max(len(line.rstrip()) for line in text.splitlines()) <= 100
+    assert max(len(line.rstrip()) for line in text.splitlines()) <= width
+    for name in ("none", "xdp", "kernel"):
+        assert numbers(text, name) == numbers(printed(of, 1000), name)
+
+
+def test_where_nothing_helps_numbers_go_on_in_the_next_line() -> None:
+    text = printed(summary(NONE, XDP, KERNEL), 40)
+    assert "…" not in text
+    digits = "".join(char for char in printed(summary(KERNEL), 1000) if char.isdigit())
+    folded = "".join(char for char in printed(summary(KERNEL), 40) if char.isdigit())
+    assert sorted(folded) == sorted(digits)
+
+
+def test_each_setting_that_varies_has_a_column() -> None:
+    both = [
+        each.model_copy(
+            update={
+                "name": f"{each.name},length=2",
+                "settings": {"vnf": "forward", **each.settings, "length": "2"},
+            }
+        )
+        for each in (NONE, XDP)
+    ]
+    text = printed(summary(*both))
+    assert row(text, "dataplane")[:2] == ["dataplane", "length"]
+    assert row(text, "xdp")[:3] == ["xdp", "2", "0.750"]
+
+
+def test_a_case_without_settings_goes_by_its_name() -> None:
+    only = XDP.model_copy(update={"name": "default", "settings": {}})
+    text = printed(summary(only))
+    assert row(text, "case")[0] == "case"
+    assert row(text, "default")[1] == "0.750"
 
 
 def test_p999_is_printed_only_where_the_sample_supports_it() -> None:
@@ -184,12 +234,12 @@ def test_p999_is_printed_only_where_the_sample_supports_it() -> None:
     assert "p99.9" not in printed(summary(few))
     text = printed(summary(few, KERNEL))
     assert "p99.9" in text
-    assert row(text, "dataplane=xdp")[4] == "–"
+    assert row(text, "xdp")[4] == "–"
 
 
 def test_a_generator_at_its_limit_is_flagged_and_explained() -> None:
     text = printed(summary(NONE, XDP))
-    assert row(text, "dataplane=none")[7] == "≥4.50"
+    assert row(text, "none")[7] == "≥4.50"
     assert "≥ probe-limited" in text
     assert "≥" not in printed(summary(XDP))
 
@@ -197,8 +247,8 @@ def test_a_generator_at_its_limit_is_flagged_and_explained() -> None:
 def test_a_rate_near_that_of_the_path_without_vnf_is_flagged_as_the_benchs() -> None:
     near = case("xdp", 750, 4_100_000, 290)
     text = printed(summary(NONE, near, KERNEL))
-    assert row(text, "dataplane=xdp")[7] == "†4.10"
-    assert row(text, "dataplane=kernel")[8] == "0.463"
+    assert row(text, "xdp")[7] == "†4.10"
+    assert row(text, "kernel")[8] == "0.463"
     assert "† bench-limited" in text
 
 
@@ -217,12 +267,12 @@ def test_the_vnf_share_is_the_difference_to_the_path_without_vnf() -> None:
     assert (share.baseline, share.p50_ns, share.cpu_ns_per_packet) == ("dataplane=none", 390, 70)
     assert shared.case("dataplane=none").vnf_share is None
     text = printed(shared).partition("VNF share")[2]
-    assert row(text, "dataplane=xdp") == ["dataplane=xdp", "+0.390", "+70", "dataplane=none"]
+    assert row(text, "xdp") == ["xdp", "+0.390", "+70", "dataplane=none"]
 
 
 def test_a_share_below_the_noise_stays_negative() -> None:
     text = printed(summary(NONE, case("xdp", 350, 4_000_000, 200))).partition("VNF share")[2]
-    assert row(text, "dataplane=xdp")[1:3] == ["-0.010", "-20"]
+    assert row(text, "xdp")[1:3] == ["-0.010", "-20"]
 
 
 def test_without_a_baseline_there_is_no_share() -> None:
@@ -238,9 +288,9 @@ def test_a_failed_case_says_why_and_the_others_are_printed() -> None:
         error_hint="apt-get install clang",
     )
     text = printed(summary(XDP, failed))
-    assert row(text, "dataplane=dpdk")[1:] == ["–"] * 9 + ["kernel"]
+    assert row(text, "dpdk")[1:] == ["–"] * 9
     assert "dataplane=dpdk: failed: vnf1: clang is missing (apt-get install clang)" in text
-    assert row(text, "dataplane=xdp")[1] == "0.750"
+    assert row(text, "xdp")[1] == "0.750"
     alone = printed(summary(failed)).splitlines()
     assert len(alone) == 2
     assert "failed" in alone[1]
@@ -248,7 +298,7 @@ def test_a_failed_case_says_why_and_the_others_are_printed() -> None:
 
 def test_unsent_packets_are_told_apart_from_lost_ones() -> None:
     text = printed(summary(case("xdp", 750, 1_000_000, 290, unsent=1234)))
-    assert row(text, "dataplane=xdp")[6] == "0/20000"
+    assert row(text, "xdp")[6] == "0/20000"
     assert "never sent, the generator's failure and no loss: dataplane=xdp 1 234." in text
 
 
@@ -256,8 +306,8 @@ def test_latencies_of_a_generator_off_its_schedule_are_called_invalid() -> None:
     late = trial(latency(5_000), unsent=9_000).model_copy(update={"valid": False})
     busy = case("xdp", 5_000, 1_000_000, 290).model_copy(update={"trials": (late,)})
     text = printed(summary(busy, KERNEL))
-    assert row(text, "dataplane=xdp")[1] == "‡5.00"
-    assert row(text, "dataplane=kernel")[1] == "2.42"
+    assert row(text, "xdp")[1] == "‡5.00"
+    assert row(text, "kernel")[1] == "2.42"
     assert "‡ invalid: the probe was kept from its work" in text
     assert "‡" not in printed(summary(KERNEL))
 
@@ -269,11 +319,11 @@ def test_rates_and_costs_of_a_disturbed_generator_are_called_invalid() -> None:
         "throughput": XDP.throughput.model_copy(update={"valid": False}),
         "cost": XDP.cost.model_copy(update={"valid": False}),
     }
-    cells = row(printed(summary(XDP.model_copy(update=disturbed))), "dataplane=xdp")
+    cells = row(printed(summary(XDP.model_copy(update=disturbed))), "xdp")
     assert cells[7:10] == ["‡3.52", "‡1.80", "‡290"]
     assert cells[1] == "0.750"
     share = printed(summary(NONE, XDP.model_copy(update=disturbed))).partition("VNF share")[2]
-    assert row(share, "dataplane=xdp")[1:3] == ["+0.390", "‡+70"]
+    assert row(share, "xdp")[1:3] == ["+0.390", "‡+70"]
 
 
 def test_of_the_attempts_at_a_round_the_least_disturbed_one_counts() -> None:
@@ -297,7 +347,7 @@ def test_a_slow_xdp_mode_is_told() -> None:
 
 def test_a_search_that_found_nothing_is_told() -> None:
     text = printed(summary(case("xdp", 750, None, 290)))
-    assert row(text, "dataplane=xdp")[7:9] == ["–", "–"]
+    assert row(text, "xdp")[7:9] == ["–", "–"]
     assert "no rate that was tried met the loss goal" in text
 
 
