@@ -69,7 +69,12 @@ def bench(
         ),
     ] = "10k",
     size: Annotated[
-        int, typer.Option(metavar="BYTES", help="Frame size with its 4 bytes of FCS, 64 to 1518.")
+        int,
+        typer.Option(
+            metavar="BYTES",
+            help="Frame size with its 4 bytes of FCS: from 64 to 18 more than the MTU of the links "
+            "(1518 by default), and at most 3300 with the kernel probe.",
+        ),
     ] = 64,
     duration: Annotated[
         str, typer.Option(metavar="TIME", help="Length of a latency trial: 2, 500ms, 1min.")

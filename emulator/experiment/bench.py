@@ -28,6 +28,8 @@ MAX_SEARCH_TRIALS = 12
 _FIXED_STEPS = 4
 """Of every case, beside its latency trials and its search: start, readiness, warm-up, cost."""
 _BESIDE_SAMPLES_BYTES = 4 << 20
+_OPTIONS = {"frame_size_bytes": "--size", "core": "--core"}
+"""What the probe calls a value -> the option it came from."""
 
 
 @dataclass(frozen=True)
@@ -100,14 +102,18 @@ class BenchSpec:
         """
         from emulator.traffic.probe import ProbeSpec
 
-        return ProbeSpec(
-            rate_pps=rate_pps,
-            duration_s=duration_s,
-            frame_size_bytes=self.frame_size_bytes,
-            mechanism=self.mechanism,
-            core=self.core,
-            record=record,
-        )
+        try:
+            return ProbeSpec(
+                rate_pps=rate_pps,
+                duration_s=duration_s,
+                frame_size_bytes=self.frame_size_bytes,
+                mechanism=self.mechanism,
+                core=self.core,
+                record=record,
+            )
+        except UsageError as error:
+            where = _OPTIONS.get(error.where, error.where)
+            raise UsageError(error.message, where=where, hint=error.hint) from error
 
 
 @dataclass(frozen=True)
@@ -263,7 +269,8 @@ class _Run:
         except ResultsError:
             raise
         except BuildVnfError as error:
-            text = f"{error.where}: {error.message}" if error.where else error.message
+            where = _OPTIONS.get(error.where, error.where)
+            text = f"{where}: {error.message}" if where else error.message
             self.keep(
                 name,
                 status="failed",

@@ -137,7 +137,7 @@ def chain(tmp_path: Path) -> str:
         ({"rate_pps": 0}, "rate_pps"),
         ({"rate_pps": math.inf}, "rate_pps"),
         ({"duration_s": -1}, "duration_s"),
-        ({"frame_size_bytes": 63}, "frame_size_bytes"),
+        ({"frame_size_bytes": 63}, "--size"),
         ({"mechanism": "magic"}, "mechanism"),
         ({"core": -1}, "core"),
         ({"repeat": 0}, "--repeat"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import subprocess
@@ -11,7 +12,7 @@ import pytest
 
 from emulator.cli import main, outcome
 from emulator.cli.options import parse_duration, parse_rate, parse_settings
-from emulator.cli.output import format_age, print_table
+from emulator.cli.output import StepProgress, format_age, print_table
 from emulator.errors import LabError, MachineError, Problem, TopologyError, UsageError
 
 
@@ -89,6 +90,8 @@ def test_help_imports_nothing_heavy():
         (["bench", "x.py", "--duration", "soon"], "--duration: 'soon' is not a duration"),
         (["bench", "x.py", "--size", "big"], "--size"),
         (["bench", "x.py", "--probe", "magic"], "--probe"),
+        (["bench", "x.py", "--size", "9000"], "--size: 9000 is not possible"),
+        (["bench", "x.py", "--core", "-1"], "--core: -1 is not possible"),
         (["exec", "lab"], "missing argument 'NODE'"),
     ],
 )
@@ -193,6 +196,27 @@ def test_settings_keep_equal_signs_in_values():
 )
 def test_ages(seconds: float, text: str):
     assert format_age(seconds) == text
+
+
+class Screen(io.StringIO):
+    """A terminal that remembers what was drawn on it."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_progress_that_is_over_draws_nothing_more(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr("emulator.cli.output._QUIET_S", 0.0)
+    screen = Screen()
+    with StepProgress(screen) as progress:
+        progress("nodes", 1, 2)
+    drawn = screen.getvalue()
+    assert "nodes" in drawn
+    # The lab that was started with it grows: its owner's terminal is the shell's by now.
+    progress("nodes", 0, 0)
+    progress("nodes", 1, 1)
+    assert screen.getvalue() == drawn
 
 
 def test_a_table_in_a_pipe_is_neither_cut_nor_coloured(capsys: pytest.CaptureFixture[str]):
