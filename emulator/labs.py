@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from emulator.errors import LabError, MachineError, UsageError
+from emulator.invocation import with_sudo
 from emulator.names import NAME_RULE, is_name
 from emulator.paths import run_dir
 
@@ -153,7 +154,11 @@ class LabFolder:
 
 
 def list_labs() -> list[LabRecord]:
-    """The running labs, oldest first."""
+    """The running labs, oldest first.
+
+    Raises:
+        MachineError: their records may not be read, for want of root.
+    """
     records = [_read(path) for path in _folders() if _owned(path)]
     return sorted((r for r in records if r is not None), key=lambda record: record.started_at)
 
@@ -163,6 +168,7 @@ def find_lab(lab: str) -> LabRecord:
 
     Raises:
         UsageError: when there is none, or more than one.
+        MachineError: the records may not be read, for want of root.
     """
     labs = list_labs()
     matches = [r for r in labs if r.id == lab] or [r for r in labs if r.id.startswith(lab)]
@@ -179,7 +185,11 @@ def find_lab(lab: str) -> LabRecord:
 
 
 def clean() -> list[str]:
-    """Removes what dead labs left behind, and nothing else; returns their ids."""
+    """Removes what dead labs left behind, and nothing else; returns their ids.
+
+    Raises:
+        MachineError: the records may not be read, for want of root.
+    """
     reaped = []
     for path in _folders():
         if not _owned(path):
@@ -209,8 +219,21 @@ def _make(path: Path) -> int:
 
 
 def _folders() -> Iterator[Path]:
-    with contextlib.suppress(FileNotFoundError):
+    try:
         yield from sorted(path for path in run_dir().iterdir() if path.is_dir())
+    except FileNotFoundError:
+        return
+    except PermissionError as error:
+        raise _forbidden() from error
+
+
+def _forbidden() -> MachineError:
+    """They are root's own: whoever may not look at them cannot tell whether a lab runs."""
+    if os.geteuid() == 0:
+        hint = "be root of the machine, not of a container or a user namespace"
+    else:
+        hint = f"run {with_sudo() or 'the same command with sudo'}"
+    return MachineError("the records of the labs may not be read", where=str(run_dir()), hint=hint)
 
 
 def _owned(path: Path) -> bool:
@@ -221,6 +244,8 @@ def _owned(path: Path) -> bool:
         lock = os.open(path / _LOCK, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
         return not path.exists()  # it has just gone, at its owner's hands
+    except PermissionError as error:
+        raise _forbidden() from error
     try:
         fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
         # Whoever ends a lab takes its folder away first, and another lab may have the name by now.

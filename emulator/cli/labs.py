@@ -77,8 +77,12 @@ def exec_(
     from emulator.network import Network
 
     ensure_root("reaching a running lab")
+    words = command or []
+    # Options of the command need no -- before it, but who writes one means the same.
+    if words[:1] == ["--"]:
+        words = words[1:]
     with Network.attach(lab) as net:
-        code = _run_on(net[node], command or ["bash"])
+        code = _run_on(net[node], words or ["bash"])
     if code:
         raise typer.Exit(code)
 

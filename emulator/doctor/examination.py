@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from emulator.catalog import AVAILABLE, LATER
 from emulator.doctor.model import Check, Finding, limited
 from emulator.doctor.patient import Patient
 from emulator.doctor.table import PLANES, SUBJECTS, Plane, Subject
+from emulator.invocation import vnf_program
 
 
 def diagnose(root: Path = Path("/")) -> list[Check]:
@@ -28,7 +30,7 @@ def diagnose(root: Path = Path("/")) -> list[Check]:
 
 def _check(subject: Subject, patient: Patient) -> Check:
     if subject.tries and patient.ward is None:
-        finding: Finding = limited(patient.why_no_ward, detail="not tried", fix="sudo vnf doctor")
+        finding: Finding = limited(patient.why_no_ward, detail="not tried", fix=_again())
     else:
         finding = subject.probe(patient)
     fix = subject.fix if finding.fix is None else finding.fix
@@ -38,11 +40,19 @@ def _check(subject: Subject, patient: Patient) -> Check:
 def _plane(plane: Plane, checks: dict[str, Check]) -> Check:
     """A plane works when all it needs does; otherwise it has the first thing's reason and fix."""
     name = _plane_name(plane.name)
-    needs = [checks[need] for need in plane.needs]
+    ordinary_user = os.geteuid() != 0
+    # An ordinary user lacks the right to try, which says nothing of what the machine can do.
+    needs = [checks[need] for need in plane.needs if not (ordinary_user and need == "root")]
     for check in sorted(needs, key=lambda check: check.status == "limited"):
-        if check.status != "works":
+        if check.status == "missing" or (check.status == "limited" and not ordinary_user):
             return Check(name, check.status, "", f"{check.name}: {check.reason}", check.fix)
+    if ordinary_user:
+        return Check(name, "limited", "not tried", "running it takes root", _again())
     return Check(name, "works", plane.mode)
+
+
+def _again() -> str:
+    return f"sudo {vnf_program()} doctor"
 
 
 def _later(name: str) -> Check:

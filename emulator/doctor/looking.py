@@ -13,6 +13,7 @@ import socket
 from emulator import paths
 from emulator.doctor.model import Finding, limited, missing, works
 from emulator.doctor.patient import Patient
+from emulator.invocation import vnf_program
 
 _CAPABILITIES = {"CAP_NET_ADMIN": 12, "CAP_NET_RAW": 13, "CAP_SYS_ADMIN": 21}
 _OLDEST_KERNEL = (5, 18)
@@ -23,7 +24,10 @@ _GOOD_CLOCKS = ("tsc", "kvm-clock", "hyperv_clocksource_tsc_page", "arch_sys_cou
 
 def rights(patient: Patient) -> Finding:
     if os.geteuid() != 0:
-        return missing("labs need root; plan, list and doctor do not")
+        return missing(
+            "labs need root; plan, list and doctor do not",
+            fix=f"run it as root: sudo {vnf_program()} doctor",
+        )
     match = re.search(r"^CapEff:\s*(\w+)$", patient.read("proc/self/status") or "", re.MULTILINE)
     held = int(match.group(1), 16) if match else 0
     lacking = [name for name, bit in _CAPABILITIES.items() if not held >> bit & 1]
@@ -60,7 +64,8 @@ def bpf_jit(patient: Patient) -> Finding:
     value = patient.read("proc/sys/net/core/bpf_jit_enable")
     if value is None:
         if os.geteuid() != 0:
-            return limited("reading it needs root", detail="not known", fix="sudo vnf doctor")
+            fix = f"sudo {vnf_program()} doctor"
+            return limited("reading it needs root", detail="not known", fix=fix)
         return limited(
             "the kernel tells nothing of a JIT compiler",
             detail="interpreted, perhaps",

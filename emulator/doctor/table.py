@@ -36,7 +36,7 @@ class Plane:
 _INSTALL_KERNEL = "run a kernel that has it; Debian's and Ubuntu's own kernels do"
 
 SUBJECTS = (
-    Subject("root", looking.rights, "run it as root: sudo vnf doctor"),
+    Subject("root", looking.rights, "run it as root"),
     Subject("kernel", looking.kernel, "apt-get install linux-image-amd64, then reboot"),
     Subject("cores", looking.cores, "give the machine two cores or more"),
     Subject("namespaces", trying.namespaces, _INSTALL_KERNEL, tries=True),

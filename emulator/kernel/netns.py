@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import ParamSpec, Self, TypeVar
 
 from emulator.errors import LabError, MachineError
+from emulator.invocation import with_sudo
 
 CLONE_FS = 0x00000200
 CLONE_NEWNS = 0x00020000
@@ -42,7 +43,8 @@ def setns(fd: int, kind: int) -> None:
 def ensure_root(purpose: str = "running a lab") -> None:
     """Raises ``MachineError`` unless this process may create network namespaces."""
     if os.geteuid() != 0:
-        raise MachineError(f"{purpose} needs root", hint="run the same command with sudo")
+        command = with_sudo() or "the same command with sudo"
+        raise MachineError(f"{purpose} needs root", hint=f"run {command}")
 
 
 class Netns:

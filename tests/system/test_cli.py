@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import secrets
 import signal
 import subprocess
+import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from emulator.labs import list_labs
+from emulator.errors import MachineError
+from emulator.labs import clean, list_labs
+from emulator.network import Network
 from emulator.paths import run_dir
 from tests.system.terminal import ROOT, VNF, Terminal
 
@@ -83,6 +87,11 @@ def test_exec_joins_pipes_and_gives_the_exit_code(lab: dict[str, Any]):
     done = vnf("exec", lab["id"], "h1", "sh", "-c", "cat; hostname -I; exit 7", input="hello\n")
     assert done.returncode == 7
     assert done.stdout.split() == ["hello", "10.0.0.1"]
+
+
+def test_exec_takes_a_double_dash_before_the_command(lab: dict[str, Any]):
+    done = vnf("exec", lab["id"], "h1", "--", "echo", "--", "-n")
+    assert (done.returncode, done.stdout) == (0, "-- -n\n"), done.stderr
 
 
 def test_exec_passes_options_on_to_the_command(lab: dict[str, Any]):
@@ -244,6 +253,21 @@ def test_without_root_the_machine_is_to_blame(arguments: list[str]):
     assert done.returncode == 3
     assert "root" in done.stderr
     assert "internal error" not in done.stderr
+    # The whole command: sudo looks for programs in folders of its own.
+    assert f"hint: run sudo {sys.executable} -m emulator {' '.join(arguments)}" in done.stderr
+
+
+@pytest.mark.parametrize("look", [list_labs, clean, lambda: Network.attach("x")])
+def test_records_that_may_not_be_read_are_the_machines_fault(
+    lab: dict[str, Any], look: Callable[[], object]
+):
+    os.seteuid(65534)
+    try:
+        with pytest.raises(MachineError, match=f"{run_dir()}: the records .* may not be read"):
+            look()
+    finally:
+        os.seteuid(0)
+    assert lab["id"] in [record.id for record in list_labs()]
 
 
 @pytest.mark.parametrize(

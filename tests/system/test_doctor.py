@@ -81,3 +81,5 @@ def test_an_ordinary_user_learns_what_was_not_tried(tmp_path: Path) -> None:
     lines = done.stdout.splitlines()
     assert "native XDP on veth|limited|not tried|sudo vnf doctor" in lines
     assert "root|missing||run it as root: sudo vnf doctor" in lines
+    # What the machine can do is not known: nothing says that a plane is missing.
+    assert "data plane kernel|limited|not tried|sudo vnf doctor" in lines
