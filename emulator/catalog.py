@@ -34,6 +34,7 @@ import os
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -214,20 +215,28 @@ class Manifest(_Strict):
         return None if source is None else self.folder / source
 
     def check_parameters(
-        self, given: Mapping[str, object], *, where: str = ""
+        self,
+        given: Mapping[str, object],
+        *,
+        where: str = "",
+        near_misses: Mapping[str, str] = MappingProxyType({}),
     ) -> tuple[dict[str, Value], list[Problem]]:
         """The value of every parameter, defaults filled in, and what is wrong with those given.
 
         Args:
             given: parameter name -> value.
             where: the place that the problems name.
+            near_misses: given name -> a parameter of the topology that it resembles.
         """
         problems = []
         values: dict[str, Value] = {}
         for name in given:
             if name not in self.parameters:
                 known = ", ".join(self.parameters) or "none"
-                hint = suggestion(name, self.parameters) or f"its parameters: {known}"
+                hint = suggestion(name, self.parameters)
+                if not hint and name in near_misses:
+                    hint = f"did you mean {near_misses[name]}, a parameter of the topology?"
+                hint = hint or f"its parameters: {known}"
                 problems.append(Problem(where, f"VNF {self.name} has no parameter {name}", hint))
         for name, parameter in self.parameters.items():
             hint = f"{name}: {parameter.summary}; {parameter.describe()}"

@@ -26,18 +26,43 @@ def natural(text: object) -> list[str | int]:
 
 def suggestion(name: object, known: Iterable[str]) -> str:
     """A hint that names the known word closest to a wrong one; empty when none is close."""
+    close = closest(name, known)
+    return f"did you mean {close}?" if close is not None else ""
+
+
+def closest(name: object, known: Iterable[str]) -> str | None:
+    """The known word that is most like a wrong one; None when none is close."""
     words = list(known)
     close = difflib.get_close_matches(str(name), words, n=1)
     if not close:
         close = [word for word in words if word.lower() == str(name).lower()]
-    return f"did you mean {close[0]}?" if close else ""
+    return close[0] if close else None
 
 
 def choice_hint(name: object, known: Iterable[str]) -> str:
     """A hint for someone who asked for what does not exist: the closest word, or what there is."""
     words = list(known)
-    few = ", ".join(words[:_SHOWN]) + (", …" if len(words) > _SHOWN else "")
-    return suggestion(name, words) or (f"there are: {few}" if words else "there are none")
+    return suggestion(name, words) or (f"there are: {_few(words)}" if words else "there are none")
+
+
+def _few(words: list[str]) -> str:
+    return ", ".join(words[:_SHOWN]) + (", …" if len(words) > _SHOWN else "")
+
+
+def missing_hint(name: str, known: Iterable[str]) -> str:
+    """A hint for a link to a node that is not there: its likely name, or those of its kin.
+
+    Names that differ in their number only, s2 and s1, are too short to look alike and are just as
+    likely meant.
+    """
+    words = list(known)
+    close = suggestion(name, words)
+    if close:
+        return close
+    stem = name.rstrip("0123456789")
+    kin = sorted((word for word in words if word.rstrip("0123456789") == stem), key=natural)
+    advice = "add the node before linking it"
+    return f"{advice}; or did you mean {_few(kin)}?" if kin else advice
 
 
 def kind_word(kind: str) -> str:

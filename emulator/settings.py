@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import inspect
 import types
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from emulator.names import suggestion
+from emulator.names import closest, suggestion
 
 _TRUE = ("true", "yes", "on", "1")
 _FALSE = ("false", "no", "off", "0")
@@ -50,11 +50,7 @@ def arguments_for(
     function = _entry(factory)
     parameters = _parameters(function, isinstance(factory, type))
     hints = _annotations(function)
-    takes = [
-        name
-        for name, parameter in parameters.items()
-        if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
-    ]
+    takes = _named(parameters)
     rest = any(
         parameter.kind is parameter.VAR_KEYWORD and not name.startswith("_")
         for name, parameter in parameters.items()
@@ -83,6 +79,21 @@ def arguments_for(
     return arguments
 
 
+def near_misses(factory: Callable[..., Any], given: Iterable[str]) -> dict[str, str]:
+    """Which of the parameters that only a catch-all takes look like one that ``factory`` names.
+
+    Args:
+        factory: a topology class, or a function that gives a topology.
+        given: the names of the parameters that it was called with.
+
+    Returns:
+        Given name -> the name it resembles.
+    """
+    takes = _named(_parameters(_entry(factory), isinstance(factory, type)))
+    others = [name for name in given if name not in takes]
+    return {name: close for name in others if (close := closest(name, takes)) is not None}
+
+
 def _entry(factory: Callable[..., Any]) -> Callable[..., Any]:
     """The function that the arguments end up in: a class' own constructor, or its ``build``."""
     if not isinstance(factory, type):
@@ -102,6 +113,14 @@ def _parameters(function: Callable[..., Any], is_method: bool) -> dict[str, insp
     if is_method:
         parameters.pop(next(iter(parameters)), None)
     return parameters
+
+
+def _named(parameters: Mapping[str, inspect.Parameter]) -> list[str]:
+    return [
+        name
+        for name, parameter in parameters.items()
+        if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
+    ]
 
 
 def _annotations(function: Callable[..., Any]) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from emulator.errors import Problem, UsageError
 from emulator.multigraph import LinkEntry, MultiGraph, NodeEntry, NodeKind, Options
-from emulator.names import choice_hint, kind_word, natural, place_of, suggestion
+from emulator.names import choice_hint, kind_word, missing_hint, natural, place_of
 
 if TYPE_CHECKING:
     import networkx
@@ -35,6 +35,10 @@ class Topo:
     name: str
     """What the topology is called; the lower-case name of the class unless it is set."""
 
+    near_misses: dict[str, str]
+    """Settings that ``build`` took as further parameters -> the parameter of its own that each
+    resembles, for the hint when nobody knows the setting."""
+
     hopts: Options
     sopts: Options
     lopts: Options
@@ -49,6 +53,7 @@ class Topo:
         if not isinstance(getattr(cls, "name", None), str):
             self.name = cls.__name__.lower()
         self.hopts, self.sopts, self.lopts = {}, {}, {}
+        self.near_misses = {}
         self._graph = MultiGraph()
         self._problems, self._dangling = [], []
         return self
@@ -308,7 +313,7 @@ class Topo:
         missing = []
         # A name is looked for among all others once, however many links have it wrong.
         unknown = {name for _, name in self._dangling}
-        hints = {name: suggestion(name, self._graph.nodes) for name in unknown}
+        hints = {name: missing_hint(name, self._graph.nodes) for name in unknown}
         for entry, name in self._dangling:
             where = place_of(entry.place, f"link {entry.node1} - {entry.node2}")
             if name in self._graph.nodes:
@@ -316,7 +321,7 @@ class Topo:
                 hint = f"move the line that adds {name} above this one"
             else:
                 message = f"there is no node {name}"
-                hint = hints[name] or "add the node before linking it"
+                hint = hints[name]
             missing.append(Problem(where, message, hint))
         return self._problems + missing
 

@@ -19,7 +19,7 @@ from emulator.compat.mininet import from_mininet, is_mininet_topo
 from emulator.errors import BuildVnfError, UsageError
 from emulator.names import choice_hint, suggestion
 from emulator.paths import share_dir
-from emulator.settings import SettingsError, arguments_for
+from emulator.settings import SettingsError, arguments_for, near_misses
 from emulator.topo import Topo
 
 Factory = Callable[..., Any]
@@ -255,4 +255,5 @@ def _build(
         )
     if name is not None:
         topo.name = name
+    topo.near_misses = near_misses(factory, arguments)
     return topo

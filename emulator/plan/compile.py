@@ -65,7 +65,7 @@ def compile_plan(
         catalog = Catalog.load() if graph.vnfs(sort=False) else Catalog({})
     entries = graph.node_entries()
     network = wiring.wire(
-        [read_node(entries[node], catalog, problems) for node in graph.nodes()],
+        [read_node(entries[node], catalog, problems, graph.near_misses) for node in graph.nodes()],
         [read_link(link, ipv6, problems) for link in graph.link_entries()],
         problems,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from emulator.catalog import AVAILABLE, LATER, Catalog, Manifest
@@ -54,8 +55,16 @@ class NodeWish:
         return self.entry.kind == "switch"
 
 
-def read_node(entry: NodeEntry, catalog: Catalog, problems: list[Problem]) -> NodeWish:
-    """What a node's options ask for; what they cannot have is added to ``problems``."""
+def read_node(
+    entry: NodeEntry,
+    catalog: Catalog,
+    problems: list[Problem],
+    near_misses: Mapping[str, str] = MappingProxyType({}),
+) -> NodeWish:
+    """What a node's options ask for; what they cannot have is added to ``problems``.
+
+    ``near_misses`` is the topology's, for the hint to an unknown parameter of a VNF.
+    """
     where = place_of(entry.place, f"{kind_word(entry.kind)} {entry.name}")
     wish = NodeWish(entry, where)
     if not is_name(entry.name):
@@ -72,7 +81,7 @@ def read_node(entry: NodeEntry, catalog: Catalog, problems: list[Problem]) -> No
     if runtime is not None and runtime not in RUNTIMES:
         problems.append(not_yet(where, f"runtime {runtime}", ", ".join(RUNTIMES)))
     if entry.kind == "vnf":
-        _read_vnf(wish, options, catalog, problems)
+        _read_vnf(wish, options, catalog, problems, near_misses)
     elif entry.kind == "switch":
         _read_switch(wish, options, problems)
     else:
@@ -114,7 +123,11 @@ def _read_switch(wish: NodeWish, options: dict[str, Any], problems: list[Problem
 
 
 def _read_vnf(
-    wish: NodeWish, options: dict[str, Any], catalog: Catalog, problems: list[Problem]
+    wish: NodeWish,
+    options: dict[str, Any],
+    catalog: Catalog,
+    problems: list[Problem],
+    near_misses: Mapping[str, str],
 ) -> None:
     where = wish.where
     wish.ip = options.pop("ip", None)
@@ -132,7 +145,7 @@ def _read_vnf(
         problems.append(Problem(where, f"there is no VNF {name}", catalog.hint_for(name)))
         return
     wish.manifest = manifest
-    values, wrong = manifest.check_parameters(options, where=where)
+    values, wrong = manifest.check_parameters(options, where=where, near_misses=near_misses)
     problems += wrong
     if planes_known:
         wish.vnf = VnfPlan(

@@ -243,3 +243,21 @@ def test_settings_of_a_chain_that_it_does_not_know_are_the_vnf_s() -> None:
     assert plan.node("vnf1").vnf.parameters == {"every": 100}
     with pytest.raises(TopologyError, match="VNF drop has no parameter evry"):
         compile_plan(builtin_topology("chain", {"vnf": "drop", "evry": "100"}))
+
+
+@pytest.mark.parametrize(
+    ("settings", "hint"),
+    [
+        ({"lenght": "3"}, "did you mean length, a parameter of the topology?"),
+        ({"vnf": "drop", "lenght": "3"}, "did you mean length, a parameter of the topology?"),
+        ({"vnf": "drop", "evry": "3"}, "did you mean every?"),
+        ({"vnf": "drop", "colour": "3"}, "its parameters: every"),
+    ],
+)
+def test_a_setting_nobody_knows_may_be_a_parameter_misspelt(
+    settings: dict[str, str], hint: str
+) -> None:
+    topo = builtin_topology("chain", settings)
+    with pytest.raises(TopologyError) as error:
+        compile_plan(topo.copy())
+    assert [problem.hint for problem in error.value.problems] == [hint]
