@@ -16,7 +16,7 @@ if TYPE_CHECKING:
         UsageError,
     )
     from emulator.experiment.bench import BenchSpec, run_bench
-    from emulator.experiment.bundle import load_bundle
+    from emulator.experiment.bundle import Bundle, load_bundle
     from emulator.labs import clean, list_labs
     from emulator.network import Network
     from emulator.node import Node
@@ -31,6 +31,7 @@ __version__ = "0.1.0"
 _HOME = {
     "BenchSpec": "emulator.experiment.bench",
     "BuildVnfError": "emulator.errors",
+    "Bundle": "emulator.experiment.bundle",
     "LabError": "emulator.errors",
     "MachineError": "emulator.errors",
     "MeasurementError": "emulator.errors",
@@ -56,6 +57,7 @@ _HOME = {
 __all__ = [
     "BenchSpec",
     "BuildVnfError",
+    "Bundle",
     "LabError",
     "MachineError",
     "MeasurementError",

@@ -311,7 +311,7 @@ with those of a network card.
 
 In Python:
 
-  from emulator.experiment.bundle import load_bundle
+  from emulator import load_bundle
   bundle = load_bundle("this folder")
   bundle.summary.cases[0].latency.p99_ns
   bundle.samples("dataplane=xdp", 1)["received_ns"]

@@ -6,7 +6,7 @@ import json
 import subprocess
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from emulator.errors import MachineError, MeasurementError, UsageError
@@ -40,7 +40,7 @@ class IperfResult:
     received_bps: float
     retransmits: int | None
     lost_percent: float | None
-    report: Mapping[str, Any]
+    report: Mapping[str, Any] = field(repr=False)
 
 
 def iperf(

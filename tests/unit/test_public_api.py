@@ -14,6 +14,7 @@ import emulator
 PUBLIC_NAMES = [
     "BenchSpec",
     "BuildVnfError",
+    "Bundle",
     "LabError",
     "MachineError",
     "MeasurementError",
