@@ -226,7 +226,8 @@ def test_ctrl_c_keeps_the_cases_that_finished(
     assert bundle.samples(finished[0].name, 1)["received_ns"].any()
     assert bundle.run.outcome == "interrupted"
     assert (bundle.folder / "latency-cdf.png").is_file()
-    assert finished[0].name in output
+    shown = finished[0].settings["dataplane"]
+    assert any(line.split()[:1] == [shown] for line in output.splitlines())
     assert f"{unfinished[0].name}: unfinished" in output
 
 

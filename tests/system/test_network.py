@@ -254,6 +254,8 @@ def test_iperf_reports_both_ends() -> None:
         tcp = net.iperf(seconds=1)
         assert tcp.protocol == "TCP"
         assert tcp.received_bps > 0
+        assert tcp.report["end"]
+        assert "'end'" not in repr(tcp)
         udp = net.iperf(("h2", "h1"), l4Type="UDP", udpBw="5M", seconds=1)
         assert (udp.source, udp.destination) == ("h2", "h1")
         assert udp.lost_percent is not None

@@ -137,6 +137,7 @@ def test_a_bundle_explains_itself(tmp_path: Path) -> None:
     text = (writer.folder / "README.txt").read_text()
     for name in ("summary.json", "run.json", "machine.json", "samples/", "received_ns", "veth"):
         assert name in text
+    assert "from emulator import load_bundle\n" in text
 
 
 def test_every_column_says_its_unit_and_the_file_says_what_it_holds(tmp_path: Path) -> None:
