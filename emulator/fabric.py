@@ -190,18 +190,16 @@ class Fabric:
 
     def _add_bridge(self, switch: _Switch) -> None:
         number = len(switch.bridges)
-        name = switch.node.kernel_name or switch.node.name
-        if number:
-            name = f"{name[: 14 - len(str(number))]}~{number}"
         index = self._take_index()
+        name = (switch.node.kernel_name or switch.node.name) if not number else f"~{index}"
         mac = f"02:02:{zlib.crc32(name.encode()).to_bytes(4).hex(':')}"
         self._rtnl.add_bridge(name, index, mac, stp=switch.node.stp, where=switch.node.name)
         switch.bridges.append(index)
         switch.members.append(set())
         if number:
-            self._join_bridges(switch, name, index)
+            self._join_bridges(switch, index)
 
-    def _join_bridges(self, switch: _Switch, name: str, bridge: int) -> None:
+    def _join_bridges(self, switch: _Switch, bridge: int) -> None:
         near, far = self._take_index(), self._take_index()
         macs = [f"02:03:{index.to_bytes(4).hex(':')}" for index in (near, far)]
         trunk = f"~{near}"

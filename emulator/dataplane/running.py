@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
+from emulator.closing import Closing
 from emulator.kernel.bpf import BpfId
 
 Description = Mapping[str, Any]
@@ -31,7 +31,7 @@ class PortCounters:
     """The counters that the VNF's manifest declares."""
 
 
-class RunningVnf(ABC):
+class RunningVnf(Closing):
     """A VNF at work in a node's namespace, until it is closed.
 
     One that was attached to from another process only reads; closing it changes nothing for the
@@ -57,14 +57,3 @@ class RunningVnf(ABC):
     @abstractmethod
     def close(self) -> None:
         """Stop the VNF and undo what starting it did; a second call does nothing."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()

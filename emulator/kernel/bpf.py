@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from emulator.closing import Closing
 from emulator.errors import LabError, MachineError, UsageError
 from emulator.kernel import libbpf
 from emulator.kernel.libbpf import errno_text, last_error, library, object_id, refused
@@ -96,7 +97,7 @@ def all_ids(kind: BpfKind) -> set[int]:
     return found
 
 
-class BpfObject:
+class BpfObject(Closing):
     """A compiled BPF object file: opened here, changed, loaded once, closed.
 
     Between opening and ``load`` constants can be set and programs disabled. ``close`` drops our
@@ -121,12 +122,6 @@ class BpfObject:
             reason = "; ".join(messages) or errno_text(last_error())
             raise UsageError(f"this is no usable BPF object: {reason}", where=str(path))
         self._variables = dict(self._read_variables())
-
-    def __enter__(self) -> BpfObject:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def __del__(self) -> None:
         self.close()

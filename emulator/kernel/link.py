@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 import os
-from typing import Self
 
+from emulator.closing import Closing
 from emulator.kernel.libbpf import library, object_id
 
 
-class BpfLink:
+class BpfLink(Closing):
     """An attachment that lasts as long as this object, or its process, lives."""
 
     def __init__(self, fd: int) -> None:
         self.fd = fd
         self.id = object_id(fd)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def __del__(self) -> None:
         self.close()

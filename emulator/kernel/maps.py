@@ -8,12 +8,13 @@ import mmap as memory
 import os
 from collections.abc import Iterator
 
+from emulator.closing import Closing
 from emulator.errors import LabError
 from emulator.kernel import libbpf
 from emulator.kernel.libbpf import errno_text, last_error, library, read_info, refused
 
 
-class BpfMap:
+class BpfMap(Closing):
     """A map in the kernel. Keys and values are raw bytes in the machine's byte order."""
 
     def __init__(self, fd: int, *, owned: bool = False) -> None:
@@ -42,12 +43,6 @@ class BpfMap:
                 raise LabError(f"there is no BPF map with id {map_id}", hint="its lab has ended")
             raise refused(f"BPF map {map_id} cannot be opened", last_error())
         return cls(fd, owned=True)
-
-    def __enter__(self) -> BpfMap:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def lookup(self, key: bytes) -> bytes:
         """The value of a key. Raises KeyError when there is none."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from emulator.errors import MachineError
@@ -64,6 +66,43 @@ def set_offloads(netns: Netns, interfaces: dict[str, Offloads], *, where: str) -
         raise _refused(error.strerror, where) from error
     except NotSupportedError as error:
         raise _refused("not supported", f"{where} {error}") from error
+
+
+@contextmanager
+def kept_offload(netns: Netns, interface: str, feature: str, on: bool) -> Iterator[None]:
+    """Keeps one offload of an interface on, or off, for as long as the context lasts.
+
+    Args:
+        feature: its name, as ``ethtool -k`` shows it.
+
+    Raises:
+        MachineError: when the kernel refuses.
+    """
+    if not netns.run(_switch, interface, feature, on):
+        yield
+        return
+    try:
+        yield
+    finally:
+        netns.run(_switch, interface, feature, not on)
+
+
+def _switch(interface: str, feature: str, on: bool) -> bool:
+    """Whether anything had to be changed."""
+    from pyroute2.ethtool.ioctl import IoctlEthtool
+
+    ethtool = IoctlEthtool(interface)
+    try:
+        features = ethtool.get_features()
+        if features[feature] == on:
+            return False
+        features[feature] = on
+        ethtool.set_features(features)
+        return True
+    except OSError as error:
+        raise _refused(f"{feature}: {error.strerror}", interface) from error
+    finally:
+        ethtool.close()
 
 
 def _refused(reason: str | None, where: str) -> MachineError:

@@ -17,9 +17,9 @@ import struct
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address, ip_interface
-from types import TracebackType
 from typing import Self
 
+from emulator.closing import Closing
 from emulator.errors import LabError
 from emulator.kernel.netns import CLONE_NEWNET, Netns, setns
 
@@ -82,7 +82,7 @@ class LinkState:
     bridge_port_state: int | None
 
 
-class Rtnl:
+class Rtnl(Closing):
     """A route netlink socket; it stays in the namespace it was opened in.
 
     Requests are collected by the methods named after what they do and carried out by ``commit``.
@@ -127,18 +127,8 @@ class Rtnl:
         return opened
 
     def close(self) -> None:
+        """Closes the socket; closing twice is allowed."""
         self._socket.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def add_bridge(self, name: str, index: int, mac: str, *, stp: bool, where: str) -> None:
         """A bridge, up, without multicast snooping; it forwards at once unless ``stp`` is on."""

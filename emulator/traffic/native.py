@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from emulator.closing import Closing
 from emulator.errors import BuildVnfError, MachineError, MeasurementError, UsageError
 from emulator.kernel.bpf import BpfObject
 from emulator.paths import native_dir
@@ -141,7 +142,7 @@ class SharedBlock:
             self.fd = -1
 
 
-class ProbeProcess:
+class ProbeProcess(Closing):
     """A running vnf-probe. Closing it ends the process, whatever it is doing.
 
     A socket pair ties it to us: it writes a byte when it is ready, and we see the end of the stream
@@ -179,12 +180,6 @@ class ProbeProcess:
         except BaseException:
             self.close()
             raise
-
-    def __enter__(self) -> ProbeProcess:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def wait(self, timeout_s: float) -> None:
         """Wait until it has ended by itself.

@@ -5,9 +5,8 @@ from __future__ import annotations
 import socket
 import time
 from collections.abc import Sequence
-from types import TracebackType
-from typing import Self
 
+from emulator.closing import Closing
 from emulator.kernel.bpf import BpfId, all_ids
 from emulator.kernel.netns import Netns
 from emulator.kernel.offload import Offloads, set_offloads
@@ -47,7 +46,7 @@ def wait_until_gone(ids: Sequence[BpfId]) -> None:
         time.sleep(0.005)
 
 
-class VnfLab:
+class VnfLab(Closing):
     """left – VNF – right; the VNF's node is called ``fn`` and has the ports fn-eth0 and fn-eth1."""
 
     def __init__(self, *, mtu: int = 1500) -> None:
@@ -135,17 +134,6 @@ class VnfLab:
     def close(self) -> None:
         for netns in (self.left, self.vnf, self.right):
             netns.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def _socket() -> socket.socket:
