@@ -164,17 +164,17 @@ class BpfObject(Closing):
             MachineError: we lack the right to, or the kernel lacks a feature.
             LabError: the verifier refuses a program; the message ends with the tail of its log.
         """
-        with mmap.mmap(-1, _LOG_BYTES) as log:
-            anchor = ctypes.c_char.from_buffer(log)
-            for program in self._program_pointers():
-                self._lib.bpf_program__set_log_buf(program, ctypes.byref(anchor), _LOG_BYTES)
-            with libbpf.collect_messages() as messages:
-                failed = self._lib.bpf_object__load(self._object) < 0
-            number = last_error()
-            del anchor
-            end = log.find(b"\0")
-            text = log[:end].decode(errors="replace") if failed else ""
+        # Left to the garbage collector: closed here, it would turn a Ctrl-C into an error of its
+        # own, because the buffer is still borrowed then.
+        log = mmap.mmap(-1, _LOG_BYTES)
+        borrowed = ctypes.c_char.from_buffer(log)
+        for program in self._program_pointers():
+            self._lib.bpf_program__set_log_buf(program, ctypes.byref(borrowed), _LOG_BYTES)
+        with libbpf.collect_messages() as messages:
+            failed = self._lib.bpf_object__load(self._object) < 0
+        number = last_error()
         if failed:
+            text = log[: log.find(b"\0")].decode(errors="replace")
             raise self._load_error(number, messages, text)
         for program in self._program_pointers():
             self._lib.bpf_program__set_log_buf(program, None, 0)

@@ -162,6 +162,9 @@ class BtfVarSecinfo(ctypes.Structure):
 class _Messages(threading.local):
     """What libbpf said on this thread since the last ``collect_messages`` began."""
 
+    interrupt: KeyboardInterrupt | None = None
+    """A Ctrl-C that came while libbpf spoke."""
+
     def __init__(self) -> None:
         self.lines: list[str] | None = None
 
@@ -204,6 +207,9 @@ def collect_messages() -> Iterator[list[str]]:
         yield _messages.lines
     finally:
         _messages.lines = outer
+    interrupt, _messages.interrupt = _messages.interrupt, None
+    if interrupt is not None:
+        raise interrupt
 
 
 def last_error() -> int:
@@ -240,12 +246,15 @@ def _redirect_messages(lib: ctypes.CDLL) -> None:
     libc.vsnprintf.restype = _INT
 
     def receive(level: int, template: bytes, arguments: int) -> int:
-        if level > 0 or _messages.lines is None:
-            return 0
-        text = ctypes.create_string_buffer(4096)
-        libc.vsnprintf(text, len(text), template, arguments)
-        line = text.value.decode(errors="replace").strip()
-        _messages.lines.append(line.removeprefix("libbpf: "))
+        try:
+            if level <= 0 and _messages.lines is not None:
+                text = ctypes.create_string_buffer(4096)
+                libc.vsnprintf(text, len(text), template, arguments)
+                line = text.value.decode(errors="replace").strip()
+                _messages.lines.append(line.removeprefix("libbpf: "))
+        except KeyboardInterrupt as interrupt:
+            # It cannot pass through libbpf and would be lost: collect_messages raises it.
+            _messages.interrupt = interrupt
         return 0
 
     callback = _PRINT_FN(receive)
