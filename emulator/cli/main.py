@@ -96,7 +96,8 @@ def execute(arguments: Sequence[str] | None = None) -> int:
         code = EXIT_INTERRUPTED
     except Exception as error:  # noqa: BLE001 - the last place that can turn a bug into a report
         code = report_bug(error)
-    return finish_output() or (code if isinstance(code, int) else 0)
+    output = finish_output()
+    return code if isinstance(code, int) and code else output
 
 
 def main() -> None:

@@ -15,7 +15,7 @@ import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator
 from types import FrameType
-from typing import Any
+from typing import Any, TextIO
 
 from typer.core import TyperGroup
 
@@ -144,10 +144,12 @@ def say(message: str, *, hint: str = "") -> None:
     text = f"vnf: {message}\n"
     if hint:
         text += f"     hint: {hint}\n"
-    # The terminal may be gone (SIGHUP, a closed pipe): then there is nobody left to tell.
-    with contextlib.suppress(OSError):
+    try:
         sys.stderr.write(text)
         sys.stderr.flush()
+    except OSError:
+        # The terminal is gone (SIGHUP, a closed pipe): there is nobody left to tell.
+        _discard(sys.stderr)
 
 
 def report_error(error: BuildVnfError) -> int:
@@ -218,7 +220,12 @@ def output_is_closed() -> bool:
 
 
 def _discard_output() -> None:
-    # The interpreter flushes stdout once more at exit and would complain about it.
+    _discard(sys.stdout)
+
+
+def _discard(stream: TextIO) -> None:
+    # The interpreter flushes the stream once more at exit, and would turn what it still holds and
+    # cannot write into an exit code of its own.
     null = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(null, sys.stdout.fileno())
+    os.dup2(null, stream.fileno())
     os.close(null)
