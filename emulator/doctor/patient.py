@@ -8,9 +8,9 @@ import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import TypeVar
 
+from emulator.closing import Closing
 from emulator.errors import BuildVnfError
 from emulator.kernel.netns import Netns
 
@@ -31,7 +31,7 @@ class Ward:
         return self.netns.run(trial)
 
 
-class Patient:
+class Patient(Closing):
     """The machine under examination; a context manager, because of the namespace it may hold.
 
     Args:
@@ -44,15 +44,8 @@ class Patient:
         self.ward: Ward | None = None
         self.why_no_ward = "trying it needs root"
 
-    def __enter__(self) -> Patient:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Let go of the namespace; closing twice is allowed."""
         if self._netns is not None:
             self._netns.close()
 

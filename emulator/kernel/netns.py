@@ -10,9 +10,9 @@ import ctypes
 import os
 import threading
 from collections.abc import Callable
-from types import TracebackType
 from typing import ParamSpec, Self, TypeVar
 
+from emulator.closing import Closing
 from emulator.errors import LabError, MachineError
 from emulator.invocation import with_sudo
 
@@ -47,7 +47,7 @@ def ensure_root(purpose: str = "running a lab") -> None:
         raise MachineError(f"{purpose} needs root", hint=f"run {command}")
 
 
-class Netns:
+class Netns(Closing):
     """One network namespace, owned by the descriptor ``fd`` and gone when that is closed."""
 
     def __init__(self, fd: int) -> None:
@@ -119,17 +119,6 @@ class Netns:
         if self.fd >= 0:
             os.close(self.fd)
             self.fd = -1
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def __del__(self) -> None:
         self.close()
