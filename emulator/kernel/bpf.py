@@ -225,9 +225,10 @@ class BpfObject(Closing):
 
     def close(self) -> None:
         """Give the object back; a second call does nothing."""
-        if self._object:
-            self._lib.bpf_object__close(self._object)
-            self._object = None
+        # Forgotten first: a Ctrl-C in between must not have it freed a second time.
+        pointer, self._object = self._object, None
+        if pointer:
+            self._lib.bpf_object__close(pointer)
 
     def _variable(self, name: str) -> _Variable:
         try:
