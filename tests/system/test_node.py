@@ -106,6 +106,9 @@ def test_an_interrupt_that_comes_too_late_spoils_no_later_command(net: Network) 
         assert h1.exit_status == 7
 
 
+# Python itself leaves a file to the garbage collector when the Ctrl-C comes between open and with.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
 @pytest.mark.usefixtures("alarm_as_ctrl_c")
 def test_ctrl_c_at_any_moment_leaves_the_shell_in_step(net: Network) -> None:
     h1 = net["h1"]

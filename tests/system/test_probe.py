@@ -247,6 +247,9 @@ def test_what_a_slow_receiver_loses_is_no_loss_of_the_path(direct: Network) -> N
 
 
 @both_mechanisms
+# Python itself leaves a file to the garbage collector when the Ctrl-C comes between open and with.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
 @pytest.mark.usefixtures("alarm_as_ctrl_c")
 def test_ctrl_c_at_any_moment_takes_everything_off_the_links(mechanism: Mechanism) -> None:
     chance = random.Random(1)
