@@ -9,11 +9,11 @@ of a topology, the help of the command, the block of parameters in C. This is on
 
     [dataplanes.kernel]                # one table for each data plane the VNF can run on
     mechanism = "bridge"               # kernel: "bridge" or "ip-forwarding"
-    [dataplanes.xdp]
-    source = "vnf.c"                   # the others: the source, relative to the folder
+    [dataplanes.xdp]                   # the others: the source, relative to the folder; without
+    source = "vnf.c"                   # one it is vnf.c, or vnf.py for the data plane python
 
     [parameters.every]
-    type = "int"                       # int, float, bool or str
+    type = "int"                       # int, float, bool, str, ipv4 or mac
     unit = "frames"                    # optional
     default = 1                        # optional; without one the user has to give a value
     minimum = 1                        # optional, for numbers
@@ -24,143 +24,48 @@ of a topology, the help of the command, the block of parameters in C. This is on
     [counters]                         # optional: what the VNF counts beside its ports
     dropped = "frames dropped on purpose"
 
-Whole numbers are 32 bits without a sign unless ``minimum`` or ``maximum`` ask for more.
+Whole numbers are 32 bits without a sign unless ``minimum`` or ``maximum`` ask for more. A key
+``control = "control.py"`` at the top names a module that turns parameters into the content of the
+VNF's tables and settings: see ``emulator.control``.
 """
 
 from __future__ import annotations
 
-import math
 import os
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from emulator.errors import Problem, UsageError
 from emulator.names import NAME_RULE, choice_hint, is_name, suggestion
+from emulator.parameters import Parameter, Value
 from emulator.paths import share_dir
 from emulator.plan.model import Mechanism
 
-AVAILABLE = ("kernel", "xdp")
+AVAILABLE = ("kernel", "xdp", "packet")
 """The data planes that can be asked for."""
-LATER = ("afxdp", "dpdk", "packet", "python")
+LATER = ("afxdp", "dpdk", "python")
 """The data planes that a manifest may already name and that cannot be asked for yet."""
 
-RESERVED = ("name", "vnf", "dataplane", "runtime", "ip", "ipv6", "mac", "cores", "idle")
+# fmt: off
+RESERVED = (
+    "name", "vnf", "dataplane", "runtime", "ip", "ipv6", "mac", "cores", "idle", "seed", "driver",
+    "eal", "hugepages",
+)
+# fmt: on
 """Names that no parameter can have, because ``addVNF`` or every VNF node takes them."""
 
-Value = int | float | bool | str
-ParameterType = Literal["int", "float", "bool", "str"]
-
-_PYTHON_TYPES: dict[str, type] = {"int": int, "float": float, "bool": bool, "str": str}
-_TYPE_WORDS = {
-    "int": "a whole number",
-    "float": "a number",
-    "bool": "true or false",
-    "str": "text",
-}
-_UNSIGNED_32 = 2**32 - 1
+_C_KEYWORDS = frozenset(
+    ["auto", "break", "case", "char", "const", "continue", "default", "do", "double", "else", "enum", "extern", "float", "for", "goto", "if", "inline", "int", "long", "register", "restrict", "return", "short", "signed", "sizeof", "static", "struct", "switch", "typedef", "union", "unsigned", "void", "volatile", "while", "asm", "typeof"]
+)
 
 
 class _Strict(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-
-class Parameter(_Strict):
-    """One parameter of a VNF."""
-
-    type: ParameterType
-    summary: str
-    unit: str = ""
-    default: Value | None = None
-    minimum: int | float | None = None
-    maximum: int | float | None = None
-    choices: tuple[Value, ...] | None = Field(default=None, strict=False)
-
-    @property
-    def bounds(self) -> tuple[int | float | None, int | float | None]:
-        """The least and the greatest value allowed; None where there is no limit.
-
-        A whole number always has both, so that it fits the field it gets in C.
-        """
-        low, high = self.minimum, self.maximum
-        if self.type == "int":
-            low = 0 if low is None else low
-            high = (_UNSIGNED_32 if low >= 0 else 2**31 - 1) if high is None else high
-        return low, high
-
-    @property
-    def c_type(self) -> str | None:
-        """The type of the parameter's field in C; None for text and fractions, which have none."""
-        if self.type == "bool":
-            return "__u8"
-        if self.type != "int":
-            return None
-        low, high = self.bounds
-        if low is not None and low < 0:
-            wide = low < -(2**31) or (high is not None and high > 2**31 - 1)
-            return "__s64" if wide else "__s32"
-        return "__u64" if high is not None and high > _UNSIGNED_32 else "__u32"
-
-    def describe(self) -> str:
-        """The parameter's type, unit and range in words: ``a whole number of frames from 1``."""
-        text = _TYPE_WORDS[self.type]
-        if self.choices:
-            return "one of " + ", ".join(_written(choice) for choice in self.choices)
-        if self.unit:
-            text += f" in {self.unit}" if self.type == "float" else f" of {self.unit}"
-        low, high = self.bounds
-        if self.type in ("int", "float"):
-            text += "" if low is None else f" from {low}"
-            text += "" if high is None else f" up to {high}"
-        return text
-
-    def check(self, value: object) -> tuple[Value | None, str]:
-        """A given value as the parameter's type and "", or None and what is wrong with it."""
-        wanted = _PYTHON_TYPES[self.type]
-        if self.type == "float" and type(value) is int:
-            value = float(value)
-        if type(value) is not wanted:
-            return None, f"{_written(value)} is not {_TYPE_WORDS[self.type]}"
-        assert isinstance(value, int | float | bool | str)
-        if self.choices is not None and value not in self.choices:
-            return None, f"{_written(value)} is not among its choices"
-        if isinstance(value, int | float) and self.type != "bool":
-            low, high = self.bounds
-            if low is not None and value < low:
-                return None, f"{_written(value)} is below the least value, {low}"
-            if high is not None and value > high:
-                return None, f"{_written(value)} is above the greatest value, {high}"
-            if not math.isfinite(value):
-                return None, f"{value} is not a number"
-        return value, ""
-
-    @model_validator(mode="after")
-    def _fits_itself(self) -> Parameter:
-        if self.type not in ("int", "float") and (
-            self.minimum is not None or self.maximum is not None
-        ):
-            raise ValueError("only numbers have a minimum or a maximum")
-        low, high = self.bounds
-        if self.type == "int":
-            if not (isinstance(low, int) and isinstance(high, int)):
-                raise ValueError("minimum and maximum of a whole number are whole numbers")
-            if low < -(2**63) or high > (2**63 - 1 if low < 0 else 2**64 - 1):
-                raise ValueError("minimum and maximum do not fit 64 bits")
-        if low is not None and high is not None and low > high:
-            raise ValueError(f"the minimum {low} is above the maximum {high}")
-        for choice in self.choices or ():
-            wrong = self.model_copy(update={"choices": None}).check(choice)[1]
-            if wrong:
-                raise ValueError(f"choice {wrong}")
-        if self.default is not None:
-            wrong = self.check(self.default)[1]
-            if wrong:
-                raise ValueError(f"default {wrong}")
-        return self
 
 
 class Ports(_Strict):
@@ -193,9 +98,9 @@ class Ports(_Strict):
 class DataplaneSupport(_Strict):
     """How a VNF runs on one data plane."""
 
-    mechanism: Mechanism = "bpf"
+    mechanism: Mechanism = "process"
     source: str | None = None
-    """The source file, relative to the VNF's folder; None for what the kernel does by itself."""
+    """The source file, relative to the VNF's folder; None for the data plane's usual one."""
 
 
 class Manifest(_Strict):
@@ -207,12 +112,15 @@ class Manifest(_Strict):
     dataplanes: dict[str, DataplaneSupport] = Field(min_length=1)
     parameters: dict[str, Parameter] = {}
     counters: dict[str, str] = {}
+    control: str | None = None
     folder: Path = Field(exclude=True)
 
     def source(self, dataplane: str) -> Path | None:
         """The source file of a data plane; None for what the kernel does by itself."""
-        source = self.dataplanes[dataplane].source
-        return None if source is None else self.folder / source
+        support = self.dataplanes[dataplane]
+        if support.mechanism not in ("bpf", "process"):
+            return None
+        return self.folder / (support.source or _usual_source(dataplane))
 
     def check_parameters(
         self,
@@ -250,6 +158,16 @@ class Manifest(_Strict):
                 values[name] = value
         return values, problems
 
+    @model_validator(mode="before")
+    @classmethod
+    def _name_mechanisms(cls, content: Any) -> Any:
+        """Data planes other than the kernel's have one mechanism each, so nobody writes it."""
+        planes = content.get("dataplanes") if isinstance(content, dict) else None
+        if not isinstance(planes, dict) or not isinstance(planes.get("xdp"), dict):
+            return content
+        xdp = {"mechanism": "bpf", **planes["xdp"]}
+        return {**content, "dataplanes": {**planes, "xdp": xdp}}
+
     @model_validator(mode="after")
     def _holds_together(self) -> Manifest:
         wrong = []
@@ -264,8 +182,12 @@ class Manifest(_Strict):
             # Parameters become keyword arguments in Python and fields in C.
             if not (word.isidentifier() and word.isascii()) or word.startswith("_"):
                 wrong.append(f"parameter {word!r} is not a usable name (letters, digits and '_')")
+            elif word in _C_KEYWORDS:
+                wrong.append(f"parameter {word} is a word of the C language")
             elif word in RESERVED:
                 wrong.append(f"parameter {word} has the name of an option of every VNF node")
+        if self.control is not None and not (self.folder / self.control).is_file():
+            wrong.append(f"control: there is no file {self.folder / self.control}")
         for name, support in self.dataplanes.items():
             wrong += [f"dataplanes.{name}: {text}" for text in self._unfit(name, support)]
         if wrong:
@@ -277,17 +199,16 @@ class Manifest(_Strict):
         if name not in known:
             yield f"no such data plane ({suggestion(name, known) or ', '.join(known)})"
         elif name == "kernel":
-            if support.mechanism == "bpf":
+            if support.mechanism not in ("bridge", "ip-forwarding"):
                 yield 'mechanism must be "bridge" or "ip-forwarding"'
             if support.source is not None:
                 yield "the kernel forwards by itself and takes no source"
         else:
-            if support.mechanism != "bpf":
+            if support.mechanism in ("bridge", "ip-forwarding"):
                 yield f"mechanism {support.mechanism} is the kernel's"
-            if support.source is None:
-                yield "source is missing"
-            elif not (self.folder / support.source).is_file():
-                yield f"there is no file {self.folder / support.source}"
+            source = self.folder / (support.source or _usual_source(name))
+            if not source.is_file():
+                yield f"there is no file {source}"
 
 
 class Catalog:
@@ -345,6 +266,10 @@ class Catalog:
         return choice_hint(name, self._manifests)
 
 
+def _usual_source(dataplane: str) -> str:
+    return "vnf.py" if dataplane == "python" else "vnf.c"
+
+
 def read_manifest(path: Path) -> Manifest:
     """Read one ``vnf.toml``.
 
@@ -372,9 +297,3 @@ def _mistake(detail: Mapping[str, Any]) -> str:
     key = ".".join(str(part) for part in detail["loc"])
     text = str(detail["msg"]).removeprefix("Value error, ")
     return f"{key}: {text}" if key else text
-
-
-def _written(value: object) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return repr(value) if isinstance(value, str) else str(value)

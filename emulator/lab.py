@@ -232,11 +232,12 @@ class OwnedLab(Lab):
 
     def _start_vnf(self, plan: NodePlan, vnf: str, netns: Netns) -> RunningVnf:
         from emulator.catalog import Catalog
-        from emulator.dataplane import start_vnf
+        from emulator.dataplane import Site, start_vnf
 
         if self._catalog is None:
             self._catalog = Catalog.load()
-        return start_vnf(plan, netns, self._catalog[vnf])
+        site = Site(self._processes, self._folder.path)
+        return start_vnf(plan, netns, self._catalog[vnf], site)
 
     def _write_record(self) -> None:
         nodes = self.nodes.values()

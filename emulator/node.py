@@ -139,13 +139,28 @@ class Node:
         Raises:
             UsageError: when the node is not a VNF.
         """
-        if self.vnf is None:
-            raise UsageError(
-                f"{self.name} is a {self.kind} and counts nothing itself",
-                where=self.name,
-                hint="counters belong to VNFs",
-            )
-        return self.vnf.counters()
+        return self._vnf("counts nothing itself").counters()
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """A VNF's parameters, with their values in force.
+
+        Raises:
+            UsageError: when the node is not a VNF.
+        """
+        return self._vnf("has no parameters").parameters()
+
+    def set(self, **changes: Any) -> None:
+        """Changes parameters of a VNF while it runs: ``net["fw"].set(allow="udp")``.
+
+        The next frame is handled with the new values, no frame is lost, and when a value is wrong
+        nothing changes.
+
+        Raises:
+            UsageError: when the node is not a VNF, or has no such parameter or may not have it so.
+            LabError: when the VNF has ended.
+        """
+        self._vnf("has no parameters").set(changes, where=self.name)
 
     def stop_vnf(self) -> None:
         """Stops the node's VNF, if it runs one; its links then lead nowhere."""
@@ -165,6 +180,15 @@ class Node:
         shell, self._shell = self._shell, None
         if shell is not None:
             shell.let_go()
+
+    def _vnf(self, otherwise: str) -> RunningVnf:
+        if self.vnf is None:
+            raise UsageError(
+                f"{self.name} is a {self.kind} and {otherwise}",
+                where=self.name,
+                hint="that is for VNFs",
+            )
+        return self.vnf
 
     def _interfaces(self, intf: str | None) -> tuple[InterfacePlan, ...]:
         return self.plan.interfaces if intf is None else (self.plan.interface(intf),)

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from emulator.catalog import AVAILABLE, LATER
-from emulator.dataplane import kernel, xdp
+from emulator.dataplane import kernel, packet, xdp
+from emulator.dataplane.process import Site, attach_process
 from emulator.dataplane.running import Description, PortCounters, RunningVnf
 from emulator.errors import UsageError
 
@@ -20,25 +21,31 @@ if TYPE_CHECKING:
     from emulator.kernel.netns import Netns
     from emulator.plan.model import NodePlan
 
-__all__ = ["Description", "PortCounters", "RunningVnf", "attach_vnf", "start_vnf"]
+__all__ = ["Description", "PortCounters", "RunningVnf", "Site", "attach_vnf", "start_vnf"]
 
 
 @dataclass(frozen=True)
 class _DataPlane:
-    start: Callable[[NodePlan, Netns, Manifest], RunningVnf]
+    start: Callable[[NodePlan, Netns, Manifest, Site | None], RunningVnf]
     attach: Callable[[Description, Netns], RunningVnf]
 
 
 _DATA_PLANES = {
     "kernel": _DataPlane(kernel.start, kernel.attach),
     "xdp": _DataPlane(xdp.start, xdp.attach),
+    "packet": _DataPlane(packet.start, attach_process),
 }
 
 
-def start_vnf(node: NodePlan, netns: Netns, manifest: Manifest) -> RunningVnf:
+def start_vnf(
+    node: NodePlan, netns: Netns, manifest: Manifest, site: Site | None = None
+) -> RunningVnf:
     """Start the VNF of a node whose interfaces exist and are up in its namespace.
 
     The caller need not be in the namespace. When it fails, nothing is left behind.
+
+    Args:
+        site: where a VNF that is a process lives; the data planes inside the kernel need none.
 
     Raises:
         UsageError: the data plane is not available, or the VNF's source does not compile.
@@ -47,7 +54,7 @@ def start_vnf(node: NodePlan, netns: Netns, manifest: Manifest) -> RunningVnf:
     """
     if node.vnf is None:
         raise UsageError("the node is not a VNF", where=node.name)
-    return _data_plane(node.vnf.dataplane, where=node.name).start(node, netns, manifest)
+    return _data_plane(node.vnf.dataplane, where=node.name).start(node, netns, manifest, site)
 
 
 def attach_vnf(description: Description, netns: Netns) -> RunningVnf:

@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 import hashlib
-import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from emulator.errors import UsageError
-from emulator.kernel.clang import compile_bpf, put_file
+from emulator.kernel.clang import compile_bpf, compile_program, put_file
 from emulator.paths import cache_dir, share_dir
 
 if TYPE_CHECKING:
     from emulator.catalog import Manifest
+    from emulator.parameters import Value
 
 MAX_PORTS = 8
 """VNF_MAX_PORTS in vnfs/lib/vnf.h."""
 
-_FORMATS = {"__u8": "B", "__s32": "i", "__u32": "I", "__s64": "q", "__u64": "Q"}
+FAST = ("-O3", "-march=native")
+SANITIZED = (
+    "-O1",
+    "-fno-omit-frame-pointer",
+    "-fsanitize=address,undefined",
+    "-fno-sanitize-recover",
+)
+"""Flags for a program that stops at the first access out of bounds."""
 
 
 def library_dir() -> Path:
@@ -36,11 +43,7 @@ def build_xdp(manifest: Manifest, *, fragments: bool = False) -> Path:
         UsageError: the source is missing or does not compile.
         MachineError: the compiler or its headers are missing.
     """
-    source = manifest.source("xdp")
-    if source is None:
-        raise UsageError(
-            f"VNF {manifest.name} has no source for xdp", where=str(manifest.folder / "vnf.toml")
-        )
+    source = _source(manifest, "xdp")
     defines = {"VNF_SOURCE": f'"{source.absolute()}"'}
     if fragments:
         defines["VNF_FRAGMENTS"] = "1"
@@ -52,15 +55,57 @@ def build_xdp(manifest: Manifest, *, fragments: bool = False) -> Path:
     )
 
 
+def build_program(
+    manifest: Manifest,
+    dataplane: str,
+    *,
+    run_loop: str | None = None,
+    flags: Sequence[str] = FAST,
+    libraries: Sequence[str] = (),
+) -> Path:
+    """Compile a VNF as a program for a data plane in user space, unless that was done before.
+
+    Args:
+        run_loop: the file in the library that has the program's ``main``, without ``.c``; that
+            of the data plane by default.
+        flags: ``FAST``, or ``SANITIZED`` for tests.
+        libraries: what pkg-config calls the libraries of the run loop.
+
+    Raises:
+        UsageError: the source is missing or does not compile.
+        MachineError: the compiler or a library is missing.
+    """
+    source = _source(manifest, dataplane)
+    loop = run_loop or dataplane
+    return compile_program(
+        library_dir() / f"{loop}.c",
+        includes=[library_dir(), _write_header(manifest), source.absolute().parent],
+        defines={"VNF_SOURCE": f'"{source.absolute()}"'},
+        flags=flags,
+        libraries=libraries,
+        name=f"{manifest.name}-{loop}",
+    )
+
+
+def _source(manifest: Manifest, dataplane: str) -> Path:
+    where = str(manifest.folder / "vnf.toml")
+    if dataplane not in manifest.dataplanes:
+        raise UsageError(f"VNF {manifest.name} does not run on {dataplane}", where=where)
+    source = manifest.source(dataplane)
+    if source is None:
+        raise UsageError(f"VNF {manifest.name} has no source for {dataplane}", where=where)
+    return source
+
+
 def config_header(manifest: Manifest) -> str:
     """``vnf_config.h``: the manifest's parameters and counters as C structures.
 
-    Text and fractions have no field: BPF knows neither.
+    Text and fractions have no field: BPF knows neither. See ``emulator.control`` for them.
     """
     parameters = [
-        f"    {parameter.c_type} {name};"
+        f"    {parameter.c_field.format(name)}"
         for name, parameter in manifest.parameters.items()
-        if parameter.c_type
+        if parameter.c_field
     ]
     counters = [f"    __u64 {name};" for name in manifest.counters]
     return "\n".join(
@@ -78,16 +123,16 @@ def config_header(manifest: Manifest) -> str:
     )
 
 
-def pack_config(manifest: Manifest, values: Mapping[str, object]) -> bytes:
+def pack_config(manifest: Manifest, values: Mapping[str, Value]) -> bytes:
     """The parameters' values as ``struct vnf_config`` lies in memory."""
-    fields = [
-        (_FORMATS[parameter.c_type], values[name])
-        for name, parameter in manifest.parameters.items()
-        if parameter.c_type
-    ]
-    letters = "".join(letter for letter, _ in fields)
-    packed = struct.pack(f"@{letters}", *(value for _, value in fields))
-    widest = max((struct.calcsize(letter) for letter in letters), default=1)
+    packed, widest = b"", 1
+    for name, parameter in manifest.parameters.items():
+        if parameter.c_field is None:
+            continue
+        field, alignment = parameter.pack(values[name])
+        packed += bytes(-len(packed) % alignment) + field
+        widest = max(widest, alignment)
+    packed = packed or bytes(1)
     return packed + bytes(-len(packed) % widest)
 
 

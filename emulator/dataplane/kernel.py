@@ -18,6 +18,7 @@ from emulator.kernel.rtnl import LinkState, Rtnl, link_states
 
 if TYPE_CHECKING:
     from emulator.catalog import Manifest
+    from emulator.dataplane.process import Site
     from emulator.kernel.netns import Netns
     from emulator.plan.model import InterfacePlan, NodePlan
 
@@ -97,7 +98,7 @@ class KernelVnf(RunningVnf):
             self._netns.run(_apply, _forwarding_settings(enabled=False))
 
 
-def start(node: NodePlan, netns: Netns, manifest: Manifest) -> KernelVnf:
+def start(node: NodePlan, netns: Netns, manifest: Manifest, _site: Site | None) -> KernelVnf:
     """Have the kernel forward between a node's interfaces; see ``start_vnf``."""
     assert node.vnf is not None
     ports = {interface.name: interface.kernel_name for interface in node.interfaces}

@@ -8,7 +8,20 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from emulator.closing import Closing
+from emulator.errors import UsageError
 from emulator.kernel.bpf import BpfId
+
+FIXED_COUNTERS = (
+    "rx_packets",
+    "rx_bytes",
+    "tx_packets",
+    "tx_bytes",
+    "dropped_packets",
+    "back_packets",
+    "to_host_packets",
+    "unsent_packets",
+)
+"""What every VNF counts for each of its ports, in the order of struct port_counters in C."""
 
 Description = Mapping[str, Any]
 """A running VNF as plain JSON data, from which another process can find it."""
@@ -19,7 +32,10 @@ class PortCounters:
     """Frames and bytes of one port of a VNF since it started.
 
     Bytes include the Ethernet header and leave out the frame check sequence. ``tx`` counts what
-    the VNF handed to the port; ``dropped_packets`` what came in by the port and went nowhere.
+    the VNF handed to the port. Of what came in by it, ``dropped_packets`` went nowhere,
+    ``back_packets`` out again, ``to_host_packets`` to the node's own network stack and the rest
+    forward. ``unsent_packets`` could not be sent out of the port, because its queue was full; the
+    kernel's own data planes cannot tell.
     """
 
     rx_packets: int = 0
@@ -27,6 +43,9 @@ class PortCounters:
     tx_packets: int = 0
     tx_bytes: int = 0
     dropped_packets: int = 0
+    back_packets: int = 0
+    to_host_packets: int = 0
+    unsent_packets: int = 0
     own: Mapping[str, int] = field(default_factory=dict)
     """The counters that the VNF's manifest declares."""
 
@@ -34,8 +53,7 @@ class PortCounters:
 class RunningVnf(Closing):
     """A VNF at work in a node's namespace, until it is closed.
 
-    One that was attached to from another process only reads; closing it changes nothing for the
-    VNF.
+    Closing one that was attached to from another process changes nothing for the VNF.
     """
 
     dataplane: str
@@ -49,6 +67,30 @@ class RunningVnf(Closing):
     @abstractmethod
     def bpf_ids(self) -> list[BpfId]:
         """The BPF programs, maps and links that exist because of this VNF."""
+
+    def parameters(self) -> dict[str, Any]:
+        """Every parameter with its value in force."""
+        return {}
+
+    def set(self, changes: Mapping[str, object], *, where: str) -> None:
+        """Change parameters while the VNF runs; no frame is lost.
+
+        Args:
+            changes: parameter -> value.
+            where: the place that errors name.
+
+        Raises:
+            UsageError: there is no such parameter, a value is not allowed, or the data plane
+                has no parameters.
+            LabError: the VNF has ended.
+        """
+        raise UsageError(
+            f"a VNF on the data plane {self.dataplane} has no parameters to change", where=where
+        )
+
+    def failure(self) -> str | None:
+        """Why the VNF does not run any more; None while it does."""
+        return None
 
     @abstractmethod
     def describe(self) -> dict[str, Any]:

@@ -9,22 +9,26 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from emulator.dataplane.build import MAX_PORTS, build_xdp, pack_config
-from emulator.dataplane.running import Description, PortCounters, RunningVnf
+from emulator.control import port_infos
+from emulator.dataplane.bpf_memory import BpfMemory, random_state
+from emulator.dataplane.build import MAX_PORTS, build_xdp
+from emulator.dataplane.live import LiveParameters
+from emulator.dataplane.running import FIXED_COUNTERS, Description, PortCounters, RunningVnf
 from emulator.errors import LabError, UsageError
 from emulator.kernel.bpf import BpfId, BpfMap, BpfObject, attach_xdp, require_libbpf, xdp_state
 from emulator.kernel.rtnl import link_states
 
 if TYPE_CHECKING:
     from emulator.catalog import Manifest
+    from emulator.dataplane.process import Site
     from emulator.kernel.netns import Netns
     from emulator.plan.model import NodePlan
 
 # veth runs XDP on one page per frame; with headroom and tailroom off, this is surely left of 4096.
 _PAGE_MTU_BYTES = 3000
-_FIXED_COUNTERS = ("rx_packets", "rx_bytes", "tx_packets", "tx_bytes", "dropped_packets")
 _COUNTERS_KEY = bytes(4)
 
 
@@ -38,39 +42,52 @@ class XdpVnf(RunningVnf):
         mode: str,
         ports: Mapping[str, str],
         counters: BpfMap,
-        own_counters: Sequence[str],
+        manifest: Manifest,
+        memory: BpfMemory,
+        parameters: LiveParameters,
         ids: Sequence[BpfId],
         resources: ExitStack,
     ) -> None:
         self.mode = mode
+        self.memory = memory
         self._ports = dict(ports)
         self._counters = counters
-        self._own_counters = list(own_counters)
+        self._manifest = manifest
+        self._own_counters = list(manifest.counters)
+        self._parameters = parameters
         self._ids = list(ids)
         self._resources = resources
 
     def counters(self) -> dict[str, PortCounters]:
-        width = len(_FIXED_COUNTERS) + len(self._own_counters)
+        width = len(FIXED_COUNTERS) + len(self._own_counters)
         layout = struct.Struct(f"={MAX_PORTS * width}Q")
         per_cpu = map(layout.unpack_from, self._counters.lookup_percpu(_COUNTERS_KEY))
         totals = [sum(column) for column in zip(*per_cpu, strict=True)]
         found = {}
         for number, port in enumerate(self._ports):
             row = totals[number * width : (number + 1) * width]
-            fixed = dict(zip(_FIXED_COUNTERS, row, strict=False))
-            own = dict(zip(self._own_counters, row[len(_FIXED_COUNTERS) :], strict=True))
+            fixed = dict(zip(FIXED_COUNTERS, row, strict=False))
+            own = dict(zip(self._own_counters, row[len(FIXED_COUNTERS) :], strict=True))
             found[port] = PortCounters(**fixed, own=own)
         return found
 
     def bpf_ids(self) -> list[BpfId]:
         return list(self._ids)
 
+    def parameters(self) -> dict[str, Any]:
+        return self._parameters.values
+
+    def set(self, changes: Mapping[str, object], *, where: str) -> None:
+        self._parameters.set(changes, where=where)
+
     def describe(self) -> dict[str, Any]:
         return {
             "dataplane": self.dataplane,
+            "manifest": str(self._manifest.folder / "vnf.toml"),
             "ports": self._ports,
             "counters_map": self._counters.id,
-            "own_counters": self._own_counters,
+            "memory": self.memory.describe(),
+            "parameters": self._parameters.describe(),
             "bpf": [[bpf.kind, bpf.id] for bpf in self._ids],
         }
 
@@ -78,7 +95,7 @@ class XdpVnf(RunningVnf):
         self._resources.close()
 
 
-def start(node: NodePlan, netns: Netns, manifest: Manifest) -> XdpVnf:
+def start(node: NodePlan, netns: Netns, manifest: Manifest, site: Site | None) -> XdpVnf:
     """Compile, load and attach the VNF of a node; see ``start_vnf``."""
     assert node.vnf is not None
     interfaces = node.interfaces
@@ -97,12 +114,19 @@ def start(node: NodePlan, netns: Netns, manifest: Manifest) -> XdpVnf:
         bpf.set_global("port_count", struct.pack("=I", len(ports)))
         padded = indices + [0] * (MAX_PORTS - len(indices))
         bpf.set_global("port_ifindex", struct.pack(f"={MAX_PORTS}I", *padded))
-        config = pack_config(manifest, node.vnf.parameters)
-        if config:
-            bpf.set_global("config", config)
+        bpf.set_global("vnf_random_state", random_state(node.vnf.seed))
         for number in range(len(ports), MAX_PORTS):
             bpf.disable(f"port{number}")
         bpf.load()
+        memory = BpfMemory.of(bpf)
+        file = None if site is None else site.file(node.name, "json")
+        parameters = LiveParameters(
+            manifest, port_infos(interfaces), node.vnf.parameters, memory, file
+        )
+        parameters.install()
+        undo.callback(parameters.forget)
+        # The kernel looks the interfaces' numbers up in the namespace of the thread that writes.
+        netns.run(_fill_port_map, bpf.map("all_ports"), indices)
         links = [
             undo.enter_context(attach_xdp(bpf.program(f"port{number}"), ifname, netns))
             for number, ifname in enumerate(ports.values())
@@ -114,7 +138,9 @@ def start(node: NodePlan, netns: Netns, manifest: Manifest) -> XdpVnf:
             mode=_common_mode(link.mode for link in links),
             ports=ports,
             counters=bpf.map("counters"),
-            own_counters=list(manifest.counters),
+            manifest=manifest,
+            memory=memory,
+            parameters=parameters,
             ids=ids,
             resources=undo.pop_all(),
         )
@@ -122,17 +148,28 @@ def start(node: NodePlan, netns: Netns, manifest: Manifest) -> XdpVnf:
 
 def attach(description: Description, netns: Netns) -> XdpVnf:
     """Open the counters of a VNF that another process runs; see ``attach_vnf``."""
+    from emulator.catalog import read_manifest
+
+    manifest = read_manifest(Path(description["manifest"]))
     with ExitStack() as undo:
         counters = undo.enter_context(BpfMap.from_id(description["counters_map"]))
+        memory = BpfMemory.attached(description["memory"], undo)
         ports = description["ports"]
         return XdpVnf(
             mode=_common_mode(xdp_state(ifname, netns).mode for ifname in ports.values()),
             ports=ports,
             counters=counters,
-            own_counters=description["own_counters"],
+            manifest=manifest,
+            memory=memory,
+            parameters=LiveParameters.attached(manifest, description["parameters"], memory),
             ids=[BpfId(kind, number) for kind, number in description["bpf"]],
             resources=undo.pop_all(),
         )
+
+
+def _fill_port_map(ports: BpfMap, indices: Sequence[int]) -> None:
+    for number, index in enumerate(indices):
+        ports.update(struct.pack("=I", number), struct.pack("=I", index))
 
 
 def _indices(netns: Netns, ports: Mapping[str, str]) -> list[int]:

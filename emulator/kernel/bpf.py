@@ -74,6 +74,8 @@ class _Variable:
     section: str
     offset: int
     size: int
+    dimensions: tuple[int, ...]
+    """Of an array, how many elements it has in each dimension."""
 
 
 def require_libbpf() -> None:
@@ -208,6 +210,22 @@ class BpfObject(Closing):
             pointer = self._lib.bpf_object__next_map(self._object, pointer)
         return found
 
+    def map_names(self) -> list[str]:
+        """The names of all maps in C, those behind global variables included."""
+        found, pointer = [], self._lib.bpf_object__next_map(self._object, None)
+        while pointer:
+            found.append(self._lib.bpf_map__name(pointer).decode())
+            pointer = self._lib.bpf_object__next_map(self._object, pointer)
+        return found
+
+    def variables(self, section: str) -> dict[str, tuple[int, int, tuple[int, ...]]]:
+        """The variables of a section: offset and size in bytes, and an array's dimensions."""
+        return {
+            name: (each.offset, each.size, each.dimensions)
+            for name, each in self._variables.items()
+            if each.section == section
+        }
+
     def global_map(self, section: str) -> BpfMap:
         """The map behind a section of global variables: ``.bss``, ``.data``, ``.rodata``."""
         return self.map(section)
@@ -280,7 +298,22 @@ class BpfObject(Closing):
                 variable = libbpf.BtfType.from_address(self._lib.btf__type_by_id(btf, member.type))
                 if variable.kind == libbpf.BTF_KIND_VAR:
                     name = self._lib.btf__name_by_offset(btf, variable.name_off).decode()
-                    yield name, _Variable(section_name, member.offset, member.size)
+                    dimensions = self._dimensions(btf, variable.size_or_type)
+                    yield name, _Variable(section_name, member.offset, member.size, dimensions)
+
+    def _dimensions(self, btf: int, type_id: int) -> tuple[int, ...]:
+        found: list[int] = []
+        while True:
+            address = self._lib.btf__type_by_id(btf, type_id)
+            kind = libbpf.BtfType.from_address(address).kind
+            if kind in libbpf.BTF_KINDS_BESIDE:
+                type_id = libbpf.BtfType.from_address(address).size_or_type
+                continue
+            if kind != libbpf.BTF_KIND_ARRAY:
+                return tuple(found)
+            array = libbpf.BtfArray.from_address(address + ctypes.sizeof(libbpf.BtfType))
+            found.append(array.count)
+            type_id = array.type
 
     def _load_error(self, number: int, messages: list[str], log: str) -> LabError | MachineError:
         lines = [line for line in log.splitlines() if line.strip()]

@@ -1,4 +1,4 @@
-"""Compile C to BPF objects with clang, keeping what was compiled in the user's cache."""
+"""Compile C, to BPF objects and to programs, keeping what was compiled in the user's cache."""
 
 from __future__ import annotations
 
@@ -12,20 +12,27 @@ import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 from emulator.errors import MachineError, UsageError
 from emulator.paths import cache_dir
 
 _INSTALL_HINT = "apt-get install clang libbpf-dev linux-libc-dev"
+_PROGRAM_HINT = "apt-get install gcc libc6-dev linux-libc-dev pkg-config"
 # Instruction set 3 has 32-bit registers and atomic additions that return the sum; every kernel that
 # has what we need besides has it too, and compilers differ in what they take by default.
 _TARGET = ("-target", "bpf", "-mcpu=v3", "-O2", "-g", "-std=gnu11")
 # A handler that needs neither its context nor its port is a good handler.
 _WARNINGS = ("-Wall", "-Wextra", "-Werror", "-Wno-unused-parameter")
+# The functions of the library that one VNF or one data plane does not need are not a mistake.
+_PROGRAM_FLAGS = ("-std=gnu11", *_WARNINGS, "-Wno-unused-function", "-g")
 _DIAGNOSTIC = re.compile(r"^(?P<place>[^:\n]+:\d+):\d+: (?:fatal )?error: (?P<text>.*)$", re.M)
-_MISSING_HEADER = re.compile(r"'((?:bpf|linux|asm)/[^']+)' file not found")
+_MISSING_HEADER = re.compile(
+    r"'((?:bpf|linux|asm)/[^']+)' file not found|((?:bpf|linux|asm)/\S+): No such file"
+)
 _EXCERPT_LINES = 12
+_LIBRARY_PACKAGES = {"libdpdk": "libdpdk-dev", "libxdp": "libxdp-dev", "libbpf": "libbpf-dev"}
 
 
 def find_clang() -> Path:
@@ -68,27 +75,107 @@ def compile_bpf(
     if not source.is_file():
         raise UsageError("there is no such source file", where=str(source))
     command = _command(find_clang(), source.absolute(), includes, defines or {})
-    store = cache_dir() / "bpf"
-    recipe = store / f"{name or source.name.split('.')[0]}-{_recipe_key(command)}.json"
-    cached = _cached(recipe)
-    if cached is None:
-        cached = _compile(command, source, store, recipe)
+    cached = _build(command, source, "bpf", name, ".bpf.o")
     if output is None:
         return cached
     put_file(output, cached.read_bytes())
     return output
 
 
+def find_cc() -> Path:
+    """The compiler for programs: ``$CC``, else ``cc``, else ``gcc``, else clang.
+
+    Raises:
+        MachineError: there is none.
+    """
+    chosen = os.environ.get("CC")
+    for name in (chosen,) if chosen else ("cc", "gcc", "clang"):
+        found = shutil.which(name)
+        if found:
+            return Path(found)
+    if chosen:
+        raise MachineError(f"$CC names {chosen}, which is not there", hint=_PROGRAM_HINT)
+    raise MachineError("no C compiler is installed", where="cc", hint=_PROGRAM_HINT)
+
+
+def compile_program(
+    source: Path,
+    *,
+    includes: Sequence[Path] = (),
+    defines: Mapping[str, str] | None = None,
+    flags: Sequence[str] = ("-O3", "-march=native"),
+    libraries: Sequence[str] = (),
+    compiler: Path | None = None,
+    name: str | None = None,
+) -> Path:
+    """Compile a C file to a program, or with ``-shared`` to a library, and return its path.
+
+    What was compiled before from the same is not compiled again.
+
+    Args:
+        libraries: what pkg-config calls the libraries it needs.
+        compiler: ``find_cc()`` by default.
+
+    Raises:
+        UsageError: the source is missing or does not compile; the message quotes the compiler.
+        MachineError: the compiler or a library is not installed.
+    """
+    if not source.is_file():
+        raise UsageError("there is no such source file", where=str(source))
+    library_flags = _library_flags(tuple(libraries))
+    command = [
+        str(compiler or find_cc()),
+        *_PROGRAM_FLAGS,
+        *flags,
+        *(f"-D{key}={value}" for key, value in sorted((defines or {}).items())),
+        *(f"-I{folder}" for folder in includes),
+        str(source.absolute()),
+        *library_flags,
+    ]
+    return _build(command, source, "programs", name, "")
+
+
+@cache
+def _library_flags(libraries: tuple[str, ...]) -> list[str]:
+    if not libraries:
+        return []
+    packages = " ".join(_LIBRARY_PACKAGES.get(library, library) for library in libraries)
+    hint = f"apt-get install pkg-config {packages}"
+    try:
+        done = subprocess.run(
+            ["pkg-config", "--cflags", "--libs", *libraries],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    except OSError as error:
+        raise MachineError("pkg-config is not installed", hint=hint) from error
+    if done.returncode:
+        missing = ", ".join(libraries)
+        raise MachineError(f"the development files of {missing} are not installed", hint=hint)
+    return done.stdout.split()
+
+
+def _build(
+    command: Sequence[str], source: Path, folder: str, name: str | None, suffix: str
+) -> Path:
+    store = cache_dir() / folder
+    recipe = store / f"{name or source.name.split('.')[0]}-{_recipe_key(command)}.json"
+    return _cached(recipe, suffix) or _compile(command, source, store, recipe, suffix)
+
+
 def explain(source: Path, diagnostics: str) -> UsageError | MachineError:
-    """The error for a failed compilation, from what clang wrote on its standard error."""
+    """The error for a failed compilation, from what the compiler wrote on its standard error."""
     missing = _MISSING_HEADER.search(diagnostics)
     if missing:
         return MachineError(
-            f"the C header {missing[1]} is not installed", where=str(source), hint=_INSTALL_HINT
+            f"the C header {missing[1] or missing[2]} is not installed",
+            where=str(source),
+            hint=_INSTALL_HINT,
         )
     first = _DIAGNOSTIC.search(diagnostics)
     if first is None:
-        return UsageError(f"clang fails: {diagnostics.strip()}", where=str(source))
+        return UsageError(f"the compiler fails: {diagnostics.strip()}", where=str(source))
     excerpt = diagnostics[first.start() :].splitlines()[1:_EXCERPT_LINES]
     quoted = "\n".join(f"    {line}" for line in excerpt if line.strip())
     return UsageError(f"{first['text']}\n{quoted}", where=first["place"])
@@ -121,27 +208,27 @@ def _recipe_key(command: Sequence[str]) -> str:
     return hashlib.sha256("\0".join(identity).encode()).hexdigest()[:16]
 
 
-def _cached(recipe: Path) -> Path | None:
-    """The object compiled by this recipe, if no file that went into it has changed since."""
+def _cached(recipe: Path, suffix: str) -> Path | None:
+    """The file compiled by this recipe, if no file that went into it has changed since."""
     try:
         dependencies = [Path(entry) for entry in json.loads(recipe.read_text())]
-        path = _object_path(recipe, dependencies)
+        path = _compiled_path(recipe, dependencies, suffix)
     except (FileNotFoundError, ValueError):
         return None
     return path if path.is_file() else None
 
 
-def _object_path(recipe: Path, dependencies: Sequence[Path]) -> Path:
+def _compiled_path(recipe: Path, dependencies: Sequence[Path], suffix: str) -> Path:
     digest = hashlib.sha256(recipe.stem.encode())
     for path in dependencies:
         digest.update(hashlib.sha256(path.read_bytes()).digest())
     name = recipe.stem.rpartition("-")[0]
-    return recipe.with_name(f"{name}-{digest.hexdigest()[:16]}.bpf.o")
+    return recipe.with_name(f"{name}-{digest.hexdigest()[:16]}{suffix}")
 
 
-def _compile(command: Sequence[str], source: Path, store: Path, recipe: Path) -> Path:
+def _compile(command: Sequence[str], source: Path, store: Path, recipe: Path, suffix: str) -> Path:
     with _writing(store), tempfile.TemporaryDirectory(dir=store, prefix="compiling-") as folder:
-        compiled, listing = Path(folder, "out.bpf.o"), Path(folder, "out.d")
+        compiled, listing = Path(folder, f"out{suffix}"), Path(folder, "out.d")
         done = subprocess.run(
             [*command, "-o", str(compiled), "-MD", "-MF", str(listing)],
             capture_output=True,
@@ -153,7 +240,7 @@ def _compile(command: Sequence[str], source: Path, store: Path, recipe: Path) ->
         if done.returncode:
             raise explain(source, done.stderr)
         dependencies = parse_dependencies(listing.read_text())
-        path = _object_path(recipe, dependencies)
+        path = _compiled_path(recipe, dependencies, suffix)
         os.replace(compiled, path)
     put_file(recipe, json.dumps([str(entry) for entry in dependencies]).encode())
     return path

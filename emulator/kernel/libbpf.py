@@ -25,6 +25,9 @@ XDP_ATTACHED_MODES = {0: "none", 1: "native", 2: "generic", 3: "offload", 4: "mu
 PERCPU_MAP_TYPES = frozenset({5, 6, 10, 21})
 F_MMAPABLE = 1 << 10
 
+BTF_KIND_ARRAY = 3
+BTF_KINDS_BESIDE = frozenset({8, 9, 10, 11})
+"""typedef, volatile, const and restrict: the type itself is behind them."""
 BTF_KIND_VAR = 14
 BTF_KIND_DATASEC = 15
 
@@ -151,6 +154,12 @@ class BtfType(ctypes.Structure):
     @property
     def count(self) -> int:
         return int(self.info) & 0xFFFF
+
+
+class BtfArray(ctypes.Structure):
+    """struct btf_array, which follows a type of the kind array."""
+
+    _fields_ = [("type", _U32), ("index_type", _U32), ("count", _U32)]
 
 
 class BtfVarSecinfo(ctypes.Structure):

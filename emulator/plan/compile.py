@@ -12,6 +12,7 @@ from typing import Any
 
 from emulator.catalog import Catalog
 from emulator.compat.mininet import from_mininet, is_mininet_topo
+from emulator.control import ParameterError, content_of, port_infos
 from emulator.errors import Problem, TopologyError, UsageError
 from emulator.names import NAME_RULE, is_name
 from emulator.plan import assign, wiring
@@ -78,6 +79,7 @@ def compile_plan(
     assign.assign_macs(network, problems)
     assign.assign_kernel_names(network)
     assign.assign_routes(network, problems)
+    _check_control(network, problems)
     if problems:
         raise TopologyError(sorted(dict.fromkeys(problems), key=_line_of), where=name)
     return Plan(
@@ -87,6 +89,22 @@ def compile_plan(
         nodes=tuple(_node_plan(node) for node in network.nodes.values()),
         links=tuple(_link_plan(a, b) for a, b in network.links),
     )
+
+
+def _check_control(network: wiring.Wiring, problems: list[Problem]) -> None:
+    """Whether each VNF's control module understands its parameters."""
+    if problems:
+        return
+    for node in network.nodes.values():
+        vnf, manifest = node.wish.vnf, node.wish.manifest
+        if vnf is None or manifest is None or manifest.control is None:
+            continue
+        ports = port_infos([_interface_plan(interface) for interface in node.interfaces])
+        try:
+            content_of(manifest, vnf.parameters, ports)
+        except ParameterError as error:
+            text = f"parameter {error.parameter}: {error}"
+            problems.append(Problem(node.wish.where, text, error.hint))
 
 
 def _line_of(problem: Problem) -> tuple[bool, str, int]:
@@ -128,9 +146,9 @@ def _interface_plan(interface: wiring.Interface) -> InterfacePlan:
         ipv4=interface.ipv4,
         ipv6=interface.ipv6,
         mtu=interface.wish.mtu,
-        # What leaves an XDP program is sent as it is, so its own ports have nothing to offload.
+        # What leaves such a VNF is sent as it is, so its own ports have nothing to offload.
         # And a veth takes to the queue of its own only what comes from one without offloads.
-        frame_offload=(owner.runs_xdp or not owner.near_xdp) and not interface.peer.crowded,
+        frame_offload=(owner.sees_frames or not owner.near_frames) and not interface.peer.crowded,
         # A port with an XDP program of its own receives redirected frames without further ado.
         receive_napi=(interface.peer.owner.runs_xdp and not owner.runs_xdp) or interface.crowded,
     )

@@ -15,7 +15,7 @@ from emulator.errors import UsageError
 from emulator.multigraph import NodeKind
 from emulator.names import choice_hint
 
-Mechanism = Literal["bridge", "ip-forwarding", "bpf"]
+Mechanism = Literal["bridge", "ip-forwarding", "bpf", "process"]
 
 
 class _Frozen(BaseModel):
@@ -59,6 +59,18 @@ class VnfPlan(_Frozen):
     """How the data plane does it, from the manifest."""
     parameters: dict[str, int | float | bool | str] = {}
     """Every parameter of the manifest, with its default where none was given."""
+    seed: int = 1
+    """What the VNF's random numbers begin with."""
+    idle: str | None = None
+    """Processes only: what the VNF does while no frame comes; see ``emulator.idle``."""
+    cores: tuple[int, ...] = ()
+    """Processes only: the CPUs it may run on; none given, it may run on all."""
+    driver: str | None = None
+    """How the data plane reaches its ports, where it has a choice: DPDK's poll mode driver."""
+    eal: tuple[str, ...] = ()
+    """DPDK only: further arguments of the environment abstraction layer."""
+    hugepages: bool = False
+    """DPDK only: whether memory comes from the hugepages of the machine."""
 
 
 class NodePlan(_Frozen):

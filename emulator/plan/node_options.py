@@ -13,6 +13,7 @@ from emulator.multigraph import NodeEntry
 from emulator.names import NAME_RULE, is_name, kind_word, place_of, suggestion
 from emulator.plan.model import VnfPlan
 from emulator.plan.options import AUTOMATIC, class_name, not_yet, pop_meant
+from emulator.plan.process_options import read_process_options
 
 RUNTIMES = ("namespace",)
 """What can enclose a node."""
@@ -133,11 +134,6 @@ def _read_vnf(
     wish.ip = options.pop("ip", None)
     wish.ipv6 = options.pop("ipv6", None if wish.ip is None else AUTOMATIC)
     wish.mac = options.pop("mac", None) or AUTOMATIC
-    for name in ("cores", "idle"):
-        value = options.pop(name, None)
-        if value is not None:
-            text = f"{name}={value!r}, which is for data planes that poll"
-            problems.append(not_yet(where, text, f"{', '.join(AVAILABLE)}, which do not"))
     name, dataplane = options.pop("vnf", None), options.pop("dataplane", "kernel")
     manifest = catalog[name] if isinstance(name, str) and name in catalog else None
     planes_known = _check_dataplane(where, dataplane, manifest, problems)
@@ -145,14 +141,17 @@ def _read_vnf(
         problems.append(Problem(where, f"there is no VNF {name}", catalog.hint_for(name)))
         return
     wish.manifest = manifest
+    mechanism = manifest.dataplanes[dataplane].mechanism if planes_known else None
+    process = read_process_options(where, options, dataplane, mechanism, problems)
     values, wrong = manifest.check_parameters(options, where=where, near_misses=near_misses)
     problems += wrong
-    if planes_known:
+    if mechanism is not None:
         wish.vnf = VnfPlan(
             vnf=manifest.name,
             dataplane=dataplane,
-            mechanism=manifest.dataplanes[dataplane].mechanism,
+            mechanism=mechanism,
             parameters=values,
+            **process,
         )
 
 

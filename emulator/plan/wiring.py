@@ -49,8 +49,8 @@ class Node:
     wish: NodeWish
     interfaces: list[Interface] = field(default_factory=list)
     kernel_name: str | None = None
-    near_xdp: bool = False
-    """Whether frames from here may come to an XDP program."""
+    near_frames: bool = False
+    """Whether frames from here may come to a VNF that sees them as they are."""
     default_route: str | None = None
     default_route_ipv6: str | None = None
 
@@ -79,6 +79,11 @@ class Node:
     @property
     def runs_xdp(self) -> bool:
         return self.wish.vnf is not None and self.wish.vnf.mechanism == "bpf"
+
+    @property
+    def sees_frames(self) -> bool:
+        """Whether it is a VNF that handles frames as they are on the link, outside the stack."""
+        return self.wish.vnf is not None and self.wish.vnf.mechanism in ("bpf", "process")
 
 
 @dataclass
@@ -209,7 +214,7 @@ def check_loops(wiring: Wiring, problems: list[Problem]) -> None:
 
 
 def mark_segments(wiring: Wiring) -> None:
-    """Find which interfaces hear each other, and which nodes' frames may meet an XDP program."""
+    """Find which interfaces hear each other, and which nodes' frames a VNF may see as they are."""
     heard: Groups[Interface] = Groups()
     joined: Groups[Node] = Groups()
     for a, b in wiring.links:
@@ -219,10 +224,10 @@ def mark_segments(wiring: Wiring) -> None:
         if node.wish.forwards_frames:
             for interface in node.interfaces[1:]:
                 heard.join(interface, node.interfaces[0])
-    with_xdp = {joined.find(node) for node in wiring.nodes.values() if node.runs_xdp}
+    seen = {joined.find(node) for node in wiring.nodes.values() if node.sees_frames}
     listeners: Counter[Interface] = Counter()
     for node in wiring.nodes.values():
-        node.near_xdp = joined.find(node) in with_xdp
+        node.near_frames = joined.find(node) in seen
         for interface in node.interfaces:
             interface.segment = heard.find(interface)
             listeners[interface.segment] += node.kind != "switch"

@@ -13,7 +13,7 @@
  * The same file is compiled for every data plane, so it keeps to what the strictest one, the
  * kernel's BPF verifier, accepts: every access is checked against `end` first, loops have a
  * constant bound, nothing is called that this header does not offer, and nothing is remembered but
- * in `state`.
+ * in `state` and in declared tables.
  */
 #ifndef VNF_H
 #define VNF_H
@@ -30,15 +30,29 @@
 
 #define VNF_MAX_PORTS 8
 
+/* How much a frame can grow at least, at its front and at its end, on every data plane. */
+#define VNF_HEADROOM_BYTES 128
+#define VNF_TAILROOM_BYTES 128
+
 /* Verdicts. Anything else drops the frame, as does a port that the VNF does not have. */
 #define VNF_DROP          0
 #define VNF_BACK          1 /* out of the port it came in by */
 #define VNF_TO_HOST       2 /* to the network stack of the VNF's own node */
+#define VNF_FLOOD         3 /* a copy out of every other port */
 #define VNF_FORWARD(port) (VNF_FORWARD_BASE + (int)(port))
 #define VNF_FORWARD_BASE  16
 
+/* Where the data plane keeps its hold on the frame; a handler has no business in there. */
+#ifdef __bpf__
+struct xdp_md;
+typedef struct xdp_md *vnf_frame;
+#else
+struct vnf_packet;
+typedef struct vnf_packet *vnf_frame;
+#endif
+
 struct vnf_ctx {
-    /* The parameters the user gave; they do not change while the VNF runs. */
+    /* The parameters' values. They can change between two frames, never while one is handled. */
     const struct vnf_config *config;
     /*
      * This port's memory: a zeroed VNF_STATE, if vnf.c defines that as a type after including this
@@ -48,8 +62,12 @@ struct vnf_ctx {
     /* The counters that vnf.toml declares, of this port and CPU: plain increments are exact. */
     struct vnf_counters *counters;
     __u32 ports;
+    __u32 port;
     /* All bytes of the frame; more than end - data when a jumbo frame lies in several pieces. */
     __u32 length;
+    /* Which of the two banks holds the settings in force. */
+    __u32 bank;
+    vnf_frame frame;
 };
 
 /* The other port of a VNF with two. */
@@ -57,9 +75,63 @@ static __always_inline __u32 vnf_peer(__u32 port) {
     return port ^ 1;
 }
 
-/* Add one to a number in `state` and return the sum, each caller a different one. */
+/* Add one to a number in `state` or in a table and return the sum, each caller a different one. */
 static __always_inline __u64 vnf_next(__u64 *number) {
     return __sync_fetch_and_add(number, 1) + 1;
 }
+
+/* The finaliser of the generator splitmix64 (Steele, Lea and Flood, OOPSLA 2014): a good hash. */
+static __always_inline __u64 vnf_mix64(__u64 value) {
+    value = (value ^ (value >> 30)) * 0xbf58476d1ce4e5b9ULL;
+    value = (value ^ (value >> 27)) * 0x94d049bb133111ebULL;
+    return value ^ (value >> 31);
+}
+
+/*
+ * Changing a frame's length. Each returns 0, or -1 when that is not possible, and then nothing has
+ * changed. Afterwards every pointer into the frame is stale: take vnf_data() and vnf_end() again.
+ *
+ *     vnf_push(ctx, bytes)    room before the first byte; its content is undefined
+ *     vnf_pull(ctx, bytes)    takes bytes away from the front
+ *     vnf_append(ctx, bytes)  zeroed room after the last byte
+ *     vnf_trim(ctx, bytes)    takes bytes away from the end
+ *
+ * Reading and writing at an offset, also where a jumbo frame lies in several pieces; 0 or -1:
+ *
+ *     vnf_load(ctx, offset, to, bytes)
+ *     vnf_store(ctx, offset, from, bytes)
+ *
+ * Time and chance:
+ *
+ *     vnf_now_ns(ctx)   CLOCK_MONOTONIC, the same on every node of a lab
+ *     vnf_random(ctx)   64 random bits; the same seed gives the same bits, frame after frame
+ *
+ * Tables, declared outside of functions. They belong to the VNF as a whole, not to a port. Keys and
+ * values are types without padding.
+ *
+ *     VNF_ARRAY(name, value_type, entries)              __u32 keys below entries; always there
+ *     VNF_PER_CORE(name, value_type, entries)           the same, one array for each CPU
+ *     VNF_HASH(name, key_type, value_type, entries)
+ *     VNF_LRU(name, key_type, value_type, entries)      when full, forgets what was unused longest
+ *     VNF_LPM(name, key_type, value_type, entries)      longest prefix: the key type begins with
+ *                                                       __u32 prefix_bits, then network order
+ *     vnf_lookup(&name, &key)          a pointer to the value, or NULL
+ *     vnf_update(&name, &key, &value)  0, or -1 when the table is full
+ *     vnf_insert(&name, &key, &value)  the same, but -1 if the key is there
+ *     vnf_delete(&name, &key)          0, or -1 if it was not there
+ *
+ * Settings are arrays that only the control plane writes, together with the parameters: a handler
+ * sees either all of the old ones or all of the new ones.
+ *
+ *     VNF_SETTINGS(name, type, entries)
+ *     vnf_setting(ctx, name, index)    a pointer to const, or NULL when index is out of range
+ */
+#ifdef __bpf__
+#include "vnf_bpf.h"
+#else
+#include "vnf_user.h"
+#endif
+
+#include "vnf_packet.h"
 
 #endif

@@ -23,6 +23,9 @@ struct port_counters {
     __u64 tx_packets;
     __u64 tx_bytes;
     __u64 dropped_packets;
+    __u64 back_packets;
+    __u64 to_host_packets;
+    __u64 unsent_packets;
     struct vnf_counters own;
 };
 
@@ -38,10 +41,20 @@ struct {
     __type(value, struct all_counters);
 } counters SEC(".maps");
 
+/* Where VNF_FLOOD goes: the interfaces of all ports. */
+struct {
+    __uint(type, BPF_MAP_TYPE_DEVMAP);
+    __uint(max_entries, VNF_MAX_PORTS);
+    __type(key, __u32);
+    __type(value, __u32);
+} all_ports SEC(".maps");
+
 /* Set before loading, so that the verifier compiles them in as constants. */
 const volatile __u32 port_count;
 const volatile __u32 port_ifindex[VNF_MAX_PORTS];
-const volatile struct vnf_config config;
+
+struct vnf_config config_settings[2] VNF_LIVE;
+__u32 active_bank VNF_LIVE;
 
 #ifdef VNF_STATE
 struct {
@@ -52,47 +65,62 @@ struct {
 #define STATE_OF(port) ((void *)0)
 #endif
 
+static __always_inline __u32 length_of(struct xdp_md *xdp) {
+#ifdef VNF_FRAGMENTS
+    return bpf_xdp_get_buff_len(xdp);
+#else
+    return xdp->data_end - xdp->data;
+#endif
+}
+
 static __always_inline int run(struct xdp_md *xdp, __u32 port) {
-    void *data = (void *)(long)xdp->data;
-    void *end = (void *)(long)xdp->data_end;
     __u32 zero = 0;
     struct all_counters *all = bpf_map_lookup_elem(&counters, &zero);
     if (!all)
         return XDP_ABORTED;
 
-    /* The compiler must not take the zeros in the object file for the parameters' values. */
-    const struct vnf_config *values = (const struct vnf_config *)&config;
-    barrier_var(values);
-
     struct port_counters *in = &all->port[port];
+    __u32 bank = *(volatile __u32 *)&active_bank & 1;
     struct vnf_ctx ctx = {
-        .config = values,
+        .config = &config_settings[bank],
         .state = STATE_OF(port),
         .counters = &in->own,
         .ports = port_count,
-#ifdef VNF_FRAGMENTS
-        .length = bpf_xdp_get_buff_len(xdp),
-#else
-        .length = end - data,
-#endif
+        .port = port,
+        .length = length_of(xdp),
+        .bank = bank,
+        .frame = xdp,
     };
     in->rx_packets++;
     in->rx_bytes += ctx.length;
 
-    int verdict = handle(&ctx, data, end, port);
+    int verdict = handle(&ctx, (void *)(long)xdp->data, (void *)(long)xdp->data_end, port);
     __u32 out = (__u32)verdict - VNF_FORWARD_BASE;
     if (out < port_count && out < VNF_MAX_PORTS) {
         all->port[out].tx_packets++;
-        all->port[out].tx_bytes += ctx.length;
+        all->port[out].tx_bytes += length_of(xdp);
         return bpf_redirect(port_ifindex[out], 0);
     }
     if (verdict == VNF_BACK) {
+        in->back_packets++;
         in->tx_packets++;
-        in->tx_bytes += ctx.length;
+        in->tx_bytes += length_of(xdp);
         return XDP_TX;
     }
-    if (verdict == VNF_TO_HOST)
+    if (verdict == VNF_FLOOD) {
+#pragma clang loop unroll(full)
+        for (__u32 other = 0; other < VNF_MAX_PORTS; other++) {
+            if (other == port || other >= port_count)
+                continue;
+            all->port[other].tx_packets++;
+            all->port[other].tx_bytes += length_of(xdp);
+        }
+        return bpf_redirect_map(&all_ports, 0, BPF_F_BROADCAST | BPF_F_EXCLUDE_INGRESS);
+    }
+    if (verdict == VNF_TO_HOST) {
+        in->to_host_packets++;
         return XDP_PASS;
+    }
     in->dropped_packets++;
     return XDP_DROP;
 }

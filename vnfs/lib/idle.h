@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: MIT OR GPL-2.0-only */
+/*
+ * What a polling loop does while no frame comes.
+ *
+ *     poll                 looks again at once: the least latency, and a core that is never free
+ *     yield                lets others run first (sched_yield)
+ *     wait                 sleeps until a frame comes (poll)
+ *     sleep=NS             sleeps that long
+ *     spin=NS,THEN         looks again at once for so long after the last frame, then does THEN
+ */
+#ifndef VNF_IDLE_H
+#define VNF_IDLE_H
+
+#define IDLE_CONTROL_NS 1000000ULL /* how long a request may have to wait at most */
+#define IDLE_WAIT_MS    100
+
+static struct {
+    enum { IDLE_POLL, IDLE_YIELD, IDLE_WAIT, IDLE_SLEEP } then;
+    __u64 spin_ns;
+    __u64 sleep_ns;
+    __u64 idle_since_ns; /* 0: a frame came just now */
+    __u64 control_due_ns;
+    __u32 busy_rounds;
+} idle = {.then = IDLE_WAIT, .spin_ns = 20000};
+
+static __always_inline void idle_relax(void) {
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("yield");
+#endif
+}
+
+static void idle_options(char *text) {
+    idle.spin_ns = 0;
+    for (char *word = strtok(text, ","); word; word = strtok(NULL, ",")) {
+        if (!strncmp(word, "spin=", 5)) {
+            idle.spin_ns = strtoull(word + 5, NULL, 10);
+        } else if (!strncmp(word, "sleep=", 6)) {
+            idle.then = IDLE_SLEEP;
+            idle.sleep_ns = strtoull(word + 6, NULL, 10);
+            prctl(PR_SET_TIMERSLACK, 1UL);
+        } else if (!strcmp(word, "poll")) {
+            idle.then = IDLE_POLL;
+        } else if (!strcmp(word, "yield")) {
+            idle.then = IDLE_YIELD;
+        } else if (!strcmp(word, "wait")) {
+            idle.then = IDLE_WAIT;
+        } else {
+            vnf_fail(EXIT_USAGE, NULL, "there is no idle policy %s", word);
+        }
+    }
+}
+
+/* The control plane gets its turn even when frames never stop. */
+static __always_inline void idle_after_work(void) {
+    idle.idle_since_ns = 0;
+    if (++idle.busy_rounds % 256)
+        return;
+    __u64 now_ns = vnf_monotonic_ns();
+    if (now_ns >= idle.control_due_ns) {
+        control_serve();
+        idle.control_due_ns = now_ns + IDLE_CONTROL_NS;
+    }
+}
+
+static void idle_sleep(__u64 time_ns) {
+    struct pollfd fds[CONTROL_CLIENTS + 1];
+    __u32 count = control_wait(fds);
+    struct timespec timeout = {(time_t)(time_ns / 1000000000), (long)(time_ns % 1000000000)};
+    if (ppoll(fds, count, &timeout, NULL) > 0)
+        control_serve();
+}
+
+static void idle_wait(void) {
+    struct pollfd fds[CONTROL_CLIENTS + 1 + VNF_MAX_PORTS];
+    __u32 count = control_wait(fds);
+    __u32 all = count + port_wait(fds + count);
+    if (poll(fds, all, IDLE_WAIT_MS) <= 0)
+        return;
+    for (__u32 i = 0; i < count; i++)
+        if (fds[i].revents) {
+            control_serve();
+            return;
+        }
+}
+
+static void idle_step(void) {
+    __u64 now_ns = vnf_monotonic_ns();
+#ifdef VNF_IDLE
+    struct vnf_ctx ctx = vnf_context(0);
+    idle_hook(&ctx);
+#endif
+    if (!idle.idle_since_ns)
+        idle.idle_since_ns = now_ns;
+    if (now_ns >= idle.control_due_ns) {
+        control_serve();
+        idle.control_due_ns = now_ns + IDLE_CONTROL_NS;
+    }
+    if (now_ns - idle.idle_since_ns < idle.spin_ns || idle.then == IDLE_POLL)
+        idle_relax();
+    else if (idle.then == IDLE_YIELD)
+        sched_yield();
+    else if (idle.then == IDLE_SLEEP)
+        idle_sleep(idle.sleep_ns);
+    else
+        idle_wait();
+}
+
+#endif
