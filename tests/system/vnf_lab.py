@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import socket
+import tempfile
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
+from functools import cached_property
+from pathlib import Path
 
 from emulator.closing import Closing
+from emulator.dataplane import Site
 from emulator.kernel.bpf import BpfId, all_ids
 from emulator.kernel.netns import Netns
 from emulator.kernel.offload import Offloads, set_offloads
 from emulator.kernel.rtnl import End, Rtnl
 from emulator.plan.model import InterfacePlan, NodePlan, VnfPlan
+from emulator.runtime.namespace import Processes
 
-LEFT_MAC, RIGHT_MAC = "02:00:00:00:00:01", "02:00:00:00:00:02"
-PORT_MACS = ("02:01:00:00:00:00", "02:01:00:00:00:01")
+HOST_MACS = ("02:00:00:00:00:01", "02:00:00:00:00:02", "02:00:00:00:00:03")
+LEFT_MAC, RIGHT_MAC = HOST_MACS[:2]
+PORT_MACS = ("02:01:00:00:00:00", "02:01:00:00:00:01", "02:01:00:00:00:02")
 HOST_PORT = "eth0"
 _HOST_INDEX = 20
 _OUTGOING = 4
@@ -47,42 +54,57 @@ def wait_until_gone(ids: Sequence[BpfId]) -> None:
 
 
 class VnfLab(Closing):
-    """left – VNF – right; the VNF's node is called ``fn`` and has the ports fn-eth0 and fn-eth1."""
+    """left – VNF – right; the VNF's node is called ``fn`` and has the ports fn-eth0 and fn-eth1.
 
-    def __init__(self, *, mtu: int = 1500) -> None:
+    With three ports there is a host on each, left and right being the first two of ``hosts``.
+    """
+
+    def __init__(self, *, mtu: int = 1500, ports: int = 2) -> None:
         self.mtu = mtu
-        self.left, self.vnf, self.right = Netns.create_many(3)
+        self._undo = ExitStack()
+        self.vnf, *self.hosts = Netns.create_many(1 + ports)
+        self.left, self.right = self.hosts[:2]
         with Rtnl() as rtnl:
-            for port, (host, mac) in enumerate([(self.left, LEFT_MAC), (self.right, RIGHT_MAC)]):
+            for port, host in enumerate(self.hosts):
                 rtnl.add_veth(
-                    End(HOST_PORT, _HOST_INDEX, host, mac, mtu),
+                    End(HOST_PORT, _HOST_INDEX, host, HOST_MACS[port], mtu),
                     End(f"fn-eth{port}", port + 2, self.vnf, PORT_MACS[port], mtu),
                     where=f"port {port}",
                 )
             rtnl.commit()
-        for netns, indices in (
-            (self.left, (_HOST_INDEX,)),
-            (self.vnf, (2, 3)),
-            (self.right, (_HOST_INDEX,)),
-        ):
+        places = [(host, [_HOST_INDEX]) for host in self.hosts]
+        for netns, indices in [*places, (self.vnf, [port + 2 for port in range(ports)])]:
             with Rtnl.inside(netns) as rtnl:
                 for index in indices:
                     rtnl.set_up(index, where=f"interface {index}")
                 rtnl.commit()
-        for host in (self.left, self.right):
+        for host in self.hosts:
             set_offloads(
                 host, {HOST_PORT: Offloads(receive_napi=True, frame_offload=False)}, where="host"
             )
+
+    @cached_property
+    def site(self) -> Site:
+        """Where VNFs that are processes live; started when first asked for."""
+        processes = Processes.start()
+        self._undo.callback(processes.close)
+        folder = self._undo.enter_context(tempfile.TemporaryDirectory(prefix="vnf-lab-"))
+        return Site(processes, Path(folder))
 
     def node(
         self,
         vnf: str,
         dataplane: str,
         *,
-        mechanism: str = "bpf",
+        mechanism: str = "",
         parameters: dict[str, int | float | bool | str] | None = None,
+        **options: object,
     ) -> NodePlan:
-        """The plan of the node in the middle."""
+        """The plan of the node in the middle.
+
+        Args:
+            options: further fields of the plan of its VNF, as ``idle``.
+        """
         interfaces = tuple(
             InterfacePlan(
                 name=f"fn-eth{port}",
@@ -91,14 +113,15 @@ class VnfLab(Closing):
                 port=port,
                 mtu=self.mtu,
             )
-            for port in (0, 1)
+            for port in range(len(self.hosts))
         )
         plan = VnfPlan.model_validate(
             {
                 "vnf": vnf,
                 "dataplane": dataplane,
-                "mechanism": mechanism,
+                "mechanism": mechanism or ("bpf" if dataplane == "xdp" else "process"),
                 "parameters": parameters or {},
+                **options,
             }
         )
         return NodePlan(name="fn", kind="vnf", interfaces=interfaces, vnf=plan)
@@ -132,7 +155,8 @@ class VnfLab(Closing):
         return arrived
 
     def close(self) -> None:
-        for netns in (self.left, self.vnf, self.right):
+        self._undo.close()
+        for netns in (self.vnf, *self.hosts):
             netns.close()
 
 
