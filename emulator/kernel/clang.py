@@ -26,7 +26,7 @@ _TARGET = ("-target", "bpf", "-mcpu=v3", "-O2", "-g", "-std=gnu11")
 # A handler that needs neither its context nor its port is a good handler.
 _WARNINGS = ("-Wall", "-Wextra", "-Werror", "-Wno-unused-parameter")
 # The functions of the library that one VNF or one data plane does not need are not a mistake.
-_PROGRAM_FLAGS = ("-std=gnu11", *_WARNINGS, "-Wno-unused-function", "-g")
+_PROGRAM_FLAGS = ("-std=gnu11", *_WARNINGS, "-Wno-unused-function", "-fno-strict-aliasing", "-g")
 _DIAGNOSTIC = re.compile(r"^(?P<place>[^:\n]+:\d+):\d+: (?:fatal )?error: (?P<text>.*)$", re.M)
 _MISSING_HEADER = re.compile(
     r"'((?:bpf|linux|asm)/[^']+)' file not found|((?:bpf|linux|asm)/\S+): No such file"

@@ -34,6 +34,14 @@
 #define VNF_HEADROOM_BYTES 128
 #define VNF_TAILROOM_BYTES 128
 
+/*
+ * For words anywhere in a frame. Behind a plain __u64 pointer a compiler may take the address for a
+ * multiple of eight, which a frame's contents seldom are.
+ */
+typedef __u16 __attribute__((aligned(1), may_alias)) vnf_word16;
+typedef __u32 __attribute__((aligned(1), may_alias)) vnf_word32;
+typedef __u64 __attribute__((aligned(1), may_alias)) vnf_word64;
+
 /* Verdicts. Anything else drops the frame, as does a port that the VNF does not have. */
 #define VNF_DROP          0
 #define VNF_BACK          1 /* out of the port it came in by */

@@ -1,0 +1,1 @@
+"""Trying a VNF on packets, without any network."""

@@ -1,0 +1,187 @@
+"""Cases of a VNF: frames in, and what has to come out.
+
+A VNF's folder may hold a file ``cases.py`` that defines ``CASES``, a list of these. Frames are
+written with scapy, or as bytes::
+
+    from scapy.all import IP, UDP, Ether
+
+    from emulator.trying.cases import Case, Step
+
+    datagram = Ether() / IP(dst="10.0.1.2") / UDP(dport=9999) / b"hello"
+
+    CASES = [
+        Case("lets the port through", [Step(datagram, out={1: datagram})],
+             parameters={"allow": "udp dport 9999"}),
+    ]
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from emulator.errors import BuildVnfError, UsageError
+from emulator.trying.trial import START_NS, Outcome, Trial, open_trial
+
+if TYPE_CHECKING:
+    from emulator.catalog import Manifest
+
+FILE = "cases.py"
+
+
+@dataclass(frozen=True)
+class Step:
+    """A frame, and what the VNF has to make of it.
+
+    Attributes:
+        frame: what comes in: bytes, or a scapy packet.
+        port: where it comes in.
+        out: port -> what has to leave there; nothing may leave anywhere else.
+        to_host: what has to go to the node's own network stack; None for nothing.
+        set: parameters that are changed before the frame comes.
+        after_ns: how much time passes before the frame comes.
+        counts: the VNF's own counters of that port, as they have to stand afterwards.
+    """
+
+    frame: Any
+    port: int = 0
+    out: Mapping[int, Any] = field(default_factory=dict)
+    to_host: Any = None
+    set: Mapping[str, object] = field(default_factory=dict)
+    after_ns: int = 0
+    counts: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Case:
+    """Steps that a VNF takes one after another, from the start.
+
+    Attributes:
+        name: what it shows, in a few words.
+        steps: the frames.
+        parameters: those that differ from their defaults.
+        ports: how many the VNF has; as few as the manifest allows by default.
+        seed: of the VNF's random numbers.
+    """
+
+    name: str
+    steps: Sequence[Step]
+    parameters: Mapping[str, object] = field(default_factory=dict)
+    ports: int | None = None
+    seed: int = 1
+
+
+@dataclass(frozen=True)
+class Mismatch:
+    """A step that went otherwise than its case says.
+
+    Attributes:
+        step: its number, from 1.
+        what: what differs, in words.
+        wanted: the frame that was to come; None when none was.
+        got: the frame that came; None when none did.
+    """
+
+    step: int
+    what: str
+    wanted: bytes | None = None
+    got: bytes | None = None
+
+
+def load_cases(manifest: Manifest) -> list[Case]:
+    """The cases in a VNF's folder; none when it has no ``cases.py``.
+
+    Raises:
+        UsageError: the file cannot be loaded, or defines no list ``CASES``.
+    """
+    path = manifest.folder / FILE
+    if not path.is_file():
+        return []
+    name = f"build_vnf_cases_{manifest.name.replace('-', '_')}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    kept, sys.dont_write_bytecode = sys.dont_write_bytecode, True
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise UsageError(
+            f"the cases cannot be loaded: {type(error).__name__}: {error}", where=str(path)
+        ) from error
+    finally:
+        sys.dont_write_bytecode = kept
+    cases = getattr(module, "CASES", None)
+    if not isinstance(cases, list) or not all(isinstance(case, Case) for case in cases):
+        raise UsageError("it defines no list CASES of Case objects", where=str(path))
+    return cases
+
+
+def run_case(
+    manifest: Manifest, dataplane: str, case: Case, *, sanitized: bool = False
+) -> list[Mismatch]:
+    """Run a case; an empty list says that the VNF did what it had to.
+
+    Raises:
+        BuildVnfError: the VNF cannot be tried at all.
+    """
+    longest = max((len(bytes(step.frame)) for step in case.steps), default=0)
+    trial = open_trial(
+        manifest,
+        dataplane,
+        case.parameters,
+        ports=case.ports,
+        seed=case.seed,
+        largest_bytes=longest,
+        sanitized=sanitized,
+    )
+    with trial:
+        return list(_run_steps(trial, case.steps))
+
+
+def _run_steps(trial: Trial, steps: Sequence[Step]) -> Iterator[Mismatch]:
+    now_ns = START_NS
+    for number, step in enumerate(steps, 1):
+        if step.after_ns:
+            now_ns += step.after_ns
+            trial.set_clock_ns(now_ns)
+        try:
+            if step.set:
+                trial.set(**step.set)
+            outcome = trial.handle(step.port, bytes(step.frame))
+        except BuildVnfError as error:
+            yield Mismatch(number, str(error))
+            return
+        yield from _compare(number, step, outcome)
+        own = trial.counters()[step.port].own
+        for name, wanted in step.counts.items():
+            if own.get(name) != wanted:
+                yield Mismatch(number, f"counter {name} is {own.get(name)}, not {wanted}")
+
+
+def _compare(number: int, step: Step, outcome: Outcome) -> Iterator[Mismatch]:
+    for port in sorted({*step.out, *outcome.sent}):
+        wanted = bytes(step.out[port]) if port in step.out else None
+        got = outcome.sent.get(port)
+        if wanted != got:
+            yield Mismatch(number, f"port {port}: {_difference(wanted, got)}", wanted, got)
+    wanted = None if step.to_host is None else bytes(step.to_host)
+    if wanted != outcome.to_host:
+        text = f"the node's own stack: {_difference(wanted, outcome.to_host)}"
+        yield Mismatch(number, text, wanted, outcome.to_host)
+
+
+def _difference(wanted: bytes | None, got: bytes | None) -> str:
+    if got is None:
+        return "no frame came"
+    if wanted is None:
+        return f"a frame of {len(got)} bytes came, and none was to"
+    if len(wanted) != len(got):
+        return f"{len(got)} bytes came instead of {len(wanted)}"
+    at = next(
+        index for index, pair in enumerate(zip(wanted, got, strict=True)) if len(set(pair)) > 1
+    )
+    return f"byte {at} is {got[at]:#04x} instead of {wanted[at]:#04x}"
