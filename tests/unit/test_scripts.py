@@ -24,7 +24,7 @@ EVERYWHERE = (
     "tail",
     "tr",
 )
-BASE_PACKAGES = "gcc libc6-dev make clang libbpf-dev iproute2 iputils-ping iperf3"
+BASE_PACKAGES = "gcc libc6-dev make clang libbpf-dev pkg-config iproute2 iputils-ping iperf3"
 
 
 @pytest.fixture
