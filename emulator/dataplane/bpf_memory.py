@@ -111,7 +111,8 @@ class BpfMemory(LiveMemory):
         return self._table(table).items()
 
     def close(self) -> None:
-        """Nothing of its own: the mapping goes with the last reference to it."""
+        """Give the mapping back, without which the map could not end."""
+        self._memory.close()
 
     def _table(self, name: str) -> BpfMap:
         try:

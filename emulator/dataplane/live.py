@@ -1,8 +1,8 @@
 """What can be changed while a VNF runs: its parameters, and the settings and tables they make.
 
-A VNF holds its parameters and settings twice, in two banks. A change is written to the bank that is
-not in use, which is then made the one in use by a single store: no frame is lost, and every frame is
-handled with all of the old values or with all of the new ones.
+A VNF holds its parameters and settings twice, in two banks. A change is written to the bank that
+is not in use, which is then made the one in use by a single store: no frame is lost, and every
+frame is handled with all of the old values or with all of the new ones.
 """
 
 from __future__ import annotations

@@ -31,6 +31,7 @@ from emulator.kernel.bpf import BpfId
 
 if TYPE_CHECKING:
     from emulator.catalog import Manifest
+    from emulator.dataplane.hostpath import HostPath
     from emulator.kernel.netns import Netns
     from emulator.plan.model import NodePlan
     from emulator.runtime.namespace import Processes
@@ -73,6 +74,7 @@ class Launch:
         environment: variables in addition to ours.
         resources: what has to be closed once the process has ended.
         bpf: what of BPF exists for its sake.
+        notes: what the user has to know beside the mode that the process reports.
     """
 
     command: list[str]
@@ -80,6 +82,15 @@ class Launch:
     environment: Mapping[str, str] = field(default_factory=dict)
     resources: ExitStack = field(default_factory=ExitStack)
     bpf: list[BpfId] = field(default_factory=list)
+    notes: tuple[str, ...] = ()
+
+    def use(self, path: HostPath) -> None:
+        """Give the process a way into its node's stack, which closes with the resources."""
+        self.resources.enter_context(path)
+        self.command += path.options
+        self.pass_fds += path.fds
+        self.bpf += path.bpf
+        self.notes += path.notes
 
 
 class ProcessMemory(LiveMemory):
@@ -160,6 +171,7 @@ class ProcessMemory(LiveMemory):
 
     def close(self) -> None:
         self._connection.close()
+        self._memory.close()
 
     def _ask_table(
         self, operation: int, table: str, content: bytes, *, key_bytes: int, value_bytes: int = 0
@@ -225,7 +237,7 @@ class ProcessVnf(RunningVnf):
         bpf: Sequence[BpfId] = (),
     ) -> None:
         self.dataplane = description["dataplane"]
-        self.mode = _common_mode(memory.layout)
+        self.mode = ", ".join([_common_mode(memory.layout), *description["notes"]])
         self.memory = memory
         self._description = description
         self._manifest = manifest
@@ -285,16 +297,16 @@ def start_process(
         BuildVnfError: it ended instead; the message is its own.
     """
     assert node.vnf is not None
-    if site is None:
-        raise UsageError("a VNF that is a process needs a lab to live in", where=node.name)
-    ports = {interface.name: interface.kernel_name for interface in node.interfaces}
-    if len(ports) > MAX_PORTS:
-        raise UsageError(
-            f"{len(ports)} ports are more than a VNF handles, {MAX_PORTS}", where=node.name
-        )
-    path, log = site.file(node.name, "sock"), site.file(node.name, "log")
     with ExitStack() as undo:
         undo.callback(launch.resources.close)
+        if site is None:
+            raise UsageError("a VNF that is a process needs a lab to live in", where=node.name)
+        ports = {interface.name: interface.kernel_name for interface in node.interfaces}
+        if len(ports) > MAX_PORTS:
+            raise UsageError(
+                f"{len(ports)} ports are more than a VNF handles, {MAX_PORTS}", where=node.name
+            )
+        path, log = site.file(node.name, "sock"), site.file(node.name, "log")
         shared = os.memfd_create(f"vnf {node.name}", os.MFD_CLOEXEC)
         undo.callback(os.close, shared)
         listener = undo.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET))
@@ -310,7 +322,8 @@ def start_process(
         # Held by the process alone: when it ends, whoever waits for an answer learns of it.
         listener.close()
         try:
-            memory = ProcessMemory(shared, connection, json.loads(ask(connection, _DESCRIBE)))
+            layout = json.loads(ask(connection, _DESCRIBE))
+            memory = undo.enter_context(ProcessMemory(shared, connection, layout))
             parameters = LiveParameters(
                 manifest,
                 port_infos(node.interfaces),
@@ -334,6 +347,7 @@ def start_process(
             "socket": str(path),
             "log": str(log),
             "parameters": parameters.describe(),
+            "notes": list(launch.notes),
         }
         return ProcessVnf(
             description, manifest, memory, parameters, undo.pop_all(), process, launch.bpf
@@ -354,7 +368,8 @@ def attach_process(description: Description, netns: Netns) -> ProcessVnf:
             connection.connect(description["socket"])
         except OSError as error:
             raise LabError(f"the VNF cannot be reached: {error.strerror}") from error
-        memory = ProcessMemory(shared, connection, json.loads(ask(connection, _DESCRIBE)))
+        layout = json.loads(ask(connection, _DESCRIBE))
+        memory = undo.enter_context(ProcessMemory(shared, connection, layout))
         parameters = LiveParameters.attached(manifest, description["parameters"], memory)
         bpf = [BpfId(kind, number) for kind, number in description["bpf"]]
         return ProcessVnf(

@@ -118,7 +118,7 @@ def start(node: NodePlan, netns: Netns, manifest: Manifest, site: Site | None) -
         for number in range(len(ports), MAX_PORTS):
             bpf.disable(f"port{number}")
         bpf.load()
-        memory = BpfMemory.of(bpf)
+        memory = undo.enter_context(BpfMemory.of(bpf))
         file = None if site is None else site.file(node.name, "json")
         parameters = LiveParameters(
             manifest, port_infos(interfaces), node.vnf.parameters, memory, file
@@ -153,7 +153,7 @@ def attach(description: Description, netns: Netns) -> XdpVnf:
     manifest = read_manifest(Path(description["manifest"]))
     with ExitStack() as undo:
         counters = undo.enter_context(BpfMap.from_id(description["counters_map"]))
-        memory = BpfMemory.attached(description["memory"], undo)
+        memory = undo.enter_context(BpfMemory.attached(description["memory"], undo))
         ports = description["ports"]
         return XdpVnf(
             mode=_common_mode(xdp_state(ifname, netns).mode for ifname in ports.values()),

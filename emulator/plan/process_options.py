@@ -101,10 +101,12 @@ def _read_eal(
     fields: dict[str, Any],
     problems: list[Problem],
 ) -> None:
-    for name in ("eal", "hugepages"):
-        if name in given and dataplane != "dpdk":
-            problems.append(Problem(where, f"{name} is for the data plane dpdk", "leave it out"))
     if dataplane != "dpdk":
+        problems += [
+            Problem(where, f"{name} is for the data plane dpdk", "leave it out")
+            for name in ("eal", "hugepages")
+            if name in given
+        ]
         return
     eal = given.get("eal", ())
     words = eal.split() if isinstance(eal, str) else eal

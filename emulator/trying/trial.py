@@ -181,7 +181,7 @@ class XdpTrial(Trial):
             bpf.load()
             self._counters = bpf.map("counters")
             self._programs = [bpf.program(f"port{number}") for number in range(ports)]
-            self.memory: BpfMemory = BpfMemory.of(bpf)
+            self.memory: BpfMemory = self._stack.enter_context(BpfMemory.of(bpf))
             self.parameters = LiveParameters(
                 manifest, example_ports(ports), values, self.memory, None
             )

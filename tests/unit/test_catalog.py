@@ -135,13 +135,29 @@ def test_a_whole_number_is_one_that_fits_its_field(value: object, wrong: str) ->
     ],
 )
 def test_the_field_in_c_is_as_wide_as_the_limits_ask(limits: dict[str, int], c_type: str) -> None:
-    assert Parameter(type="int", summary="x", **limits).c_type == c_type
+    assert Parameter(type="int", summary="x", **limits).c_field == f"{c_type} {{}};"
 
 
 def test_fields_in_c_of_other_types() -> None:
-    assert Parameter(type="bool", summary="x").c_type == "__u8"
-    assert Parameter(type="str", summary="x").c_type is None
-    assert Parameter(type="float", summary="x").c_type is None
+    assert Parameter(type="bool", summary="x").c_field == "__u8 {};"
+    assert Parameter(type="ipv4", summary="x").c_field == "__be32 {};"
+    assert Parameter(type="mac", summary="x").c_field == "__u8 {}[6];"
+    assert Parameter(type="str", summary="x").c_field is None
+    assert Parameter(type="float", summary="x").c_field is None
+
+
+def test_addresses_lie_in_memory_as_on_the_wire() -> None:
+    assert Parameter(type="ipv4", summary="x").pack("10.0.0.1") == (b"\x0a\0\0\x01", 4)
+    assert Parameter(type="mac", summary="x").pack("02:00:00:00:00:0f") == (b"\2\0\0\0\0\x0f", 1)
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"), [("ipv4", "10.0.0.256"), ("mac", "2:0:0:0:0:1"), ("mac", "x"), ("ipv4", 7)]
+)
+def test_an_address_that_is_none(kind: str, value: object) -> None:
+    parameter = Parameter.model_validate({"type": kind, "summary": "x"})
+    assert parameter.check(value)[0] is None
+    assert "address" in parameter.check(value)[1]
 
 
 @pytest.mark.parametrize(
@@ -171,7 +187,6 @@ def test_ports_are_a_number_or_a_range(
         ('"meter"', '"metre"', "name metre is not the folder's, meter"),
         ('"meter"', "7", "name: Input should be a valid string"),
         ("dataplanes.xdp", "dataplanes.xpd", "dataplanes.xpd: no such data plane (did you mean"),
-        ('source = "vnf.c"', "", "dataplanes.xdp: source is missing"),
         ('source = "vnf.c"', 'source = "x.c"', "dataplanes.xdp: there is no file "),
         ("[dataplanes.xdp]", "[dataplanes.kernel]", "dataplanes.kernel: mechanism must be "),
         ('source = "vnf.c"', 'mechanism = "bridge"', "mechanism bridge is the kernel's"),
