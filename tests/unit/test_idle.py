@@ -30,11 +30,14 @@ def test_the_default_is_one_of_them() -> None:
 
 
 # fmt: off
-@pytest.mark.parametrize("text", [
+NO_POLICIES = (
     "", "spin", "spin:20us", "spin:20us,", "spin:20us,poll", "poll,wait", "sleep", "sleep:0us",
     "sleep:2s", "spin:20,wait", "spin:20us,spin:1us,wait", "burn", None, 5,
-])
+)
 # fmt: on
+
+
+@pytest.mark.parametrize("text", NO_POLICIES)
 def test_what_is_no_policy_is_refused_with_what_would_be(text: object) -> None:
     with pytest.raises(IdleMistake) as caught:
         parse_idle(text)
