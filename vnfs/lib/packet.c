@@ -10,6 +10,7 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 
+#include "hostpath.h"
 #include "run.h"
 
 #define RING_FRAMES   2048
@@ -58,6 +59,9 @@ static const char *port_open(__u32 number) {
     set_option(port, "TPACKET_V2", PACKET_VERSION, &version, sizeof(version));
     set_option(port, "headroom", PACKET_RESERVE, &headroom, sizeof(headroom));
     set_option(port, "PACKET_IGNORE_OUTGOING", PACKET_IGNORE_OUTGOING, &yes, sizeof(yes));
+    if (vnf_ignore_marked(port->fd))
+        vnf_fail(EXIT_MACHINE, NULL, "%s: the packet socket takes no filter: %s", name,
+                 strerror(errno));
     set_option(port, "PACKET_QDISC_BYPASS", PACKET_QDISC_BYPASS, &yes, sizeof(yes));
     struct tpacket_req ring = {
         .tp_block_size = BLOCK_BYTES,
