@@ -50,6 +50,7 @@ def _benchmarks() -> dict[str, Benchmark]:
     from benchmarks.chain import chain
     from benchmarks.commands import help_text, popen
     from benchmarks.labs import hosts_1000, linear_100, single_256
+    from benchmarks.planes import handlers, idle, live, memif, polling, python, xdp_chain
     from benchmarks.probe import probe
 
     return {
@@ -60,6 +61,13 @@ def _benchmarks() -> dict[str, Benchmark]:
         "help": help_text,
         "chain": chain,
         "probe": probe,
+        "xdp-chain": xdp_chain,
+        "polling": polling,
+        "handlers": handlers,
+        "idle": idle,
+        "memif": memif,
+        "python": python,
+        "live": live,
     }
 
 
