@@ -72,7 +72,7 @@ def xdp_chain(session: Session) -> list[Row]:
                 session.step(number, name)
                 p50s.setdefault(name, []).append(_p50_ns(net, 10_000))
                 rates.setdefault(name, []).append(_send(net, None).received_pps / 1e6)
-    hops = [(four - one) / (_HOPS - 1) for one, four in zip(p50s["one"], p50s["four"], strict=True)]
+    costs = {name: [1e3 / rate for rate in rates[name]] for name in ("one", "four")}
     return [
         _rate(f"chain of {_HOPS}", rates["four"], rates["bridges"], "stock Linux bridges", 5),
         Row(
@@ -193,7 +193,7 @@ def python(session: Session) -> list[Row]:
 def live(session: Session) -> list[Row]:
     """A parameter changed while packets flow: how soon it counts, and what is lost."""
     rows = []
-    for dataplane in ("xdp", *_POLLING, "packet"):
+    for dataplane in ("xdp", "packet", *_POLLING):
         delays_ms: list[float] = []
         lost: list[float] = []
         with Network(_Line(vnf="drop", dataplane=dataplane, every=_NEVER)) as net:
