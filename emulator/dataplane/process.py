@@ -23,9 +23,10 @@ from typing import TYPE_CHECKING, Any
 
 from emulator.control import port_infos
 from emulator.dataplane.build import MAX_PORTS
+from emulator.dataplane.ending import end_process, start_error, why_ended
 from emulator.dataplane.live import LiveMemory, LiveParameters, pack_entries
 from emulator.dataplane.running import FIXED_COUNTERS, Description, PortCounters, RunningVnf
-from emulator.errors import BuildVnfError, LabError, MachineError, UsageError
+from emulator.errors import LabError, UsageError
 from emulator.idle import DEFAULT, parse_idle
 from emulator.kernel.bpf import BpfId
 
@@ -41,9 +42,6 @@ _REQUEST = struct.Struct("=III")
 _MESSAGE_BYTES = 1 << 16
 _ANSWER_S = 20.0
 """Starting DPDK takes seconds on a busy machine; everything else is answered in milliseconds."""
-_STOP_S = 3.0
-_LAST_LINES = 10
-_ERRORS: dict[int, type[BuildVnfError]] = {2: UsageError, 3: MachineError}
 
 
 @dataclass(frozen=True)
@@ -209,10 +207,12 @@ def ask(
         answer = connection.recv(_MESSAGE_BYTES)
     except TimeoutError:
         raise LabError("the VNF does not answer") from None
+    except (BrokenPipeError, ConnectionResetError):
+        raise LabError(_ENDED) from None
     except OSError as error:
         raise LabError(f"the VNF cannot be asked: {error.strerror}") from error
     if not answer:
-        raise LabError("the VNF has ended")
+        raise LabError(_ENDED)
     (status,) = struct.unpack_from("=i", answer)
     if status == -errno.ENOENT:
         raise KeyError(table)
@@ -274,11 +274,11 @@ class ProcessVnf(RunningVnf):
     def failure(self) -> str | None:
         if self._process is not None:
             status = self._process.poll()
-            return None if status is None else _why_ended(status, Path(self._description["log"]))
+            return None if status is None else why_ended(status, Path(self._description["log"]))
         try:
             self.memory.ask(_DESCRIBE)
         except LabError as error:
-            return error.message
+            return error.message + _last_words(Path(self._description["log"]))
         return None
 
     def describe(self) -> dict[str, Any]:
@@ -315,7 +315,7 @@ def start_process(
         undo.callback(path.unlink, missing_ok=True)
         listener.listen()
         process = _spawn(node, netns, site, launch, ports, shared, listener, log)
-        undo.callback(_end, process)
+        undo.callback(end_process, process)
         connection = undo.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET))
         connection.settimeout(_ANSWER_S)
         connection.connect(str(path))
@@ -336,7 +336,7 @@ def start_process(
             ask(connection, _START)
             memory.layout = json.loads(ask(connection, _DESCRIBE))
         except LabError as error:
-            raise _start_error(process, log, node.name, error) from error
+            raise start_error(process, log, node.name, error) from error
         description = {
             "dataplane": node.vnf.dataplane,
             "manifest": str(manifest.folder / "vnf.toml"),
@@ -366,6 +366,8 @@ def attach_process(description: Description, netns: Netns) -> ProcessVnf:
             connection = undo.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET))
             connection.settimeout(_ANSWER_S)
             connection.connect(description["socket"])
+        except (ConnectionRefusedError, FileNotFoundError) as error:
+            raise LabError(_ENDED + _last_words(Path(description["log"]))) from error
         except OSError as error:
             raise LabError(f"the VNF cannot be reached: {error.strerror}") from error
         layout = json.loads(ask(connection, _DESCRIBE))
@@ -407,55 +409,6 @@ def _spawn(
             stderr=subprocess.STDOUT,
             env={**os.environ, **launch.environment},
         )
-
-
-def _end(process: subprocess.Popen[Any]) -> None:
-    if process.poll() is None:
-        process.terminate()
-        try:
-            process.wait(_STOP_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-
-
-def _start_error(
-    process: subprocess.Popen[Any], log: Path, node: str, cause: LabError
-) -> BuildVnfError:
-    """Why a VNF does not start, from what it printed: see vnf_fail() in the run loop."""
-    try:
-        status = process.wait(_STOP_S)
-    except subprocess.TimeoutExpired:
-        return LabError(f"the VNF does not start: {cause.message}", where=node)
-    lines = _tail(log)
-    message = next((line.removeprefix("error: ") for line in lines if line[:7] == "error: "), "")
-    hint = next((line.removeprefix("hint: ") for line in lines if line[:6] == "hint: "), "")
-    if not message:
-        return LabError(_why_ended(status, log), where=node)
-    return _ERRORS.get(status, LabError)(message, where=node, hint=hint)
-
-
-def _why_ended(status: int, log: Path) -> str:
-    if status < 0:
-        how = f"it was ended by signal {-status} ({_signal_name(-status)})"
-    else:
-        how = f"it ended with exit code {status}"
-    lines = _tail(log)
-    said = "".join(f"\n    {line}" for line in lines)
-    return f"the VNF's process failed: {how}{'; its last lines:' if said else ''}{said}"
-
-
-def _signal_name(number: int) -> str:
-    import signal
-
-    return signal.Signals(number).name
-
-
-def _tail(log: Path) -> list[str]:
-    try:
-        return log.read_text(errors="replace").splitlines()[-_LAST_LINES:]
-    except OSError:
-        return []
 
 
 def _common_mode(layout: Mapping[str, Any]) -> str:

@@ -60,6 +60,11 @@ class RunningVnf(Closing):
     mode: str
     """How the data plane works here, as the kernel reports it: ``native``, ``bridge``, …"""
 
+    @property
+    def pid(self) -> int | None:
+        """The VNF's process, as the machine's own PID namespace numbers it; None without one."""
+        return None
+
     @abstractmethod
     def counters(self) -> dict[str, PortCounters]:
         """The counters of each port, by the interface's name in the plan."""
