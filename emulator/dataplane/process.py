@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from emulator.control import port_infos
 from emulator.dataplane.build import MAX_PORTS
-from emulator.dataplane.ending import end_process, start_error, why_ended
+from emulator.dataplane.ending import end_process, last_words, start_error, why_ended
 from emulator.dataplane.live import LiveMemory, LiveParameters, pack_entries
 from emulator.dataplane.running import FIXED_COUNTERS, Description, PortCounters, RunningVnf
 from emulator.errors import LabError, UsageError
@@ -278,7 +278,7 @@ class ProcessVnf(RunningVnf):
         try:
             self.memory.ask(_DESCRIBE)
         except LabError as error:
-            return error.message + _last_words(Path(self._description["log"]))
+            return error.message + last_words(Path(self._description["log"]))
         return None
 
     def describe(self) -> dict[str, Any]:
@@ -367,7 +367,7 @@ def attach_process(description: Description, netns: Netns) -> ProcessVnf:
             connection.settimeout(_ANSWER_S)
             connection.connect(description["socket"])
         except (ConnectionRefusedError, FileNotFoundError) as error:
-            raise LabError(_ENDED + _last_words(Path(description["log"]))) from error
+            raise LabError(_ENDED + last_words(Path(description["log"]))) from error
         except OSError as error:
             raise LabError(f"the VNF cannot be reached: {error.strerror}") from error
         layout = json.loads(ask(connection, _DESCRIBE))
