@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 _DESCRIBE, _UPDATE, _DELETE, _DUMP, _START = range(5)
 _REQUEST = struct.Struct("=III")
 _MESSAGE_BYTES = 1 << 16
+_ENDED = "the VNF has ended"
 _ANSWER_S = 20.0
 """Starting DPDK takes seconds on a busy machine; everything else is answered in milliseconds."""
 
