@@ -12,7 +12,7 @@
 #define VNF_IDLE_H
 
 #define IDLE_CONTROL_NS 1000000ULL /* how long a request may have to wait at most */
-#define IDLE_WAIT_MS    100
+#define IDLE_WAIT_NS    100000000ULL
 
 static struct {
     enum { IDLE_POLL, IDLE_YIELD, IDLE_WAIT, IDLE_SLEEP } then;
@@ -64,19 +64,22 @@ static __always_inline void idle_after_work(void) {
     }
 }
 
+static int idle_poll(struct pollfd *fds, __u32 count, __u64 time_ns) {
+    struct timespec timeout = {(time_t)(time_ns / 1000000000), (long)(time_ns % 1000000000)};
+    return ppoll(fds, count, &timeout, NULL);
+}
+
 static void idle_sleep(__u64 time_ns) {
     struct pollfd fds[CONTROL_CLIENTS + 1];
-    __u32 count = control_wait(fds);
-    struct timespec timeout = {(time_t)(time_ns / 1000000000), (long)(time_ns % 1000000000)};
-    if (ppoll(fds, count, &timeout, NULL) > 0)
+    if (idle_poll(fds, control_wait(fds), time_ns) > 0)
         control_serve();
 }
 
-static void idle_wait(void) {
+static void idle_wait(__u64 time_ns) {
     struct pollfd fds[CONTROL_CLIENTS + 1 + VNF_MAX_PORTS];
     __u32 count = control_wait(fds);
     __u32 all = count + port_wait(fds + count);
-    if (poll(fds, all, IDLE_WAIT_MS) <= 0)
+    if (idle_poll(fds, all, time_ns) <= 0)
         return;
     for (__u32 i = 0; i < count; i++)
         if (fds[i].revents) {
@@ -86,10 +89,11 @@ static void idle_wait(void) {
 }
 
 static void idle_step(void) {
-    __u64 now_ns = vnf_monotonic_ns();
+    __u64 now_ns = vnf_monotonic_ns(), longest_ns = IDLE_WAIT_NS;
 #ifdef VNF_IDLE
-    struct vnf_ctx ctx = vnf_context(0);
-    idle_hook(&ctx);
+    __u64 again_ns = vnf_ask_idle();
+    if (again_ns < longest_ns)
+        longest_ns = again_ns;
 #endif
     if (!idle.idle_since_ns)
         idle.idle_since_ns = now_ns;
@@ -102,9 +106,9 @@ static void idle_step(void) {
     else if (idle.then == IDLE_YIELD)
         sched_yield();
     else if (idle.then == IDLE_SLEEP)
-        idle_sleep(idle.sleep_ns);
+        idle_sleep(idle.sleep_ns < longest_ns ? idle.sleep_ns : longest_ns);
     else
-        idle_wait();
+        idle_wait(longest_ns);
 }
 
 #endif

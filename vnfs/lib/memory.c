@@ -22,7 +22,8 @@ struct result {
 };
 
 static __u8 memory[VNF_HEADROOM_BYTES + FRAME_BYTES + VNF_TAILROOM_BYTES];
-static __u8 copied[FRAME_BYTES + VNF_TAILROOM_BYTES];
+static __u8 copies[VNF_BURST_FRAMES][FRAME_BYTES + VNF_TAILROOM_BYTES];
+static __u32 next_copy;
 
 static void answer(__u32 port, const void *data, size_t bytes) {
     struct result result = {.port = port, .bytes = (__u32)bytes};
@@ -57,8 +58,8 @@ static void port_release(__u32 port, struct vnf_packet *packets, __u32 count) {
 static int port_copy(__u32 port, const struct vnf_packet *packet, struct vnf_packet *copy) {
     size_t length = (size_t)(packet->end - packet->data);
     (void)port;
-    memcpy(copied, packet->data, length);
-    *copy = (struct vnf_packet){.data = copied, .end = copied + length};
+    __u8 *data = memcpy(copies[next_copy++ % VNF_BURST_FRAMES], packet->data, length);
+    *copy = (struct vnf_packet){.data = data, .end = data + length};
     return 0;
 }
 
@@ -89,6 +90,7 @@ static void try_frame(const struct given *given) {
 
 int main(int argc, char **argv) {
     struct given given;
+    int begun = 0;
     vnf_options(argc, argv, NULL);
     for (__u32 port = 0; port < vnf.ports; port++)
         vnf.port_mode[port] = port_open(port);
@@ -105,6 +107,10 @@ int main(int argc, char **argv) {
             break;
         if (given.port >= vnf.ports)
             vnf_fail(EXIT_USAGE, NULL, "there is no port %u", given.port);
+        if (!begun) {
+            vnf_begin();
+            begun = 1;
+        }
         try_frame(&given);
         answer(NO_PORT, memory, 0);
         fflush(stdout);

@@ -25,7 +25,8 @@ static struct port {
     __u32 next;
 } ports[VNF_MAX_PORTS];
 
-static __u8 copied[65536];
+static __u8 copies[VNF_BURST_FRAMES][65536];
+static __u32 next_copy;
 
 static void set_option(struct port *port, const char *name, int option, const void *value,
                        socklen_t bytes) {
@@ -157,10 +158,10 @@ static void port_release(__u32 number, struct vnf_packet *packets, __u32 count) 
 static int port_copy(__u32 number, const struct vnf_packet *packet, struct vnf_packet *copy) {
     size_t length = (size_t)(packet->end - packet->data);
     (void)number;
-    if (length > sizeof(copied))
+    if (length > sizeof(copies[0]))
         return -1;
-    memcpy(copied, packet->data, length);
-    *copy = (struct vnf_packet){.data = copied, .end = copied + length, .handle = NULL};
+    __u8 *data = memcpy(copies[next_copy++ % VNF_BURST_FRAMES], packet->data, length);
+    *copy = (struct vnf_packet){.data = data, .end = data + length, .handle = NULL};
     return 0;
 }
 

@@ -28,10 +28,6 @@
 #include "vnf.h"
 #include VNF_SOURCE
 
-#ifndef VNF_BURST_FRAMES
-#define VNF_BURST_FRAMES 64
-#endif
-
 /* Exit codes, as everywhere in the product. */
 #define EXIT_FAILED  1
 #define EXIT_USAGE   2
@@ -67,7 +63,10 @@ static __u32 port_receive(__u32 port, struct vnf_packet *packets, __u32 room);
 static __u32 port_send(__u32 port, struct vnf_packet *packets, __u32 count);
 /* Give back the memory of frames that `port` received. */
 static void port_release(__u32 port, struct vnf_packet *packets, __u32 count);
-/* Make a copy that `port` can send; -1 when there is no memory. */
+/*
+ * Make a copy that `port` can send; -1 when there is no memory. Up to VNF_BURST_FRAMES copies are
+ * made before they are sent.
+ */
 static int port_copy(__u32 port, const struct vnf_packet *packet, struct vnf_packet *copy);
 /* Fill in descriptors, at most VNF_MAX_PORTS, that tell when a frame comes; returns how many. */
 static __u32 port_wait(struct pollfd *fds);
@@ -147,12 +146,8 @@ static void vnf_seed(__u64 seed) {
 /* Where a frame goes, once handled. */
 enum { TO_NOWHERE = VNF_MAX_PORTS, TO_ALL, TO_STACK };
 
-static __always_inline __u32 vnf_handle_one(struct vnf_ctx *ctx, struct vnf_packet *packet,
-                                            struct port_counters *in) {
-    ctx->frame = packet;
-    ctx->length = (__u32)(packet->end - packet->data);
-    in->rx_bytes += ctx->length;
-    int verdict = handle(ctx, packet->data, packet->end, ctx->port);
+static __always_inline __u32 vnf_destination(const struct vnf_ctx *ctx, int verdict,
+                                             struct port_counters *in) {
     __u32 out = (__u32)verdict - VNF_FORWARD_BASE;
     if (out < ctx->ports)
         return out;
@@ -166,8 +161,34 @@ static __always_inline __u32 vnf_handle_one(struct vnf_ctx *ctx, struct vnf_pack
         in->to_host_packets++;
         return TO_STACK;
     }
+#ifdef VNF_BURST
+    if (verdict == VNF_TAKE)
+        return TO_NOWHERE;
+#endif
     in->dropped_packets++;
     return TO_NOWHERE;
+}
+
+/* Have the VNF handle frames of the context's port, and say where each goes. */
+static __always_inline void vnf_ask(struct vnf_ctx *ctx, struct vnf_packet *packets, __u32 count,
+                                    struct port_counters *in, __u32 *to) {
+#ifdef VNF_BURST
+    int verdicts[VNF_BURST_FRAMES];
+    for (__u32 i = 0; i < count; i++) {
+        in->rx_bytes += (__u64)(packets[i].end - packets[i].data);
+        verdicts[i] = VNF_DROP;
+    }
+    handle_burst(ctx, packets, count, ctx->port, verdicts);
+    for (__u32 i = 0; i < count; i++)
+        to[i] = vnf_destination(ctx, verdicts[i], in);
+#else
+    for (__u32 i = 0; i < count; i++) {
+        vnf_at(ctx, &packets[i]);
+        in->rx_bytes += ctx->length;
+        int verdict = handle(ctx, packets[i].data, packets[i].end, ctx->port);
+        to[i] = vnf_destination(ctx, verdict, in);
+    }
+#endif
 }
 
 static void vnf_transmit(__u32 port, struct vnf_packet *packets, __u32 count) {
@@ -216,22 +237,52 @@ static __always_inline struct vnf_ctx vnf_context(__u32 port) {
     };
 }
 
-/* Handle frames that `port` received, and get rid of all of them. */
-static __always_inline void vnf_handle_burst(__u32 port, struct vnf_packet *packets, __u32 count) {
-    struct port_counters *in = &vnf.shared->counters[port];
-    struct vnf_ctx ctx = vnf_context(port);
-    __u32 to[VNF_BURST_FRAMES], same = 1;
-
-    in->rx_packets += count;
+static __always_inline void vnf_set_clock(void) {
     vnf_process.clock_is_set = (__u8)vnf.shared->clock_is_set;
     vnf_process.clock_ns = vnf.shared->clock_ns;
-#ifdef VNF_BURST
-    handle_burst(&ctx, packets, count, port);
-#endif
-    for (__u32 i = 0; i < count; i++) {
-        to[i] = vnf_handle_one(&ctx, &packets[i], in);
-        same &= to[i] == to[0];
+}
+
+#if defined(VNF_BURST) || defined(VNF_IDLE)
+static void vnf_send_emitted(void) {
+    struct vnf_packet copies[VNF_BURST_FRAMES];
+    for (__u32 i = 0; i < vnf_emitted.count;) {
+        __u32 port = vnf_emitted.frame[i].port, made = 0;
+        for (; i < vnf_emitted.count && vnf_emitted.frame[i].port == port; i++) {
+            __u8 *data = vnf_emitted.frame[i].data;
+            struct vnf_packet frame = {.data = data, .end = data + vnf_emitted.frame[i].bytes};
+            if (port_copy(port, &frame, &copies[made]))
+                vnf.shared->counters[port].unsent_packets++;
+            else
+                made++;
+        }
+        vnf_transmit(port, copies, made);
     }
+    vnf_emitted.count = 0;
+}
+#endif
+
+#ifdef VNF_IDLE
+/* Returns in how many ns the VNF wants to be asked again at the latest. */
+static __u64 vnf_ask_idle(void) {
+    __u64 soonest_ns = VNF_WHENEVER;
+    vnf_set_clock();
+    for (__u32 port = 0; port < vnf.ports; port++) {
+        struct vnf_ctx ctx = vnf_context(port);
+        __u64 again_ns = handle_idle(&ctx, port);
+        if (again_ns < soonest_ns)
+            soonest_ns = again_ns;
+    }
+    vnf_send_emitted();
+    return soonest_ns;
+}
+#endif
+
+/* Get rid of frames that `port` received, each as the VNF has decided. */
+static __always_inline void vnf_dispatch(__u32 port, struct vnf_packet *packets, __u32 count,
+                                         const __u32 *to) {
+    __u32 same = 1;
+    for (__u32 i = 1; i < count; i++)
+        same &= to[i] == to[0];
     if (same && to[0] < VNF_MAX_PORTS) {
         vnf_transmit(to[0], packets, count);
         return;
@@ -257,6 +308,21 @@ static __always_inline void vnf_handle_burst(__u32 port, struct vnf_packet *pack
             for (__u32 i = 0; i < number; i++)
                 vnf_dispose(port, out, &chosen[i]);
     }
+}
+
+/* Handle frames that `port` received, and get rid of all of them. */
+static __always_inline void vnf_handle_burst(__u32 port, struct vnf_packet *packets, __u32 count) {
+    struct port_counters *in = &vnf.shared->counters[port];
+    struct vnf_ctx ctx = vnf_context(port);
+    __u32 to[VNF_BURST_FRAMES];
+
+    in->rx_packets += count;
+    vnf_set_clock();
+    vnf_ask(&ctx, packets, count, in, to);
+    vnf_dispatch(port, packets, count, to);
+#ifdef VNF_BURST
+    vnf_send_emitted();
+#endif
 }
 
 /* One look at every port; returns how many frames there were. */
@@ -345,9 +411,19 @@ static void vnf_options(int argc, char **argv, int (*own)(const char *name, char
     sigaction(SIGINT, &action, NULL);
 }
 
+/* Called when the parameters are in place. */
+static void vnf_begin(void) {
+#ifdef VNF_START
+    struct vnf_ctx ctx = vnf_context(0);
+    vnf_set_clock();
+    handle_start(&ctx);
+#endif
+}
+
 /* Open the ports, then handle frames until a signal comes. */
 static void vnf_run(void) {
     control_await_start();
+    vnf_begin();
     for (__u32 port = 0; port < vnf.ports; port++)
         vnf.port_mode[port] = port_open(port);
     while (!vnf.stop) {

@@ -133,6 +133,39 @@ static __always_inline __u64 vnf_mix64(__u64 value) {
  *
  *     VNF_SETTINGS(name, type, entries)
  *     vnf_setting(ctx, name, index)    a pointer to const, or NULL when index is out of range
+ *
+ * Hooks, for what only makes sense in user space: coding, crypto, whatever needs to see several
+ * frames at once, to hold frames back or to send frames of its own. The macro is defined after this
+ * header has been included, and the manifest names no data plane inside the kernel, unless all of
+ * it is behind #ifndef __bpf__ and there is a handle() too.
+ *
+ *     #define VNF_BURST
+ *     static void handle_burst(struct vnf_ctx *ctx, struct vnf_packet *packets, __u32 count,
+ *                              __u32 port, int *verdicts)
+ *
+ *         is called instead of handle(), with the frames that came by a port since the last look,
+ * at most VNF_BURST_FRAMES, in order. Frame i lies from packets[i].data up to packets[i].end. Its
+ * verdict goes to verdicts[i], which is VNF_DROP until then. A further verdict is VNF_TAKE: the VNF
+ * has taken what it needs out of the frame, which then goes nowhere and does not count as dropped.
+ * Nothing of a burst is there any more when the function has returned, so what is held back has to
+ * be copied.
+ *
+ *     #define VNF_IDLE
+ *     static __u64 handle_idle(struct vnf_ctx *ctx, __u32 port)
+ *
+ *         is called for each port whenever a look at all ports has found no frame, and returns in
+ *         how many ns it wants to be called again at the latest; VNF_WHENEVER for no wish.
+ *
+ *     #define VNF_START
+ *     static void handle_start(struct vnf_ctx *ctx)
+ *
+ *         is called once, when the parameters are in place and before the first frame.
+ *
+ *     vnf_at(ctx, &packets[i])         makes it the frame that vnf_push(), vnf_load(), … work on
+ *     vnf_emit(ctx, port, bytes)       a new frame of so many zeroed bytes, to be filled in; leaves
+ *                                      by that port once the hook has returned and the frames of
+ * the burst have left. NULL when there is no such port, when it is longer than VNF_EMIT_BYTES, or
+ * after VNF_BURST_FRAMES of them
  */
 #ifdef __bpf__
 #include "vnf_bpf.h"

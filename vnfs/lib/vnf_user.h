@@ -25,6 +25,18 @@
 #define VNF_POISON(from, bytes)   ((void)0)
 #endif
 
+/* How many frames are handled at once at most, and how many may be emitted meanwhile. */
+#ifndef VNF_BURST_FRAMES
+#define VNF_BURST_FRAMES 64
+#endif
+/* A jumbo frame. */
+#define VNF_EMIT_BYTES 9216
+
+/* A further verdict of handle_burst(). */
+#define VNF_TAKE 4
+/* What handle_idle() returns when it has no wish. */
+#define VNF_WHENEVER (~0ULL)
+
 /* A frame in the data plane's memory. */
 struct vnf_packet {
     __u8 *data;
@@ -123,6 +135,31 @@ static __always_inline __u64 vnf_now_ns(struct vnf_ctx *ctx) {
 static __always_inline __u64 vnf_random(struct vnf_ctx *ctx) {
     __u64 *state = &vnf_process.random_state[ctx->port & (VNF_MAX_PORTS - 1)];
     return vnf_mix64(*state += 0x9e3779b97f4a7c15ULL);
+}
+
+static __always_inline void vnf_at(struct vnf_ctx *ctx, struct vnf_packet *packet) {
+    ctx->frame = packet;
+    ctx->length = (__u32)(packet->end - packet->data);
+}
+
+/* Frames of the VNF's own, until the run loop sends them. */
+static struct {
+    __u32 count;
+    struct {
+        __u32 port;
+        __u32 bytes;
+        __u8 data[VNF_EMIT_BYTES];
+    } frame[VNF_BURST_FRAMES];
+} vnf_emitted;
+
+static __always_inline __u8 *vnf_emit(struct vnf_ctx *ctx, __u32 port, __u32 bytes) {
+    if (port >= ctx->ports || bytes < 14 || bytes > VNF_EMIT_BYTES ||
+        vnf_emitted.count == VNF_BURST_FRAMES)
+        return NULL;
+    __u32 number = vnf_emitted.count++;
+    vnf_emitted.frame[number].port = port;
+    vnf_emitted.frame[number].bytes = bytes;
+    return memset(vnf_emitted.frame[number].data, 0, bytes);
 }
 
 #define VNF_TABLE(table_name, table_kind, key_type, value_type, count)                             \

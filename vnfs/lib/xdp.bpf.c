@@ -11,6 +11,10 @@
 #include "vnf.h"
 #include VNF_SOURCE
 
+#if defined(VNF_BURST) || defined(VNF_IDLE) || defined(VNF_START)
+#error "the hooks of user space do not exist in the kernel: put them behind #ifndef __bpf__"
+#endif
+
 #ifdef VNF_FRAGMENTS
 #define VNF_SECTION "xdp.frags"
 #else
