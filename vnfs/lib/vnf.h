@@ -143,12 +143,12 @@ static __always_inline __u64 vnf_mix64(__u64 value) {
  *     static void handle_burst(struct vnf_ctx *ctx, struct vnf_packet *packets, __u32 count,
  *                              __u32 port, int *verdicts)
  *
- *         is called instead of handle(), with the frames that came by a port since the last look,
- * at most VNF_BURST_FRAMES, in order. Frame i lies from packets[i].data up to packets[i].end. Its
- * verdict goes to verdicts[i], which is VNF_DROP until then. A further verdict is VNF_TAKE: the VNF
- * has taken what it needs out of the frame, which then goes nowhere and does not count as dropped.
- * Nothing of a burst is there any more when the function has returned, so what is held back has to
- * be copied.
+ *         is called instead of handle(), with the frames that came by a port since the last
+ *         look, in order, at most VNF_BURST_FRAMES. Frame i lies from packets[i].data up to
+ *         packets[i].end; its verdict goes to verdicts[i], which is VNF_DROP until then. One more
+ *         verdict is VNF_TAKE: the VNF has taken what it needs, and the frame goes nowhere without
+ *         counting as dropped. When the function has returned, nothing of a burst is there any
+ *         more: what is held back has to be copied.
  *
  *     #define VNF_IDLE
  *     static __u64 handle_idle(struct vnf_ctx *ctx, __u32 port)
@@ -162,10 +162,10 @@ static __always_inline __u64 vnf_mix64(__u64 value) {
  *         is called once, when the parameters are in place and before the first frame.
  *
  *     vnf_at(ctx, &packets[i])         makes it the frame that vnf_push(), vnf_load(), … work on
- *     vnf_emit(ctx, port, bytes)       a new frame of so many zeroed bytes, to be filled in; leaves
- *                                      by that port once the hook has returned and the frames of
- * the burst have left. NULL when there is no such port, when it is longer than VNF_EMIT_BYTES, or
- * after VNF_BURST_FRAMES of them
+ *     vnf_emit(ctx, port, bytes)       a new frame of so many zeroed bytes, to be filled in; it
+ *                                      leaves when the hook has returned, behind the burst's own
+ *                                      frames. NULL when there is no such port, when it is longer
+ *                                      than VNF_EMIT_BYTES, or after VNF_BURST_FRAMES of them
  */
 #ifdef __bpf__
 #include "vnf_bpf.h"
