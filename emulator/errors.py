@@ -48,6 +48,14 @@ class LabError(BuildVnfError):
     """A running lab could not do what was asked of it."""
 
 
+class VerifierError(LabError):
+    """The kernel's verifier refuses a program; ``log`` is all that it wrote."""
+
+    def __init__(self, message: str, log: str, *, where: str = "", hint: str = "") -> None:
+        super().__init__(message, where=where, hint=hint)
+        self.log = log
+
+
 class MeasurementError(BuildVnfError):
     """A measurement gave no usable result."""
 

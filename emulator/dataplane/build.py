@@ -54,6 +54,7 @@ def build_xdp(manifest: Manifest, *, fragments: bool = False) -> Path:
         includes=[library_dir(), _write_header(manifest), source.absolute().parent],
         defines=defines,
         name=f"{manifest.name}-xdp",
+        subject=source,
     )
 
 

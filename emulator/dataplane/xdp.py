@@ -110,7 +110,13 @@ def start(node: NodePlan, netns: Netns, manifest: Manifest, site: Site | None) -
     ports = {interface.name: interface.kernel_name for interface in interfaces}
     indices = _indices(netns, ports)
     with ExitStack() as undo:
-        bpf = undo.enter_context(BpfObject(path, name=f"{node.name}: VNF {manifest.name}"))
+        bpf = undo.enter_context(
+            BpfObject(
+                path,
+                name=f"{node.name}: VNF {manifest.name}",
+                source=manifest.source("xdp"),
+            )
+        )
         bpf.set_global("port_count", struct.pack("=I", len(ports)))
         padded = indices + [0] * (MAX_PORTS - len(indices))
         bpf.set_global("port_ifindex", struct.pack(f"={MAX_PORTS}I", *padded))

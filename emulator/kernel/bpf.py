@@ -17,10 +17,11 @@ from pathlib import Path
 from typing import Literal
 
 from emulator.closing import Closing
-from emulator.errors import LabError, MachineError, UsageError
+from emulator.errors import LabError, MachineError, UsageError, VerifierError
 from emulator.kernel import libbpf
 from emulator.kernel.libbpf import errno_text, last_error, library, object_id, refused
 from emulator.kernel.maps import BpfMap
+from emulator.kernel.verifier import read_refusal, tail
 from emulator.kernel.xdp import XdpLink, XdpMode, XdpState, attach_xdp, xdp_state
 
 __all__ = [
@@ -44,6 +45,7 @@ BpfKind = Literal["program", "map", "link"]
 _LOG_BYTES = 16 << 20
 _LOG_TAIL_LINES = 20
 _REFUSED_PROGRAM = re.compile(r"^prog '([^']+)'", re.M)
+_NO_SUCH_FUNCTION = re.compile(r"BTF for extern '(\w+)'")
 _GLOBAL_SECTIONS = (".rodata", ".data", ".bss")
 _NEXT_ID = {
     "program": "bpf_prog_get_next_id",
@@ -106,14 +108,19 @@ class BpfObject(Closing):
     references; an attached program stays until its ``XdpLink`` is closed too.
     """
 
-    def __init__(self, path: Path, *, name: str = "") -> None:
-        """Open the file; ``name`` is what messages call it, the file's own name by default.
+    def __init__(self, path: Path, *, name: str = "", source: Path | None = None) -> None:
+        """Open the file.
+
+        Args:
+            name: what messages call it, the file's own name by default.
+            source: the file in C that messages about its programs quote.
 
         Raises:
             MachineError: libbpf is missing.
             UsageError: the file is missing or is no BPF object.
         """
         self._object: int | None = None
+        self._source = source
         self.path = path
         self._name = name or path.name
         self._lib = library()
@@ -122,6 +129,13 @@ class BpfObject(Closing):
             self._object = self._lib.bpf_object__open_file(os.fsencode(path), None)
         if not self._object:
             reason = "; ".join(messages) or errno_text(last_error())
+            function = _NO_SUCH_FUNCTION.search(reason)
+            if function and source is not None:
+                raise UsageError(
+                    f"{function[1]} does not exist inside the kernel",
+                    where=str(source),
+                    hint="call only what vnf.h offers",
+                )
             raise UsageError(f"this is no usable BPF object: {reason}", where=str(path))
         self._variables = dict(self._read_variables())
 
@@ -164,7 +178,8 @@ class BpfObject(Closing):
 
         Raises:
             MachineError: we lack the right to, or the kernel lacks a feature.
-            LabError: the verifier refuses a program; the message ends with the tail of its log.
+            VerifierError: the verifier refuses a program; the message quotes the source, or else
+                ends with the tail of the verifier's log.
         """
         # Left to the garbage collector: closed here, it would turn a Ctrl-C into an error of its
         # own, because the buffer is still borrowed then.
@@ -316,16 +331,27 @@ class BpfObject(Closing):
             type_id = array.type
 
     def _load_error(self, number: int, messages: list[str], log: str) -> LabError | MachineError:
-        lines = [line for line in log.splitlines() if line.strip()]
-        if lines:
+        if log.strip():
             named = _REFUSED_PROGRAM.search("\n".join(messages))
-            culprit = f"program {named[1]}" if named else "a program"
-            tail = "\n".join(f"    {line}" for line in lines[-_LOG_TAIL_LINES:])
-            return LabError(f"the kernel's verifier refuses {culprit}:\n{tail}", where=self._name)
+            return self._refusal(log, f"program {named[1]}" if named else "a program")
         if number == errno.EPERM:
             return refused("BPF programs cannot be loaded", number, where=self._name)
         reason = "; ".join(messages) or errno_text(number)
         return MachineError(f"this kernel cannot load it: {reason}", where=self._name)
+
+    def _refusal(self, log: str, culprit: str) -> VerifierError:
+        refusal = read_refusal(log, self._source)
+        if self._source is None or not (refusal.lines or refusal.inside):
+            quoted = "\n".join(f"    {line}" for line in tail(log, _LOG_TAIL_LINES))
+            text = f"the kernel's verifier refuses {culprit}:\n{quoted}"
+            return VerifierError(text, log, where=self._name, hint=refusal.hint)
+        text = f"the kernel's verifier refuses it: {refusal.reason}"
+        if refusal.lines:
+            text += f"\n{refusal.excerpt}"
+        if refusal.inside:
+            text += f"\n    inside of it, {refusal.inside}"
+        where = refusal.where or str(self._source)
+        return VerifierError(text, log, where=where, hint=refusal.hint)
 
 
 class BpfProgram:

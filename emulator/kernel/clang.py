@@ -31,6 +31,7 @@ _DIAGNOSTIC = re.compile(r"^(?P<place>[^:\n]+:\d+):\d+: (?:fatal )?error: (?P<te
 _MISSING_HEADER = re.compile(
     r"'((?:bpf|linux|asm)/[^']+)' file not found|((?:bpf|linux|asm)/\S+): No such file"
 )
+_STACK = re.compile(r"BPF stack limit of (\d+) bytes is exceeded")
 _EXCERPT_LINES = 12
 _LIBRARY_PACKAGES = {"libdpdk": "libdpdk-dev", "libxdp": "libxdp-dev", "libbpf": "libbpf-dev"}
 
@@ -61,12 +62,17 @@ def compile_bpf(
     defines: Mapping[str, str] | None = None,
     output: Path | None = None,
     name: str | None = None,
+    subject: Path | None = None,
 ) -> Path:
     """Compile a C file to a BPF object and return the object's path.
 
     What was compiled before from the same source, headers, flags and compiler is not compiled
     again. The object lies in the cache, under ``name`` (the source's name by default), unless
     ``output`` says where to put it.
+
+    Args:
+        subject: the file that a message names when the compiler tells no place; the source by
+            default.
 
     Raises:
         UsageError: the source is missing or does not compile; the message quotes the compiler.
@@ -75,7 +81,7 @@ def compile_bpf(
     if not source.is_file():
         raise UsageError("there is no such source file", where=str(source))
     command = _command(find_clang(), source.absolute(), includes, defines or {})
-    cached = _build(command, source, "bpf", name, ".bpf.o")
+    cached = _build(command, source, "bpf", name, ".bpf.o", subject)
     if output is None:
         return cached
     put_file(output, cached.read_bytes())
@@ -157,11 +163,16 @@ def _library_flags(libraries: tuple[str, ...]) -> list[str]:
 
 
 def _build(
-    command: Sequence[str], source: Path, folder: str, name: str | None, suffix: str
+    command: Sequence[str],
+    source: Path,
+    folder: str,
+    name: str | None,
+    suffix: str,
+    subject: Path | None = None,
 ) -> Path:
     store = cache_dir() / folder
     recipe = store / f"{name or source.name.split('.')[0]}-{_recipe_key(command)}.json"
-    return _cached(recipe, suffix) or _compile(command, source, store, recipe, suffix)
+    return _cached(recipe, suffix) or _compile(command, subject or source, store, recipe, suffix)
 
 
 def explain(source: Path, diagnostics: str) -> UsageError | MachineError:
@@ -172,6 +183,13 @@ def explain(source: Path, diagnostics: str) -> UsageError | MachineError:
             f"the C header {missing[1] or missing[2]} is not installed",
             where=str(source),
             hint=_INSTALL_HINT,
+        )
+    stack = _STACK.search(diagnostics)
+    if stack:
+        return UsageError(
+            f"it needs more stack than the {stack[1]} bytes that the kernel gives it",
+            where=str(source),
+            hint="keep what is large in ctx->state or in a table",
         )
     first = _DIAGNOSTIC.search(diagnostics)
     if first is None:
@@ -226,7 +244,7 @@ def _compiled_path(recipe: Path, dependencies: Sequence[Path], suffix: str) -> P
     return recipe.with_name(f"{name}-{digest.hexdigest()[:16]}{suffix}")
 
 
-def _compile(command: Sequence[str], source: Path, store: Path, recipe: Path, suffix: str) -> Path:
+def _compile(command: Sequence[str], subject: Path, store: Path, recipe: Path, suffix: str) -> Path:
     with _writing(store), tempfile.TemporaryDirectory(dir=store, prefix="compiling-") as folder:
         compiled, listing = Path(folder, f"out{suffix}"), Path(folder, "out.d")
         done = subprocess.run(
@@ -238,7 +256,7 @@ def _compile(command: Sequence[str], source: Path, store: Path, recipe: Path, su
             check=False,
         )
         if done.returncode:
-            raise explain(source, done.stderr)
+            raise explain(subject, done.stderr)
         dependencies = parse_dependencies(listing.read_text())
         path = _compiled_path(recipe, dependencies, suffix)
         os.replace(compiled, path)

@@ -169,7 +169,11 @@ class XdpTrial(Trial):
         self._stack = ExitStack()
         try:
             bpf = self._stack.enter_context(
-                BpfObject(build_xdp(manifest, fragments=fragments), name=f"VNF {manifest.name}")
+                BpfObject(
+                    build_xdp(manifest, fragments=fragments),
+                    name=f"VNF {manifest.name}",
+                    source=manifest.source("xdp"),
+                )
             )
             bpf.set_global("port_count", struct.pack("=I", ports))
             # Nothing is sent, but no port may be the one that a frame came in by.

@@ -35,6 +35,17 @@ def test_a_missing_system_header_is_the_machines_fault() -> None:
     assert "libbpf-dev" in error.hint
 
 
+def test_too_much_on_the_stack_is_blamed_on_the_vnf_not_on_the_run_loop() -> None:
+    output = (
+        "/lib/xdp.bpf.c:81:11: error: Looks like the BPF stack limit of 512 bytes is exceeded. "
+        "Please move large on stack variables into BPF per-cpu array map.\n"
+    )
+    error = clang.explain(SOURCE, output)
+    assert error.where == str(SOURCE)
+    assert "512 bytes" in error.message
+    assert "a table" in error.hint
+
+
 def test_output_without_a_place_is_passed_on() -> None:
     error = clang.explain(SOURCE, "clang: error: unable to execute command: Killed\n")
     assert isinstance(error, UsageError)
