@@ -36,11 +36,17 @@
 
 /*
  * For words anywhere in a frame. Behind a plain __u64 pointer a compiler may take the address for a
- * multiple of eight, which a frame's contents seldom are.
+ * multiple of eight, which a frame's contents seldom are. For BPF it concludes nothing of the kind,
+ * but would put a word that it knows to lie anywhere together from single bytes.
  */
-typedef __u16 __attribute__((aligned(1), may_alias)) vnf_word16;
-typedef __u32 __attribute__((aligned(1), may_alias)) vnf_word32;
-typedef __u64 __attribute__((aligned(1), may_alias)) vnf_word64;
+#ifdef __bpf__
+#define VNF_ANYWHERE __attribute__((may_alias))
+#else
+#define VNF_ANYWHERE __attribute__((aligned(1), may_alias))
+#endif
+typedef __u16 VNF_ANYWHERE vnf_word16;
+typedef __u32 VNF_ANYWHERE vnf_word32;
+typedef __u64 VNF_ANYWHERE vnf_word64;
 
 /* Verdicts. Anything else drops the frame, as does a port that the VNF does not have. */
 #define VNF_DROP          0

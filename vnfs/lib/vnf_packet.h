@@ -74,6 +74,8 @@ struct vnf_headers {
     __u16 type;
     /* IPPROTO_…; of IPv6, the one behind the extension headers. 0 without IP. */
     __u8 protocol;
+    /* Part of a packet that was cut up: what ports it has, only the first part says. */
+    __u8 fragment;
     /* A fragment other than the first of its packet: ports and payload are not to be seen. */
     __u8 later_fragment;
 };
@@ -112,6 +114,8 @@ static __always_inline void vnf_parse_ipv4(void *at, void *end, struct vnf_heade
         return;
     found->ipv4 = ip;
     found->protocol = ip->protocol;
+    /* The offset, and before it the bit for more fragments. */
+    found->fragment = (ip->frag_off & vnf_htons(0x3fff)) != 0;
     found->later_fragment = (ip->frag_off & vnf_htons(0x1fff)) != 0;
     vnf_parse_transport(behind, end, found);
 }
@@ -135,8 +139,12 @@ static __always_inline void vnf_parse_ipv6(void *at, void *end, struct vnf_heade
         if (at + 8 > end)
             return;
         if (next == IPPROTO_FRAGMENT) {
-            /* RFC 8200, section 4.5: always 8 bytes, the offset in the upper 13 bits. */
-            if (*(__be16 *)(at + 2) & vnf_htons(0xfff8))
+            /* RFC 8200, section 4.5: always 8 bytes; the upper 13 bits of these are the offset,
+             * the lowest one is set when more fragments follow. */
+            __be16 offset = *(vnf_word16 *)(at + 2);
+            if (offset & vnf_htons(0xfff9))
+                found->fragment = 1;
+            if (offset & vnf_htons(0xfff8))
                 found->later_fragment = 1;
             next = extension->next;
             at += 8;
