@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: MIT OR GPL-2.0-only */
+/*
+ * Whether a frame is what a rule is about, for VNFs whose users write rules in words:
+ *
+ *     udp dport 9999
+ *     tcp saddr 10.0.0.0/8 sport 1000-2000
+ *
+ * emulator/match.py turns the words into struct vnf_match; docs/reference/matches.md lists them. A
+ * VNF puts one into the entries of a VNF_SETTINGS, picks a frame's key apart once, and then
+ * compares it with one entry after another:
+ *
+ *     struct rule { struct vnf_match match; __u64 verdict; };
+ *     VNF_SETTINGS(rules, struct rule, 64);
+ *
+ *     struct vnf_key key;
+ *     vnf_key_of(ctx, &headers, &key);
+ *     for (__u32 at = 0; at < 64; at++) {
+ *         const struct rule *rule = vnf_setting(ctx, rules, at);
+ *         if (!rule || !rule->match.used)
+ *             break;
+ *         if (vnf_matches(&key, &rule->match))
+ *             return …;
+ *     }
+ */
+#ifndef VNF_MATCH_H
+#define VNF_MATCH_H
+
+#include "vnf.h"
+
+/* What a frame has, and what a match may ask for. */
+#define VNF_HAS_IPV4  0x01
+#define VNF_HAS_IPV6  0x02
+#define VNF_HAS_ARP   0x04
+#define VNF_HAS_VLAN  0x08
+#define VNF_HAS_PORTS 0x10 /* a whole TCP or UDP header, not in a later fragment */
+/* Payload behind whole headers, not in a later fragment; it may be empty. */
+#define VNF_HAS_LENGTH 0x20
+
+/* An IPv4 address fills the first word, the others are zero. */
+union vnf_address {
+    __be32 words[4];
+    __u64 halves[2];
+};
+
+/* Numbers are in the machine's byte order. A range that asks for nothing is 0 to 65535. */
+struct vnf_match {
+    union vnf_address source, source_mask;
+    union vnf_address destination, destination_mask;
+    __u16 source_port_first, source_port_last;
+    __u16 destination_port_first, destination_port_last;
+    __u16 length_first, length_last;
+    __u16 vlan_first, vlan_last;
+    __u8 protocol, protocol_mask;
+    __u16 needs;
+    /* 1; 0 in the empty entries behind the last one. */
+    __u32 used;
+};
+
+/* What matches can ask about a frame. */
+struct vnf_key {
+    union vnf_address source, destination;
+    __u16 source_port, destination_port;
+    /* Bytes of payload, as the IP header counts them: padding of the frame is none of it. */
+    __u16 length;
+    __u16 vlan;
+    __u8 protocol;
+    __u16 has;
+};
+
+static __always_inline void vnf_key_of(const struct vnf_ctx *ctx, const struct vnf_headers *found,
+                                       struct vnf_key *key) {
+    __u32 whole = ctx->length;
+    void *from = found->eth;
+    *key = (struct vnf_key){.protocol = found->protocol};
+    if (found->vlan) {
+        key->has |= VNF_HAS_VLAN;
+        key->vlan = vnf_ntohs(found->vlan->tci) & 0xfff;
+    }
+    if (found->ipv4) {
+        key->has |= VNF_HAS_IPV4;
+        key->source.words[0] = found->ipv4->saddr;
+        key->destination.words[0] = found->ipv4->daddr;
+        from = found->ipv4;
+        whole = vnf_ntohs(found->ipv4->tot_len);
+    } else if (found->ipv6) {
+        key->has |= VNF_HAS_IPV6;
+        __builtin_memcpy(&key->source, &found->ipv6->saddr, sizeof(key->source));
+        __builtin_memcpy(&key->destination, &found->ipv6->daddr, sizeof(key->destination));
+        from = found->ipv6;
+        whole = sizeof(*found->ipv6) + vnf_ntohs(found->ipv6->payload_len);
+    } else if (found->type == ETH_P_ARP) {
+        key->has |= VNF_HAS_ARP;
+    }
+    if (found->udp) {
+        key->has |= VNF_HAS_PORTS;
+        key->source_port = vnf_ntohs(found->udp->source);
+        key->destination_port = vnf_ntohs(found->udp->dest);
+    } else if (found->tcp) {
+        key->has |= VNF_HAS_PORTS;
+        key->source_port = vnf_ntohs(found->tcp->source);
+        key->destination_port = vnf_ntohs(found->tcp->dest);
+    }
+    if (found->payload && !found->later_fragment) {
+        __u32 headers = found->payload - from;
+        __u32 length = whole > headers ? whole - headers : 0;
+        key->has |= VNF_HAS_LENGTH;
+        key->length = length < 0xffff ? length : 0xffff;
+    }
+}
+
+/* Negative when a value lies outside of a range. */
+static __always_inline __s64 vnf_outside(__u16 value, __u16 first, __u16 last) {
+    return ((__s64)value - first) | ((__s64)last - value);
+}
+
+/* Every condition is computed and none branches: the verifier then has one path to follow. */
+static __always_inline int vnf_matches(const struct vnf_key *key, const struct vnf_match *match) {
+    __u64 differs = 0;
+    differs |= (key->source.halves[0] ^ match->source.halves[0]) & match->source_mask.halves[0];
+    differs |= (key->source.halves[1] ^ match->source.halves[1]) & match->source_mask.halves[1];
+    differs |= (key->destination.halves[0] ^ match->destination.halves[0]) &
+               match->destination_mask.halves[0];
+    differs |= (key->destination.halves[1] ^ match->destination.halves[1]) &
+               match->destination_mask.halves[1];
+    differs |= (__u64)((key->protocol ^ match->protocol) & match->protocol_mask);
+    differs |= (__u64)(match->needs & ~key->has);
+    __s64 outside =
+        vnf_outside(key->source_port, match->source_port_first, match->source_port_last) |
+        vnf_outside(key->destination_port, match->destination_port_first,
+                    match->destination_port_last) |
+        vnf_outside(key->length, match->length_first, match->length_last) |
+        vnf_outside(key->vlan, match->vlan_first, match->vlan_last);
+    return !(differs | ((__u64)outside >> 63));
+}
+
+#endif
