@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -11,6 +11,7 @@ from emulator.catalog import AVAILABLE, LATER, Catalog, Manifest
 from emulator.errors import Problem
 from emulator.multigraph import NodeEntry
 from emulator.names import NAME_RULE, is_name, kind_word, place_of, suggestion
+from emulator.parameters import Value
 from emulator.plan.model import VnfPlan
 from emulator.plan.options import AUTOMATIC, class_name, not_yet, pop_meant
 from emulator.plan.process_options import read_process_options
@@ -145,6 +146,8 @@ def _read_vnf(
     process = read_process_options(where, options, dataplane, mechanism, problems)
     values, wrong = manifest.check_parameters(options, where=where, near_misses=near_misses)
     problems += wrong
+    if mechanism in ("bridge", "ip-forwarding"):
+        problems += _without_effect(where, values, manifest)
     if mechanism is not None:
         wish.vnf = VnfPlan(
             vnf=manifest.name,
@@ -153,6 +156,17 @@ def _read_vnf(
             parameters=values,
             **process,
         )
+
+
+def _without_effect(
+    where: str, values: Mapping[str, Value], manifest: Manifest
+) -> Iterator[Problem]:
+    """What is wrong with parameters where the kernel forwards by itself: it knows none."""
+    others = [name for name in manifest.dataplanes if name in AVAILABLE and name != "kernel"]
+    hint = f"leave it out, or use dataplane={'|'.join(others)}" if others else "leave it out"
+    for name, value in values.items():
+        if value != manifest.parameters[name].default:
+            yield Problem(where, f"parameter {name} does nothing on the data plane kernel", hint)
 
 
 def _check_dataplane(

@@ -10,6 +10,7 @@ from contextlib import ExitStack
 from functools import cached_property
 from pathlib import Path
 
+from emulator.catalog import Catalog
 from emulator.closing import Closing
 from emulator.dataplane import Site
 from emulator.kernel.bpf import BpfId, all_ids
@@ -103,8 +104,13 @@ class VnfLab(Closing):
         """The plan of the node in the middle.
 
         Args:
+            parameters: those that differ from their defaults; all of them, of a test's own VNF.
             options: further fields of the plan of its VNF, as ``idle``.
         """
+        catalog = Catalog.load()
+        if vnf in catalog:
+            parameters, problems = catalog[vnf].check_parameters(parameters or {})
+            assert not problems
         interfaces = tuple(
             InterfacePlan(
                 name=f"fn-eth{port}",

@@ -287,6 +287,23 @@ def test_parameters_keep_their_types_in_json() -> None:
     assert type(vnf.parameters["every"]) is int
 
 
+def test_a_parameter_that_the_kernel_knows_nothing_of_is_refused() -> None:
+    def topo(**options: object) -> Topo:
+        topo = Topo()
+        topo.addVNF("fwd", "forward", **options)
+        for name in ("h1", "h2"):
+            topo.addLink(topo.addHost(name), "fwd")
+        return topo
+
+    mac = "02:00:00:00:00:01"
+    wrong = mistakes(topo(dataplane="kernel", source_mac=mac))
+    assert wrong == ["parameter source_mac does nothing on the data plane kernel"]
+    for options in ({"dataplane": "xdp", "source_mac": mac}, {"dataplane": "kernel"}):
+        vnf = compile_plan(topo(**options)).node("fwd").vnf
+        assert vnf is not None
+        assert vnf.parameters["source_mac"] == options.get("source_mac", "00:00:00:00:00:00")
+
+
 def test_hosts_of_a_crowded_segment_receive_through_queues_of_their_own() -> None:
     def ends(hosts: int) -> tuple[InterfacePlan, InterfacePlan]:
         topo = Topo()
