@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 from weakref import WeakSet
 
 from emulator import labs
@@ -14,11 +14,13 @@ from emulator.errors import BuildVnfError, LabError, UsageError
 from emulator.fabric import Fabric, Progress
 from emulator.kernel.limits import allow_open_files
 from emulator.kernel.netns import Netns, ensure_root
+from emulator.kernel.rtnl import link_states
 from emulator.node import Node
 from emulator.plan.difference import Difference
-from emulator.plan.model import NodePlan, Plan
+from emulator.plan.model import EndPlan, NodePlan, Plan
 from emulator.readiness import wait_ready
 from emulator.runtime.namespace import Processes
+from emulator.vnfs import Vnfs
 
 if TYPE_CHECKING:
     from emulator.catalog import Catalog
@@ -43,6 +45,7 @@ class Lab:
         self.plan = plan
         self.record = record
         self.nodes: dict[str, Node] = {}
+        self._followed_ns = 0
         self._stack = ExitStack()
         self._parts: list[Processes | Fabric | labs.LabFolder] = []
         _LABS.add(self)
@@ -54,11 +57,10 @@ class Lab:
         Raises:
             LabError: when it ends just now.
         """
-        from emulator.dataplane import attach_vnf
-
         ensure_root("reaching a running lab")
         plan = Plan.model_validate(record.plan)
         lab = cls(plan, record)
+        lab._followed_ns = labs.record_written_ns(record.id)
         with lab._closed_on_failure():
             try:
                 processes = Processes.join(record.init_pid)
@@ -68,13 +70,35 @@ class Lab:
                 for node in plan.nodes:
                     netns = Netns.from_path(record.netns_path(node.name))
                     lab._stack.callback(netns.close)
-                    vnf = None
-                    if node.name in record.vnfs:
-                        vnf = attach_vnf(record.vnfs[node.name], netns)
-                    lab.nodes[node.name] = Node(node, netns, processes, lab.far_end, vnf)
+                    described = record.vnfs.get(node.name)
+                    vnf = None if described is None else _reach(described, netns)
+                    lab.nodes[node.name] = Node(node, netns, processes, lab, vnf)
             except OSError as error:
                 raise LabError("the lab is just ending", where=record.id) from error
         return lab
+
+    def follow(self, node: Node) -> None:
+        """Reach the VNF that a node has now, should the lab's owner have started it anew.
+
+        Raises:
+            LabError: the lab has ended.
+        """
+        written_ns = labs.record_written_ns(self.record.id)
+        if written_ns != self._followed_ns:
+            before, self.record = self.record.vnfs, labs.find_lab(self.record.id)
+            self._followed_ns = written_ns
+            for name, described in self.record.vnfs.items():
+                if name in self.nodes and described != before.get(name):
+                    self.nodes[name].stop_vnf()
+                    self.nodes[name].running_vnf = _reach(described, self.netns(name))
+
+    def restart_vnf(self, node: Node) -> None:
+        """Start a node's VNF anew; see ``Node.restart``."""
+        raise LabError(
+            "only the process that runs the lab can restart its VNFs",
+            where=node.name,
+            hint="do it in the terminal of vnf run, or in the script",
+        )
 
     def netns(self, node: str) -> Netns:
         """The network namespace that holds a node's interfaces."""
@@ -140,7 +164,6 @@ class OwnedLab(Lab):
     ) -> None:
         record = labs.LabRecord(folder.id, plan.name, os.getpid(), labs.now())
         super().__init__(plan, record)
-        self._catalog = catalog
         self._folder = folder
         self._stack.callback(folder.close)
         with self._closed_on_failure():
@@ -149,6 +172,7 @@ class OwnedLab(Lab):
             self._stack.callback(self._fabric.close)
             self._processes = Processes.start(folder.hosts_file)
             self._stack.callback(self._processes.close)
+            self._vnfs = Vnfs(catalog, self._processes, folder.path, progress)
             self._stack.callback(self._close_nodes)
         self._parts += [folder, self._fabric, self._processes]
 
@@ -179,8 +203,7 @@ class OwnedLab(Lab):
         with lab._closed_on_failure():
             lab._fabric.add_nodes(plan.nodes)
             lab._fabric.add_links(plan, plan.links)
-            for node in plan.nodes:
-                lab._add_node(node)
+            lab._add_nodes(plan.nodes)
             wait_ready(plan, lab.netns)
             lab._write_record()
         return lab
@@ -201,43 +224,57 @@ class OwnedLab(Lab):
                 # Neither the old state nor the new one can be had: better no lab than half a one.
                 self.close()
             raise
+        self._vnfs.forget_all_but(self.nodes)
         self._folder.write_hosts(_addresses(plan))
         self._write_record()
 
+    def follow(self, node: Node) -> None:
+        """Nobody else starts our VNFs."""
+
+    def restart_vnf(self, node: Node) -> None:
+        states = link_states(node.netns)
+        settled = [
+            EndPlan(node=node.name, interface=interface.name)
+            for interface in node.plan.interfaces
+            if states[interface.kernel_name].operational
+        ]
+        try:
+            self._vnfs.restart(node)
+        finally:
+            self._write_record()
+        wait_ready(self.plan, self.netns, settled)
+
     def _carry_out(self, difference: Difference, plan: Plan) -> None:
-        for node in difference.nodes_changed:
-            if node.name in self.nodes:
-                self.nodes[node.name].stop_vnf()
+        moved = (*difference.nodes_changed, *difference.nodes_gone)
+        self._vnfs.stop(self.nodes[node.name] for node in moved if node.name in self.nodes)
         for node in difference.nodes_gone:
             self._drop_node(node.name)
         self._fabric.remove_links(difference.links_gone)
         self._fabric.remove_nodes(difference.nodes_gone)
         self._fabric.add_nodes(difference.nodes_new)
         self._fabric.add_links(plan, difference.links_new)
-        for node in (*difference.nodes_new, *difference.nodes_changed):
-            self._add_node(node)
+        self._add_nodes((*difference.nodes_new, *difference.nodes_changed))
         self.nodes = {node.name: self.nodes[node.name] for node in plan.nodes}
         self.plan = plan
         wait_ready(plan, self.netns)
 
-    def _add_node(self, plan: NodePlan) -> None:
-        node = self.nodes.get(plan.name)
-        if node is None:
-            netns = self._fabric.namespace(plan.name)
-            node = self.nodes[plan.name] = Node(plan, netns, self._processes, self.far_end)
-        node.plan = plan
-        self._fabric.apply_offloads(plan)
-        if plan.vnf is not None:
-            node.vnf = self._start_vnf(plan, plan.vnf.vnf, node.netns)
+    def _add_nodes(self, plans: Iterable[NodePlan]) -> None:
+        vnfs = []
+        for plan in plans:
+            node = self.nodes.get(plan.name)
+            if node is None:
+                netns = self._fabric.namespace(plan.name)
+                node = self.nodes[plan.name] = Node(plan, netns, self._processes, self)
+            node.plan = plan
+            self._fabric.apply_offloads(plan)
+            if plan.vnf is not None:
+                vnfs.append(node)
+        self._vnfs.start(vnfs)
 
-    def _start_vnf(self, plan: NodePlan, vnf: str, netns: Netns) -> RunningVnf:
-        from emulator.catalog import Catalog
-        from emulator.dataplane import Site, start_vnf
-
-        if self._catalog is None:
-            self._catalog = Catalog.load()
-        site = Site(self._processes, self._folder.path)
-        return start_vnf(plan, netns, self._catalog[vnf], site)
+    def _close_nodes(self) -> None:
+        with ExitStack() as rest:
+            rest.callback(super()._close_nodes)
+            self._vnfs.stop(self.nodes.values(), for_good=True)
 
     def _write_record(self) -> None:
         nodes = self.nodes.values()
@@ -245,10 +282,27 @@ class OwnedLab(Lab):
             self.record,
             init_pid=self._processes.init_pid,
             netns={node.name: node.netns.fd for node in nodes},
-            vnfs={node.name: node.vnf.describe() for node in nodes if node.vnf is not None},
+            vnfs={
+                node.name: node.running_vnf.describe()
+                for node in nodes
+                if node.running_vnf is not None
+            },
             plan=self.plan.model_dump(mode="json"),
         )
         self._folder.write(self.record)
+
+
+def _reach(described: Mapping[str, Any], netns: Netns) -> RunningVnf:
+    """A VNF that another process runs; one that has died is no reason to be without the lab."""
+    from emulator.dataplane import attach_vnf
+    from emulator.dataplane.failed import FailedVnf
+
+    if "failure" in described:
+        return FailedVnf.described(described, described["failure"])
+    try:
+        return attach_vnf(described, netns)
+    except LabError as error:
+        return FailedVnf.described(described, error.message)
 
 
 _LABS: WeakSet[Lab] = WeakSet()

@@ -59,6 +59,23 @@ class LabRecord:
         """The names of the lab's nodes, in the plan's order."""
         return [node["name"] for node in self.plan.get("nodes", ())]
 
+    @property
+    def failed_vnfs(self) -> list[str]:
+        """The names of the VNFs that do not run any more, as far as another process can see."""
+        return [
+            name
+            for name, vnf in self.vnfs.items()
+            if "failure" in vnf or ("pid" in vnf and not self._holds_process(vnf["pid"]))
+        ]
+
+    def _holds_process(self, pid: int) -> bool:
+        """Whether a process lives in the lab: by now its number may be that of another one."""
+        try:
+            spaces = {os.readlink(f"/proc/{each}/ns/pid") for each in (self.init_pid, pid)}
+        except OSError:
+            return False
+        return len(spaces) == 1
+
     def netns_path(self, node: str) -> str:
         """The path that opens a node's network namespace from another process.
 
@@ -182,6 +199,18 @@ def find_lab(lab: str) -> LabRecord:
     raise UsageError(
         f"no lab {lab} is running", hint=f"running: {running}" if running else "vnf run starts one"
     )
+
+
+def record_written_ns(lab: str) -> int:
+    """When the record of a running lab was written last.
+
+    Raises:
+        LabError: the lab has ended.
+    """
+    try:
+        return (run_dir() / lab / _RECORD).stat().st_mtime_ns
+    except OSError as error:
+        raise LabError("the lab has ended", where=lab) from error
 
 
 def clean() -> list[str]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import shlex
 import subprocess
 import threading
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Literal
 
 from emulator.errors import LabError, UsageError
 from emulator.runtime.shell import NodeShell
@@ -14,8 +14,10 @@ from emulator.runtime.shell import NodeShell
 if TYPE_CHECKING:
     from emulator.dataplane import PortCounters, RunningVnf
     from emulator.kernel.netns import Netns
+    from emulator.lab import Lab
     from emulator.plan.model import InterfacePlan, NodePlan
     from emulator.runtime.namespace import Processes
+    from emulator.vnf_stats import VnfStats
 
 
 class Node:
@@ -24,7 +26,7 @@ class Node:
     Attributes:
         plan: what was decided for it.
         netns: its network namespace; the bridges of all switches share one.
-        vnf: the VNF at work, None for other nodes.
+        running_vnf: the VNF as this process last knew it; ``vnf`` asks for the one at work.
         exit_status: that of the last ``cmd``.
     """
 
@@ -33,13 +35,13 @@ class Node:
         plan: NodePlan,
         netns: Netns,
         processes: Processes,
-        far_end: Callable[[str, str], tuple[Netns, str]],
+        lab: Lab,
         vnf: RunningVnf | None = None,
     ) -> None:
         self.plan = plan
         self.netns = netns
-        self.vnf = vnf
-        self._far_end = far_end
+        self.running_vnf = vnf
+        self._lab = lab
         self.exit_status = 0
         self._processes = processes
         self._shell: NodeShell | None = None
@@ -131,13 +133,62 @@ class Node:
         Raises:
             UsageError: when the node has no such interface.
         """
-        return self._far_end(self.name, kernel_name)
+        return self._lab.far_end(self.name, kernel_name)
+
+    @property
+    def vnf(self) -> RunningVnf | None:
+        """The VNF at work; None for other nodes."""
+        self._lab.follow(self)
+        return self.running_vnf
+
+    @property
+    def failure(self) -> str | None:
+        """Why the node's VNF does not run any more, with the last it printed; None while it does.
+
+        Nodes of other kinds do not fail.
+        """
+        if self.kind != "vnf":
+            return None
+        vnf = self.vnf
+        return "it has been stopped" if vnf is None else vnf.failure()
+
+    @property
+    def status(self) -> Literal["running", "failed"]:
+        """``failed`` when the node's VNF does not run any more: see ``failure``."""
+        return "running" if self.failure is None else "failed"
+
+    def restart(self) -> None:
+        """Starts a VNF anew on the same links, with the parameters in force.
+
+        A VNF that runs is stopped first. Its counters begin at zero again, and its tables with what
+        its parameters make of them. When it does not start, the lab goes on without it.
+
+        Raises:
+            UsageError: when the node is not a VNF.
+            BuildVnfError: when it does not start.
+        """
+        if self.kind != "vnf":
+            self._vnf("cannot be restarted")
+        self._lab.restart_vnf(self)
+
+    def stats(self) -> VnfStats:
+        """Everything there is to know of a VNF at this moment.
+
+        Raises:
+            UsageError: when the node is not a VNF.
+        """
+        from emulator.vnf_stats import VnfStats
+
+        return VnfStats.of(self.plan, self._vnf("counts nothing itself"))
 
     def counters(self) -> dict[str, PortCounters]:
         """A VNF's counters, by port.
 
+        Those of one that has died are its last ones, where this process started it.
+
         Raises:
             UsageError: when the node is not a VNF.
+            LabError: when it does not run, and nothing of it is left.
         """
         return self._vnf("counts nothing itself").counters()
 
@@ -164,9 +215,9 @@ class Node:
 
     def stop_vnf(self) -> None:
         """Stops the node's VNF, if it runs one; its links then lead nowhere."""
-        if self.vnf is not None:
-            self.vnf.close()
-            self.vnf = None
+        if self.running_vnf is not None:
+            self.running_vnf.close()
+            self.running_vnf = None
 
     def close(self) -> None:
         """Ends the node's shell and its VNF."""
@@ -182,13 +233,16 @@ class Node:
             shell.let_go()
 
     def _vnf(self, otherwise: str) -> RunningVnf:
-        if self.vnf is None:
+        if self.kind != "vnf":
             raise UsageError(
                 f"{self.name} is a {self.kind} and {otherwise}",
                 where=self.name,
                 hint="that is for VNFs",
             )
-        return self.vnf
+        vnf = self.vnf
+        if vnf is None:
+            raise LabError("the VNF has been stopped", where=self.name)
+        return vnf
 
     def _interfaces(self, intf: str | None) -> tuple[InterfacePlan, ...]:
         return self.plan.interfaces if intf is None else (self.plan.interface(intf),)

@@ -10,6 +10,7 @@ import re
 import shutil
 import subprocess
 import tempfile
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
@@ -34,6 +35,9 @@ _MISSING_HEADER = re.compile(
 _STACK = re.compile(r"BPF stack limit of (\d+) bytes is exceeded")
 _EXCERPT_LINES = 12
 _LIBRARY_PACKAGES = {"libdpdk": "libdpdk-dev", "libxdp": "libxdp-dev", "libbpf": "libbpf-dev"}
+
+_one_at_a_time = threading.Lock()
+_compiling: dict[Path, threading.Lock] = {}
 
 
 def find_clang() -> Path:

@@ -1,0 +1,140 @@
+"""The VNFs of a lab we own: started at the same time, stopped, and started anew."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from emulator.errors import BuildVnfError
+from emulator.plan.model import NodePlan, VnfPlan
+
+if TYPE_CHECKING:
+    from emulator.catalog import Catalog
+    from emulator.dataplane import RunningVnf
+    from emulator.fabric import Progress
+    from emulator.node import Node
+    from emulator.runtime.namespace import Processes
+
+_AT_ONCE = 8
+"""Starting a VNF is mostly waiting for the kernel and for its process."""
+
+
+class Vnfs:
+    """Starts and stops the VNFs of a lab, and remembers what was changed while they ran.
+
+    Args:
+        catalog: the VNFs to choose from; those that ship with the product when None.
+        processes: starts the processes of the lab.
+        folder: the lab's.
+        progress: told of each VNF that has started.
+    """
+
+    def __init__(
+        self,
+        catalog: Catalog | None,
+        processes: Processes,
+        folder: Path,
+        progress: Progress | None,
+    ) -> None:
+        self._catalog = catalog
+        self._processes = processes
+        self._folder = folder
+        self._progress = progress or (lambda stage, done, total: None)
+        self._in_force: dict[str, tuple[VnfPlan, dict[str, Any]]] = {}
+
+    def start(self, nodes: Sequence[Node]) -> None:
+        """Start the VNFs of these nodes; returns when all of them handle frames.
+
+        Those that run when one cannot be started are left to whoever closes their nodes.
+
+        Raises:
+            BuildVnfError: the first that could not be started; the message is its own.
+        """
+        if not nodes:
+            return
+        if self._catalog is None:
+            from emulator.catalog import Catalog
+
+            self._catalog = Catalog.load()
+        self._progress("VNFs", 0, len(nodes))
+        # Also a single one: a Ctrl-C strikes this thread, and so never in the middle of a start.
+        with ThreadPoolExecutor(min(_AT_ONCE, len(nodes)), "start-vnf") as pool:
+            started = [pool.submit(self._start, node) for node in nodes]
+            try:
+                for done, each in enumerate(as_completed(started), 1):
+                    each.result()
+                    self._progress("VNFs", done, len(nodes))
+            except BaseException:
+                for each in started:
+                    each.cancel()
+                raise
+
+    def stop(self, nodes: Iterable[Node], *, for_good: bool = False) -> None:
+        """Stop the VNFs of these nodes, all of them whatever happens at one.
+
+        Args:
+            for_good: forget what was changed while they ran; otherwise it holds for the next start.
+        """
+        running = [node for node in nodes if node.running_vnf is not None]
+        if not running:
+            return
+        if not for_good:
+            for node in running:
+                self._remember(node)
+        # A process that has sockets takes a while to go: the kernel waits for readers of its lists.
+        with ExitStack() as each, ThreadPoolExecutor(min(_AT_ONCE, len(running))) as pool:
+            for ended in [pool.submit(node.stop_vnf) for node in running]:
+                each.callback(ended.result)
+
+    def restart(self, node: Node) -> None:
+        """Stop a node's VNF, dead or alive, and start it anew with the parameters in force.
+
+        Raises:
+            BuildVnfError: it cannot be started; the node then has a VNF that does not run.
+        """
+        self.stop([node])
+        try:
+            self.start([node])
+        except BaseException as error:
+            if node.running_vnf is None:
+                node.running_vnf = self._failed(node.plan, error)
+            raise
+
+    def forget_all_but(self, names: Container[str]) -> None:
+        """Forget what was changed at nodes that have gone."""
+        self._in_force = {name: memory for name, memory in self._in_force.items() if name in names}
+
+    def _start(self, node: Node) -> None:
+        from emulator.dataplane import Site, start_vnf
+
+        assert self._catalog is not None
+        assert node.plan.vnf is not None
+        values = self._parameters(node.name, node.plan.vnf)
+        vnf = node.plan.vnf.model_copy(update={"parameters": values})
+        plan = node.plan.model_copy(update={"vnf": vnf})
+        site = Site(self._processes, self._folder)
+        node.running_vnf = start_vnf(plan, node.netns, self._catalog[vnf.vnf], site)
+
+    def _remember(self, node: Node) -> None:
+        assert node.plan.vnf is not None
+        assert node.running_vnf is not None
+        self._in_force[node.name] = (node.plan.vnf, node.running_vnf.parameters())
+
+    def _parameters(self, name: str, planned: VnfPlan) -> dict[str, Any]:
+        """Those last in force, unless the topology asks for others by now."""
+        before, values = self._in_force.get(name, (planned, {}))
+        same = (before.vnf, before.parameters) == (planned.vnf, planned.parameters)
+        return {**planned.parameters, **(values if same else {})}
+
+    def _failed(self, plan: NodePlan, error: BaseException) -> RunningVnf:
+        from emulator.dataplane.failed import FailedVnf
+
+        assert plan.vnf is not None
+        reason = "its restart was interrupted"
+        if isinstance(error, BuildVnfError):
+            reason = f"it does not start: {error.message}"
+        values = self._parameters(plan.name, plan.vnf)
+        return FailedVnf(plan.vnf.dataplane, values, reason)
