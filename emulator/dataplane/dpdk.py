@@ -1,0 +1,212 @@
+"""The ``dpdk`` data plane: the VNF is a process that reaches its ports through DPDK.
+
+Its poll mode drivers sit on the node's interfaces (``af_xdp``, ``af_packet``), on shared memory
+between two VNFs (memif links) or on nothing at all (``null``). Memory is ordinary unless hugepages
+are asked for, and everything DPDK writes lies in the lab's folder.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from emulator.dataplane.build import build_program
+from emulator.dataplane.process import Launch, ProcessVnf, Site, attach_process, start_process
+from emulator.errors import MachineError, UsageError
+from emulator.kernel.bpf import xdp_state
+
+if TYPE_CHECKING:
+    from emulator.catalog import Manifest
+    from emulator.dataplane.running import Description
+    from emulator.kernel.netns import Netns
+    from emulator.plan.model import InterfacePlan, NodePlan
+
+HEADROOM_BYTES = 128
+"""RTE_PKTMBUF_HEADROOM; as much as every VNF may push."""
+_XDP_HEADROOM_BYTES = 256
+_TAILROOM_BYTES = 128
+_HEADER_BYTES = 14 + 2 * 4
+"""An Ethernet header with two VLAN tags."""
+_LEAST_ROOM_BYTES = 2048 + HEADROOM_BYTES
+_MBUF_OVERHEAD_BYTES = 256
+"""What a packet buffer takes beside its data: the mempool's header, struct rte_mbuf, padding."""
+_PAGE_BYTES = 4096
+_AF_XDP_MTU = (
+    _PAGE_BYTES
+    - _MBUF_OVERHEAD_BYTES
+    - (HEADROOM_BYTES + _XDP_HEADROOM_BYTES + _HEADER_BYTES + _TAILROOM_BYTES)
+)
+"""A buffer of AF_XDP, all of it, fits into a page."""
+
+_BUFFERS_PER_PORT = 4096
+"""The rings of an AF_XDP port take that many at most: 2048 on their way in and 2048 out."""
+_BUFFERS_BESIDE = 2047
+_MEGABYTE = 1 << 20
+_MEGABYTES_BESIDE = 24
+_RING_FRAMES = 2048
+_HUGEPAGES = Path("/sys/kernel/mm/hugepages")
+
+
+def start(node: NodePlan, netns: Netns, manifest: Manifest, site: Site | None) -> ProcessVnf:
+    """Compile and start the VNF of a node; see ``start_vnf``."""
+    program = build_program(manifest, "dpdk", libraries=["libdpdk"])
+    if site is None:
+        raise UsageError("a VNF that is a process needs a lab to live in", where=node.name)
+    launch = Launch(
+        [
+            str(program),
+            *eal_arguments(node, site),
+            "--",
+            *("--devices", ",".join(eal_devices(node))),
+            *("--buffers", str(buffer_count(node))),
+            *("--room", str(data_room_bytes(node))),
+        ],
+        environment=eal_environment(site),
+    )
+    launch.resources.callback(
+        shutil.rmtree, site.folder / "dpdk" / _prefix(node, site), ignore_errors=True
+    )
+    vnf = start_process(node, netns, manifest, site, launch)
+    _tell_mode(vnf, netns)
+    return vnf
+
+
+def attach(description: Description, netns: Netns) -> ProcessVnf:
+    """Reach a VNF that another emulator runs; see ``attach_vnf``."""
+    vnf = attach_process(description, netns)
+    _tell_mode(vnf, netns)
+    return vnf
+
+
+def eal_arguments(node: NodePlan, site: Site) -> list[str]:
+    """The arguments of DPDK's environment abstraction layer for a VNF node.
+
+    They hold what any DPDK program needs to run in the node: memory, CPUs, and a device for each
+    of its interfaces, in the order of ``eal_devices``. The user's own come last.
+
+    Raises:
+        UsageError: the driver cannot take an interface as it is.
+        MachineError: hugepages are asked for and there are not enough.
+    """
+    assert node.vnf is not None
+    own = node.vnf.eal
+    arguments = ["--file-prefix", _prefix(node, site)]
+    if node.vnf.hugepages:
+        _check_hugepages(node)
+        arguments.append("--in-memory")
+    else:
+        arguments += ["--no-huge", "-m", str(_megabytes(node))]
+    if not _given(own, "-a", "--allow"):
+        arguments.append("--no-pci")
+    if not _given(own, "-l", "-c", "--lcores"):
+        # By itself, the EAL pins its thread to the first CPU: that of every other VNF, too.
+        cpus = node.vnf.cores or sorted(os.sched_getaffinity(0))
+        arguments += ["--lcores", f"0@({','.join(map(str, cpus))})"]
+    for device, interface in zip(eal_devices(node), node.interfaces, strict=True):
+        options = _device_options(node, interface)
+        arguments.append(f"--vdev={','.join([device, *options])}")
+    return [*arguments, *own]
+
+
+def eal_devices(node: NodePlan) -> list[str]:
+    """What DPDK calls the devices of a node's interfaces, in the order of their ports."""
+    return [
+        f"net_{_driver(node, interface)}{number}"
+        for number, interface in enumerate(node.interfaces)
+    ]
+
+
+def eal_environment(site: Site) -> dict[str, str]:
+    """The environment that a DPDK program needs besides."""
+    return {
+        # Else DPDK's files would lie in /var/run/dpdk, where nobody takes them away.
+        "RUNTIME_DIRECTORY": str(site.folder),
+        # Only a program attached without libxdp's dispatcher leaves nothing in /sys/fs/bpf.
+        "LIBXDP_SKIP_DISPATCHER": "1",
+    }
+
+
+def data_room_bytes(node: NodePlan) -> int:
+    """What a packet buffer has to hold so that a frame never needs two, with room to grow."""
+    mtu = max((interface.mtu for interface in node.interfaces), default=1500)
+    whole = HEADROOM_BYTES + _XDP_HEADROOM_BYTES + mtu + _HEADER_BYTES + _TAILROOM_BYTES
+    return max(_LEAST_ROOM_BYTES, -(-whole // 64) * 64)
+
+
+def buffer_count(node: NodePlan) -> int:
+    """How many packet buffers a VNF needs."""
+    return _BUFFERS_PER_PORT * len(node.interfaces) + _BUFFERS_BESIDE
+
+
+def _driver(node: NodePlan, interface: InterfacePlan) -> str:
+    assert node.vnf is not None
+    return node.vnf.driver or "af_xdp"
+
+
+def _device_options(node: NodePlan, interface: InterfacePlan) -> Iterator[str]:
+    driver = _driver(node, interface)
+    if driver == "af_xdp":
+        if interface.mtu > _AF_XDP_MTU:
+            raise UsageError(
+                f"an MTU of {interface.mtu} is more than DPDK's af_xdp driver takes, {_AF_XDP_MTU}",
+                where=interface.name,
+                hint='give the link a smaller mtu, or the VNF driver="af_packet"',
+            )
+        yield f"iface={interface.kernel_name}"
+        # Preferred busy polling would burn a core in the kernel.
+        yield "busy_budget=0"
+    elif driver == "af_packet":
+        frame_bytes = 2048
+        while frame_bytes < interface.mtu + _HEADER_BYTES + _TAILROOM_BYTES + HEADROOM_BYTES:
+            frame_bytes *= 2
+        yield f"iface={interface.kernel_name}"
+        yield f"framesz={frame_bytes}"
+        yield f"blocksz={max(frame_bytes, 1 << 16)}"
+        yield f"framecnt={_RING_FRAMES}"
+        yield "qdisc_bypass=1"
+
+
+def _prefix(node: NodePlan, site: Site) -> str:
+    return site.file(node.name, "dpdk").stem
+
+
+def _given(words: Sequence[str], *names: str) -> bool:
+    return any(
+        word.startswith(name) if len(name) == 2 else word.partition("=")[0] == name
+        for word in words
+        for name in names
+    )
+
+
+def _megabytes(node: NodePlan) -> int:
+    buffers = buffer_count(node) * (data_room_bytes(node) + _MBUF_OVERHEAD_BYTES)
+    return -(-buffers // _MEGABYTE) + _MEGABYTES_BESIDE
+
+
+def _check_hugepages(node: NodePlan) -> None:
+    free = 0
+    for folder in _HUGEPAGES.glob("hugepages-*kB"):
+        size_kb = int(folder.name.removeprefix("hugepages-").removesuffix("kB"))
+        free += size_kb * int((folder / "free_hugepages").read_text())
+    needed = _megabytes(node)
+    if free < needed * 1024:
+        raise MachineError(
+            f"it needs {needed} MB of hugepages and the machine has {free // 1024} MB free",
+            where=node.name,
+            hint=f"sysctl vm.nr_hugepages={needed // 2 + 1} for each such VNF, "
+            "or leave hugepages out",
+        )
+
+
+def _tell_mode(vnf: ProcessVnf, netns: Netns) -> None:
+    """Whether XDP is native on a port is for the kernel to say."""
+    modes = set()
+    for port in vnf.memory.layout["ports"]:
+        driver, _, rest = port["mode"].partition(" ")
+        if driver == "af_xdp":
+            driver = f"{driver} {xdp_state(port['name'], netns).mode}"
+        modes.add(f"{driver} {rest}".strip())
+    vnf.mode = ", ".join(["+".join(sorted(modes)), *vnf.describe()["notes"]])
