@@ -18,6 +18,11 @@ class BpfLink(Closing):
     def __del__(self) -> None:
         self.close()
 
+    def give_away(self) -> None:
+        """Leave it to a process that has inherited the descriptor, and lasts as long as that."""
+        os.close(self.fd)
+        self.fd = -1
+
     def close(self) -> None:
         """Detach; a second call does nothing."""
         if self.fd >= 0:
