@@ -11,6 +11,10 @@ of a topology, the help of the command, the block of parameters in C. This is on
     mechanism = "bridge"               # kernel: "bridge" or "ip-forwarding"
     [dataplanes.xdp]                   # the others: the source, relative to the folder; without
     source = "vnf.c"                   # one it is vnf.c, or vnf.py for the data plane python
+    [dataplanes.dpdk]                  # dpdk may have, instead of a source, a program that is used
+    program = "dpdk-testpmd"           # as it is: on the PATH, or with a / in it in the folder
+    arguments = ["--burst={burst}"]    # its own; in braces a parameter, or one of PLACEHOLDERS
+    threads = 2                        # optional, 1 without it: so many DPDK starts
 
     [parameters.every]
     type = "int"                       # int, float, bool, str, ipv4 or mac
@@ -35,6 +39,7 @@ import os
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from string import Formatter
 from types import MappingProxyType
 from typing import Any
 
@@ -46,9 +51,9 @@ from emulator.parameters import Parameter, Value
 from emulator.paths import share_dir
 from emulator.plan.model import Mechanism
 
-AVAILABLE = ("kernel", "xdp", "packet")
+AVAILABLE = ("kernel", "xdp", "afxdp", "packet")
 """The data planes that can be asked for."""
-LATER = ("afxdp", "dpdk", "python")
+LATER = ("dpdk", "python")
 """The data planes that a manifest may already name and that cannot be asked for yet."""
 
 # fmt: off
@@ -60,6 +65,13 @@ RESERVED = (
 """Names that no parameter can have, because ``addVNF`` or every VNF node takes them."""
 
 # fmt: off
+PLACEHOLDERS = {
+    "portmask": "a bit for each port, in hexadecimal",
+    "buffers": "how many packet buffers its ports need",
+    "buffer_bytes": "how large each of them is, headroom included",
+}
+"""What can stand in braces in a program's arguments beside the parameters."""
+
 _C_KEYWORDS = frozenset((
     "auto", "break", "case", "char", "const", "continue", "default", "do", "double", "else",
     "enum", "extern", "float", "for", "goto", "if", "inline", "int", "long", "register",
@@ -106,6 +118,21 @@ class DataplaneSupport(_Strict):
     mechanism: Mechanism = "process"
     source: str | None = None
     """The source file, relative to the VNF's folder; None for the data plane's usual one."""
+    program: str | None = None
+    """A DPDK program that runs as it is, in place of a source."""
+    arguments: tuple[str, ...] = Field(default=(), strict=False)
+    """What the program is given, with parameters in braces."""
+    threads: int = Field(default=1, ge=1)
+    """How many threads DPDK starts for the program, its first one included."""
+
+    def placeholders(self) -> set[str]:
+        """The names in braces in the arguments.
+
+        Raises:
+            ValueError: braces do not pair.
+        """
+        parsed = (part for text in self.arguments for part in Formatter().parse(text))
+        return {name for _, name, _, _ in parsed if name is not None}
 
 
 class Manifest(_Strict):
@@ -121,9 +148,9 @@ class Manifest(_Strict):
     folder: Path = Field(exclude=True)
 
     def source(self, dataplane: str) -> Path | None:
-        """The source file of a data plane; None for what the kernel does by itself."""
+        """The source file of a data plane; None for the kernel's, and for a ready program."""
         support = self.dataplanes[dataplane]
-        if support.mechanism not in ("bpf", "process"):
+        if support.mechanism not in ("bpf", "process") or support.program is not None:
             return None
         return self.folder / (support.source or _usual_source(dataplane))
 
@@ -208,12 +235,32 @@ class Manifest(_Strict):
                 yield 'mechanism must be "bridge" or "ip-forwarding"'
             if support.source is not None:
                 yield "the kernel forwards by itself and takes no source"
-        else:
-            if support.mechanism in ("bridge", "ip-forwarding"):
-                yield f"mechanism {support.mechanism} is the kernel's"
+        elif support.mechanism in ("bridge", "ip-forwarding"):
+            yield f"mechanism {support.mechanism} is the kernel's"
+        elif support.program is None:
             source = self.folder / (support.source or _usual_source(name))
             if not source.is_file():
                 yield f"there is no file {source}"
+        yield from self._unfit_program(name, support)
+
+    def _unfit_program(self, name: str, support: DataplaneSupport) -> Iterator[str]:
+        if support.program is None:
+            if support.arguments or support.threads > 1:
+                yield "arguments and threads are for a program"
+            return
+        if name != "dpdk":
+            yield "only dpdk takes a program"
+        if support.source is not None:
+            yield "it takes a program or a source, not both"
+        known = (*self.parameters, *PLACEHOLDERS)
+        try:
+            wanted = support.placeholders()
+        except ValueError as error:
+            yield f"arguments: {error}"
+            return
+        for word in sorted(wanted.difference(known)):
+            hint = suggestion(word, known) or f"there are: {', '.join(known)}"
+            yield f"arguments: there is no parameter {word!r} ({hint})"
 
 
 class Catalog:
