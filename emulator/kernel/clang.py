@@ -176,7 +176,12 @@ def _build(
 ) -> Path:
     store = cache_dir() / folder
     recipe = store / f"{name or source.name.split('.')[0]}-{_recipe_key(command)}.json"
-    return _cached(recipe, suffix) or _compile(command, subject or source, store, recipe, suffix)
+    with _one_at_a_time:
+        alone = _compiling.setdefault(recipe, threading.Lock())
+    # Several VNFs of a lab start at once, often from the same source.
+    with alone:
+        known = _cached(recipe, suffix)
+        return known or _compile(command, subject or source, store, recipe, suffix)
 
 
 def explain(source: Path, diagnostics: str) -> UsageError | MachineError:
