@@ -95,6 +95,26 @@ def clang(patient: Patient) -> Finding:
     return _program(patient, "clang", "VNFs cannot be compiled", r"version (\S+)")
 
 
+def c_compiler(patient: Patient) -> Finding:
+    for name in ("cc", "gcc", "clang"):
+        if shutil.which(name) is not None:
+            return _program(patient, name, "VNFs cannot be compiled", r"(\d+\.\d+\.\d+)")
+    return missing("no C compiler is installed: VNFs that are processes cannot be compiled")
+
+
+def libxdp(patient: Patient) -> Finding:
+    version = patient.ask("pkg-config", "--modversion", "libxdp")
+    if version is None or patient.ask("pkg-config", "--modversion", "libbpf") is None:
+        return missing("its development files are not installed: no VNF on XDP sockets")
+    return works(version)
+
+
+def tap(patient: Patient) -> Finding:
+    if not patient.exists("dev/net/tun"):
+        return missing("/dev/net/tun is missing: VNFs that are processes cannot reach their host")
+    return works("/dev/net/tun")
+
+
 def iperf3(patient: Patient) -> Finding:
     return _program(patient, "iperf3", "iperf between nodes cannot run", r"iperf (\S+)")
 

@@ -51,6 +51,13 @@ SUBJECTS = (
     Subject("libbpf", looking.libbpf, "apt-get install libbpf1"),
     Subject("clang", looking.clang, "apt-get install clang libbpf-dev linux-libc-dev"),
     Subject(
+        "C compiler",
+        looking.c_compiler,
+        "apt-get install gcc libc6-dev linux-libc-dev pkg-config",
+    ),
+    Subject("libxdp", looking.libxdp, "apt-get install pkg-config libxdp-dev libbpf-dev"),
+    Subject("TAP", looking.tap, "modprobe tun"),
+    Subject(
         "native helpers", looking.native_helpers, "scripts/bootstrap, or install build-vnf again"
     ),
     Subject("iperf3", looking.iperf3, "apt-get install iperf3"),
@@ -72,5 +79,24 @@ PLANES = (
         "xdp",
         "native, owned by a BPF link",
         ("root", "namespaces", "native XDP on veth", "libbpf", "clang"),
+    ),
+    Plane(
+        "afxdp",
+        "XDP sockets, led to by native XDP",
+        (
+            "root",
+            "namespaces",
+            "native XDP on veth",
+            "AF_XDP",
+            "libbpf",
+            "clang",
+            "C compiler",
+            "libxdp",
+        ),
+    ),
+    Plane(
+        "packet",
+        "packet sockets with a ring",
+        ("root", "namespaces", "BPF", "libbpf", "clang", "C compiler"),
     ),
 )

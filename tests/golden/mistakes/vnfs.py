@@ -8,7 +8,7 @@ class Vnfs(Topo):
         wrong = (
             {"vnf": "firewall"},
             {"vnf": "forward", "dataplane": "xpd"},
-            {"vnf": "forward", "dataplane": "afxdp"},
+            {"vnf": "forward", "dataplane": "python"},
             {"vnf": "sampler", "dataplane": "dpdk", "collector": 1},
             {"vnf": "sampler", "dataplane": "kernel", "collector": 1},
             {"vnf": "sampler", "dataplane": "xdp"},
