@@ -51,9 +51,9 @@ from emulator.parameters import Parameter, Value
 from emulator.paths import share_dir
 from emulator.plan.model import Mechanism
 
-AVAILABLE = ("kernel", "xdp", "afxdp", "packet")
+AVAILABLE = ("kernel", "xdp", "afxdp", "dpdk", "packet")
 """The data planes that can be asked for."""
-LATER = ("dpdk", "python")
+LATER = ("python",)
 """The data planes that a manifest may already name and that cannot be asked for yet."""
 
 # fmt: off

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from emulator.catalog import AVAILABLE, LATER
-from emulator.dataplane import afxdp, kernel, packet, xdp
+from emulator.dataplane import afxdp, dpdk, kernel, packet, xdp
 from emulator.dataplane.process import Site, attach_process
 from emulator.dataplane.running import Description, PortCounters, RunningVnf
 from emulator.errors import UsageError
@@ -34,6 +34,7 @@ _DATA_PLANES = {
     "kernel": _DataPlane(kernel.start, kernel.attach),
     "xdp": _DataPlane(xdp.start, xdp.attach),
     "afxdp": _DataPlane(afxdp.start, attach_process),
+    "dpdk": _DataPlane(dpdk.start, dpdk.attach),
     "packet": _DataPlane(packet.start, attach_process),
 }
 

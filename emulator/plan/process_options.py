@@ -11,7 +11,7 @@ from emulator.idle import DEFAULT, IdleMistake, parse_idle
 from emulator.names import suggestion
 from emulator.plan.model import Mechanism
 
-DRIVERS: Mapping[str, tuple[str, ...]] = {}
+DRIVERS: Mapping[str, tuple[str, ...]] = {"dpdk": ("af_xdp", "af_packet", "null")}
 """Data plane -> the drivers it can reach its ports by, the default first."""
 
 _OPTIONS = ("idle", "cores", "driver", "eal", "hugepages")

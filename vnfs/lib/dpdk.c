@@ -1,0 +1,366 @@
+/* SPDX-License-Identifier: MIT OR GPL-2.0-only */
+/*
+ * Runs a VNF on DPDK: frames come and go in bursts of mbufs through poll mode drivers.
+ *
+ * The command line is the EAL's arguments, `--`, and our options. A device that the EAL has and
+ * that belongs to none of the node's interfaces, such as a network card, becomes a further port.
+ */
+#define _GNU_SOURCE
+#include <dirent.h>
+#include <linux/if_packet.h>
+#include <linux/if_xdp.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <sys/timerfd.h>
+
+/* DPDK includes it for nothing, and a VNF has the same structures from <linux/ip.h>. */
+#define __NETINET_IP_H 1
+#include <rte_eal.h>
+#include <rte_ethdev.h>
+#include <rte_mbuf.h>
+
+#include "hostpath.h"
+#include "run.h"
+
+#ifndef AF_XDP
+#define AF_XDP 44
+#endif
+#ifndef SOL_XDP
+#define SOL_XDP 283
+#endif
+
+#define RING_FRAMES    1024
+#define CACHED_BUFFERS 256
+/* How long to sleep where nothing tells of a frame that comes. */
+#define BLIND_SLEEP_NS 100000
+#define MODE_BYTES     64
+#define MESSAGE_BYTES  4096
+
+static struct port {
+    /* How the port tells that a frame has come while we sleep. */
+    enum { SILENT, SOCKET, INTERRUPT } tells;
+    __u16 id;
+    /* Of the socket, or of an epoll instance that gets the interrupts. */
+    int fd;
+    __u8 armed;
+    /* Frames that came between the last look and the sleep. */
+    __u16 early;
+    struct rte_mbuf *early_frames[VNF_BURST_FRAMES];
+    char mode[MODE_BYTES];
+} ports[VNF_MAX_PORTS];
+
+static struct {
+    char *device[VNF_MAX_PORTS];
+    __u32 devices;
+    __u32 buffers;
+    __u32 room;
+    struct rte_mempool *pool;
+    int timer;
+    int always_ready;
+} dpdk = {.buffers = 8191, .room = RTE_MBUF_DEFAULT_BUF_SIZE, .timer = -1, .always_ready = -1};
+
+/* ---- ports ---- */
+
+/* A driver's socket for a port that has just been started: one that no port before it has. */
+static int new_socket(int *domain) {
+    DIR *folder = opendir("/proc/self/fd");
+    int found = -1;
+    for (struct dirent *entry; folder && (entry = readdir(folder));) {
+        int fd = atoi(entry->d_name);
+        socklen_t size = sizeof(*domain);
+        __u32 port = 0;
+        if (entry->d_name[0] == '.' || getsockopt(fd, SOL_SOCKET, SO_DOMAIN, domain, &size) ||
+            (*domain != AF_XDP && *domain != AF_PACKET))
+            continue;
+        while (port < vnf.ports && (ports[port].tells != SOCKET || ports[port].fd != fd))
+            port++;
+        if (port == vnf.ports) {
+            found = fd;
+            break;
+        }
+    }
+    if (folder)
+        closedir(folder);
+    return found;
+}
+
+static const char *copy_mode(int fd) {
+    struct xdp_options options = {0};
+    socklen_t size = sizeof(options);
+    if (getsockopt(fd, SOL_XDP, XDP_OPTIONS, &options, &size))
+        return "";
+    return options.flags & XDP_OPTIONS_ZEROCOPY ? " zero-copy" : " copy";
+}
+
+/* Find out how the port can wake us. */
+static void find_descriptor(struct port *port, const char *driver) {
+    const char *how = "";
+    int domain = 0, fd = -1;
+    if (!strcmp(driver, "net_af_xdp") || !strcmp(driver, "net_af_packet"))
+        fd = new_socket(&domain);
+    if (fd >= 0) {
+        port->tells = SOCKET;
+        port->fd = fd;
+        if (domain == AF_XDP)
+            how = copy_mode(fd);
+        else
+            vnf_ignore_marked(fd);
+    } else {
+        port->fd = epoll_create1(EPOLL_CLOEXEC);
+        if (port->fd >= 0 &&
+            !rte_eth_dev_rx_intr_ctl_q(port->id, 0, port->fd, RTE_INTR_EVENT_ADD, NULL) &&
+            !rte_eth_dev_rx_intr_disable(port->id, 0))
+            port->tells = INTERRUPT;
+    }
+    if (!strncmp(driver, "net_", 4))
+        driver += 4;
+    snprintf(port->mode, sizeof(port->mode), "%s%s", driver, how);
+}
+
+static int configure(struct port *port, int interrupts) {
+    struct rte_eth_conf conf = {.intr_conf.rxq = interrupts != 0};
+    __u16 rx = RING_FRAMES, tx = RING_FRAMES;
+    int failed = rte_eth_dev_configure(port->id, 1, 1, &conf);
+    if (!failed)
+        failed = rte_eth_dev_adjust_nb_rx_tx_desc(port->id, &rx, &tx);
+    if (!failed)
+        failed = rte_eth_rx_queue_setup(port->id, 0, rx, SOCKET_ID_ANY, NULL, dpdk.pool);
+    if (!failed)
+        failed = rte_eth_tx_queue_setup(port->id, 0, tx, SOCKET_ID_ANY, NULL);
+    return failed ? failed : rte_eth_dev_start(port->id);
+}
+
+static const char *port_open(__u32 number) {
+    struct port *port = &ports[number];
+    const char *name = vnf.port_name[number];
+    struct rte_eth_dev_info info;
+
+    int failed = rte_eth_dev_get_port_by_name(dpdk.device[number], &port->id);
+    if (!failed)
+        failed = rte_eth_dev_info_get(port->id, &info);
+    /* Few drivers have interrupts, and some refuse to start when they are asked for them. */
+    if (!failed && configure(port, 1))
+        failed = configure(port, 0);
+    if (failed)
+        vnf_fail(EXIT_MACHINE, NULL, "%s: DPDK cannot open it by %s: %s", name, dpdk.device[number],
+                 rte_strerror(-failed));
+    rte_eth_promiscuous_enable(port->id);
+    find_descriptor(port, info.driver_name);
+    return port->mode;
+}
+
+static void port_close(__u32 number) {
+    rte_eth_dev_stop(ports[number].id);
+    rte_eth_dev_close(ports[number].id);
+}
+
+/* ---- frames ---- */
+
+static __rte_always_inline void show(struct vnf_packet *packet, struct rte_mbuf *mbuf) {
+    packet->handle = mbuf;
+    packet->floor = mbuf->buf_addr;
+    packet->ceiling = packet->floor + mbuf->buf_len;
+    packet->data = packet->floor + mbuf->data_off;
+    packet->end = packet->data + mbuf->data_len;
+    rte_prefetch0(packet->data);
+}
+
+/* Tell the mbuf where the frame begins and ends now. */
+static __rte_always_inline struct rte_mbuf *take_over(const struct vnf_packet *packet) {
+    struct rte_mbuf *mbuf = packet->handle;
+    __u16 offset = (__u16)(packet->data - (__u8 *)mbuf->buf_addr);
+    __u16 length = (__u16)(packet->end - packet->data);
+    if (unlikely(offset != mbuf->data_off || length != mbuf->data_len)) {
+        mbuf->data_off = offset;
+        mbuf->data_len = length;
+        mbuf->pkt_len = length;
+    }
+    return mbuf;
+}
+
+static void disarm(struct port *port);
+
+static __u32 port_receive(__u32 number, struct vnf_packet *packets, __u32 room) {
+    struct port *port = &ports[number];
+    struct rte_mbuf *mbufs[VNF_BURST_FRAMES];
+    __u32 count, kept = 0;
+
+    if (unlikely(port->armed))
+        disarm(port);
+    if (unlikely(port->early)) {
+        count = port->early;
+        memcpy(mbufs, port->early_frames, count * sizeof(mbufs[0]));
+        port->early = 0;
+    } else {
+        count = rte_eth_rx_burst(port->id, 0, mbufs, (__u16)room);
+    }
+    for (__u32 i = 0; i < count; i++) {
+        if (unlikely(mbufs[i]->nb_segs != 1) && rte_pktmbuf_linearize(mbufs[i])) {
+            vnf.shared->counters[number].dropped_packets++;
+            rte_pktmbuf_free(mbufs[i]);
+            continue;
+        }
+        show(&packets[kept++], mbufs[i]);
+    }
+    return kept;
+}
+
+static __u32 port_send(__u32 number, struct vnf_packet *packets, __u32 count) {
+    struct rte_mbuf *mbufs[VNF_BURST_FRAMES];
+    for (__u32 i = 0; i < count; i++)
+        mbufs[i] = take_over(&packets[i]);
+    __u32 sent = rte_eth_tx_burst(ports[number].id, 0, mbufs, (__u16)count);
+    if (unlikely(sent < count))
+        rte_pktmbuf_free_bulk(mbufs + sent, count - sent);
+    return sent;
+}
+
+static void port_release(__u32 number, struct vnf_packet *packets, __u32 count) {
+    struct rte_mbuf *mbufs[VNF_BURST_FRAMES];
+    (void)number;
+    for (__u32 i = 0; i < count; i++)
+        mbufs[i] = packets[i].handle;
+    rte_pktmbuf_free_bulk(mbufs, count);
+}
+
+static int port_copy(__u32 number, const struct vnf_packet *packet, struct vnf_packet *copy) {
+    (void)number;
+    struct rte_mbuf *mbuf = rte_pktmbuf_copy(take_over(packet), dpdk.pool, 0, UINT32_MAX);
+    if (!mbuf)
+        return -1;
+    show(copy, mbuf);
+    return 0;
+}
+
+/* ---- sleeping ---- */
+
+/* Have the port tell of frames; those that came meanwhile are kept. */
+static void arm(struct port *port) {
+    rte_eth_dev_rx_intr_enable(port->id, 0);
+    port->armed = 1;
+    port->early = rte_eth_rx_burst(port->id, 0, port->early_frames, VNF_BURST_FRAMES);
+}
+
+static void disarm(struct port *port) {
+    struct rte_epoll_event event;
+    port->armed = 0;
+    rte_eth_dev_rx_intr_disable(port->id, 0);
+    while (rte_epoll_wait(port->fd, &event, 1, 0) > 0)
+        ;
+}
+
+static struct pollfd alarm_clock(__u64 time_ns) {
+    struct itimerspec once = {.it_value = {.tv_nsec = (long)time_ns}};
+    timerfd_settime(dpdk.timer, 0, &once, NULL);
+    return (struct pollfd){.fd = dpdk.timer, .events = POLLIN};
+}
+
+static __u32 port_wait(struct pollfd *fds) {
+    __u32 count = 0, silent = 0, early = 0;
+    for (__u32 number = 0; number < vnf.ports; number++) {
+        struct port *port = &ports[number];
+        if (port->tells == INTERRUPT)
+            arm(port);
+        early += port->early;
+        if (port->tells == SILENT)
+            silent++;
+        else
+            fds[count++] = (struct pollfd){.fd = port->fd, .events = POLLIN};
+    }
+    if (early)
+        fds[0] = (struct pollfd){.fd = dpdk.always_ready, .events = POLLIN};
+    else if (silent)
+        fds[count++] = alarm_clock(BLIND_SLEEP_NS);
+    return count;
+}
+
+/* ---- starting ---- */
+
+/* What the EAL says when all is well. */
+static int is_small_talk(const char *line) {
+    static const char *const beginnings[] = {"EAL: Detected", "EAL: Multi-process", "EAL: Selected",
+                                             "EAL: VFIO", "TELEMETRY:"};
+    for (size_t i = 0; i < sizeof(beginnings) / sizeof(beginnings[0]); i++)
+        if (!strncmp(line, beginnings[i], strlen(beginnings[i])))
+            return 1;
+    return !*line;
+}
+
+/* Start the EAL; if it does not, its own words are the message. */
+static void start_eal(int argc, char **argv) {
+    static char said[MESSAGE_BYTES], message[MESSAGE_BYTES];
+    int terminal = dup(STDERR_FILENO), heard = memfd_create("eal", MFD_CLOEXEC);
+    dup2(heard, STDERR_FILENO);
+    int failed = rte_eal_init(argc, argv) < 0;
+    fflush(stderr);
+    dup2(terminal, STDERR_FILENO);
+    close(terminal);
+    ssize_t size = pread(heard, said, sizeof(said) - 1, 0);
+    close(heard);
+    said[size > 0 ? size : 0] = 0;
+    fputs(said, stderr);
+    if (!failed)
+        return;
+    for (char *line = strtok(said, "\n"); line; line = strtok(NULL, "\n"))
+        if (!is_small_talk(line)) {
+            size_t used = strlen(message);
+            snprintf(message + used, sizeof(message) - used, "%s%s", used ? "; " : "", line);
+        }
+    vnf_fail(EXIT_USAGE, "see eal=[…] of the VNF", "DPDK does not start: %s", message);
+}
+
+/* Devices that the user added through the EAL's arguments become ports behind the node's own. */
+static void adopt_devices(void) {
+    __u16 id;
+    RTE_ETH_FOREACH_DEV(id) {
+        char name[RTE_ETH_NAME_MAX_LEN];
+        __u32 known = 0;
+        rte_eth_dev_get_name_by_port(id, name);
+        while (known < dpdk.devices && strcmp(dpdk.device[known], name))
+            known++;
+        if (known < dpdk.devices)
+            continue;
+        if (vnf.ports == VNF_MAX_PORTS)
+            vnf_fail(EXIT_USAGE, NULL, "there are more than %u ports", VNF_MAX_PORTS);
+        dpdk.device[dpdk.devices++] = strdup(name);
+        vnf.port_name[vnf.ports++] = dpdk.device[dpdk.devices - 1];
+    }
+}
+
+static int own_option(const char *name, char *value) {
+    if (!strcmp(name, "--devices")) {
+        for (char *device = strtok(value, ","); device && dpdk.devices < VNF_MAX_PORTS;
+             device = strtok(NULL, ","))
+            dpdk.device[dpdk.devices++] = device;
+    } else if (!strcmp(name, "--buffers")) {
+        dpdk.buffers = (__u32)atoi(value);
+    } else if (!strcmp(name, "--room")) {
+        dpdk.room = (__u32)atoi(value);
+    } else {
+        return 0;
+    }
+    return 1;
+}
+
+int main(int argc, char **argv) {
+    int eal = 0;
+    while (eal < argc && strcmp(argv[eal], "--"))
+        eal++;
+    if (eal == argc)
+        vnf_fail(EXIT_USAGE, NULL, "there is no -- between the EAL's arguments and the options");
+    /* Before the EAL starts its threads: they shall run on the same CPUs. */
+    vnf_options(argc - eal, argv + eal, own_option);
+    start_eal(eal, argv);
+    adopt_devices();
+    dpdk.timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+    dpdk.always_ready = eventfd(1, EFD_CLOEXEC | EFD_NONBLOCK);
+    dpdk.pool = rte_pktmbuf_pool_create("frames", dpdk.buffers, CACHED_BUFFERS, 0, (__u16)dpdk.room,
+                                        SOCKET_ID_ANY);
+    if (!dpdk.pool)
+        vnf_fail(EXIT_MACHINE, "give DPDK more memory: eal=[\"-m\", \"512\"]",
+                 "no memory for %u packet buffers: %s", dpdk.buffers, rte_strerror(rte_errno));
+    vnf_run();
+    rte_eal_cleanup();
+    return 0;
+}
