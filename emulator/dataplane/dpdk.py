@@ -81,11 +81,14 @@ def attach(description: Description, netns: Netns) -> ProcessVnf:
     return vnf
 
 
-def eal_arguments(node: NodePlan, site: Site) -> list[str]:
+def eal_arguments(node: NodePlan, site: Site, *, threads: int = 1) -> list[str]:
     """The arguments of DPDK's environment abstraction layer for a VNF node.
 
     They hold what any DPDK program needs to run in the node: memory, CPUs, and a device for each
     of its interfaces, in the order of ``eal_devices``. The user's own come last.
+
+    Args:
+        threads: how many the program wants.
 
     Raises:
         UsageError: the driver cannot take an interface as it is.
@@ -104,7 +107,8 @@ def eal_arguments(node: NodePlan, site: Site) -> list[str]:
     if not _given(own, "-l", "-c", "--lcores"):
         # By itself, the EAL pins its thread to the first CPU: that of every other VNF, too.
         cpus = node.vnf.cores or sorted(os.sched_getaffinity(0))
-        arguments += ["--lcores", f"0@({','.join(map(str, cpus))})"]
+        where = ",".join(map(str, cpus))
+        arguments += ["--lcores", ",".join(f"{thread}@({where})" for thread in range(threads))]
     for device, interface in zip(eal_devices(node), node.interfaces, strict=True):
         options = _device_options(node, interface)
         arguments.append(f"--vdev={','.join([device, *options])}")
