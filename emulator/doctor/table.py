@@ -95,6 +95,11 @@ PLANES = (
         ),
     ),
     Plane(
+        "dpdk",
+        "poll mode drivers on XDP sockets, packet sockets or shared memory",
+        ("root", "namespaces", "native XDP on veth", "AF_XDP", "libbpf", "C compiler", "DPDK"),
+    ),
+    Plane(
         "packet",
         "packet sockets with a ring",
         ("root", "namespaces", "BPF", "libbpf", "clang", "C compiler"),

@@ -201,11 +201,11 @@ def test_ends_that_cannot_be_are_explained(
 
 def test_mistakes_of_all_cases_are_told_together_before_anything_runs(chain: str) -> None:
     with pytest.raises(TopologyError) as caught:
-        prepared(chain, {"dataplane": ["none", "kernel", "warp", "dpdk"], "hosts": ["2"]})
+        prepared(chain, {"dataplane": ["none", "kernel", "warp", "python"], "hosts": ["2"]})
     places = [problem.where for problem in caught.value.problems]
     assert len(places) == 2
     assert places[0].startswith("dataplane=warp,hosts=2: ")
-    assert places[1].startswith("dataplane=dpdk,hosts=2: ")
+    assert places[1].startswith("dataplane=python,hosts=2: ")
 
 
 def test_a_mistake_that_all_cases_share_is_told_once(chain: str) -> None:
