@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from emulator.catalog import AVAILABLE, LATER
-from emulator.dataplane import afxdp, dpdk, kernel, packet, xdp
+from emulator.dataplane import afxdp, dpdk, kernel, packet, program, xdp
 from emulator.dataplane.process import Site, attach_process
 from emulator.dataplane.running import Description, PortCounters, RunningVnf
 from emulator.errors import UsageError
@@ -37,6 +37,7 @@ _DATA_PLANES = {
     "dpdk": _DataPlane(dpdk.start, dpdk.attach),
     "packet": _DataPlane(packet.start, attach_process),
 }
+_PROGRAM = _DataPlane(program.start, program.attach)
 
 
 def start_vnf(
@@ -56,7 +57,10 @@ def start_vnf(
     """
     if node.vnf is None:
         raise UsageError("the node is not a VNF", where=node.name)
-    return _data_plane(node.vnf.dataplane, where=node.name).start(node, netns, manifest, site)
+    plane = _data_plane(node.vnf.dataplane, where=node.name)
+    if manifest.dataplanes[node.vnf.dataplane].program is not None:
+        plane = _PROGRAM
+    return plane.start(node, netns, manifest, site)
 
 
 def attach_vnf(description: Description, netns: Netns) -> RunningVnf:
@@ -65,7 +69,8 @@ def attach_vnf(description: Description, netns: Netns) -> RunningVnf:
     Raises:
         LabError: the VNF is not there any more.
     """
-    return _data_plane(description["dataplane"]).attach(description, netns)
+    plane = _PROGRAM if "program" in description else _data_plane(description["dataplane"])
+    return plane.attach(description, netns)
 
 
 def _data_plane(name: str, *, where: str = "") -> _DataPlane:

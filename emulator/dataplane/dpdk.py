@@ -81,7 +81,9 @@ def attach(description: Description, netns: Netns) -> ProcessVnf:
     return vnf
 
 
-def eal_arguments(node: NodePlan, site: Site, *, threads: int = 1) -> list[str]:
+def eal_arguments(
+    node: NodePlan, site: Site, *, threads: int = 1, megabytes_beside: int = _MEGABYTES_BESIDE
+) -> list[str]:
     """The arguments of DPDK's environment abstraction layer for a VNF node.
 
     They hold what any DPDK program needs to run in the node: memory, CPUs, and a device for each
@@ -89,6 +91,7 @@ def eal_arguments(node: NodePlan, site: Site, *, threads: int = 1) -> list[str]:
 
     Args:
         threads: how many the program wants.
+        megabytes_beside: memory that it takes beside the packet buffers of its ports.
 
     Raises:
         UsageError: the driver cannot take an interface as it is.
@@ -96,12 +99,13 @@ def eal_arguments(node: NodePlan, site: Site, *, threads: int = 1) -> list[str]:
     """
     assert node.vnf is not None
     own = node.vnf.eal
+    megabytes = _megabytes(node) + megabytes_beside
     arguments = ["--file-prefix", _prefix(node, site)]
     if node.vnf.hugepages:
-        _check_hugepages(node)
+        _check_hugepages(node, megabytes)
         arguments.append("--in-memory")
     else:
-        arguments += ["--no-huge", "-m", str(_megabytes(node))]
+        arguments += ["--no-huge", "-m", str(megabytes)]
     if not _given(own, "-a", "--allow"):
         arguments.append("--no-pci")
     if not _given(own, "-l", "-c", "--lcores"):
@@ -187,15 +191,14 @@ def _given(words: Sequence[str], *names: str) -> bool:
 
 def _megabytes(node: NodePlan) -> int:
     buffers = buffer_count(node) * (data_room_bytes(node) + _MBUF_OVERHEAD_BYTES)
-    return -(-buffers // _MEGABYTE) + _MEGABYTES_BESIDE
+    return -(-buffers // _MEGABYTE)
 
 
-def _check_hugepages(node: NodePlan) -> None:
+def _check_hugepages(node: NodePlan, needed: int) -> None:
     free = 0
     for folder in _HUGEPAGES.glob("hugepages-*kB"):
         size_kb = int(folder.name.removeprefix("hugepages-").removesuffix("kB"))
         free += size_kb * int((folder / "free_hugepages").read_text())
-    needed = _megabytes(node)
     if free < needed * 1024:
         raise MachineError(
             f"it needs {needed} MB of hugepages and the machine has {free // 1024} MB free",
