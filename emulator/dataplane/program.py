@@ -140,10 +140,10 @@ def start(node: NodePlan, netns: Netns, manifest: Manifest, site: Site | None) -
         undo.callback(shutil.rmtree, runtime, ignore_errors=True)
         runtime.mkdir(exist_ok=True)
         process = _spawn(netns, site, command, environment, log)
-        undo.callback(end_process, process)
+        # Open as long as we live: programs that read commands end when there are none to come.
         assert process.stdin is not None
-        # Programs that read commands end when there is nobody left to give any.
         undo.callback(process.stdin.close)
+        undo.callback(end_process, process)
         telemetry = undo.enter_context(_wait_for_ports(node, runtime, process, log))
         _check_counters(telemetry, manifest)
         if policy.then != "poll":
