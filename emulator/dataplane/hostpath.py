@@ -33,6 +33,8 @@ _TUNSETIFF = 0x400454CA
 _IFF_TAP, _IFF_NO_PI = 0x0002, 0x1000
 _INGRESS = 0xFFFFFFF2
 _ETH_P_ALL = 3
+_NOTHING_MERGED, _USUALLY_MERGED = 1, 65536
+"""To what size in bytes an interface that does GRO merges packets."""
 
 
 class HostPath(Closing):
@@ -62,9 +64,10 @@ def open_host_path(node: NodePlan, netns: Netns, *, shield: bool) -> HostPath:
     """Make the way into the stack of a node whose interfaces exist.
 
     Args:
-        shield: whether the stack has to be kept from seeing every frame by itself, as it would on
-            a data plane that only listens (packet sockets). What listens there has to call
-            ``vnf_ignore_marked`` of ``hostpath.h``, or it sees frames again that it sent there.
+        shield: keep the stack from seeing the link's frames by itself, as it does on a data plane
+            that only listens (packet sockets), and from merging them before that sees them. What
+            listens has to call ``vnf_ignore_marked`` of ``hostpath.h``, or it sees frames again
+            that it sent to the stack.
 
     Raises:
         MachineError: BPF cannot be used here.
@@ -101,8 +104,9 @@ def _open(
                 _raise(tap, f"host{number}")
                 _filter(routes, tap, programs.program("enter_by_port").fd, "enter_by_port")
             if shield:
-                _filter(routes, index, programs.program("shield").fd, "shield")
                 undo.callback(_unshield, netns, port)
+                _filter(routes, index, programs.program("shield").fd, "shield")
+                routes.link("set", index=index, gro_max_size=_NOTHING_MERGED)
         bpf = [BpfId("program", each.id) for each in programs.programs()]
         bpf.append(BpfId("map", port_of.id))
         return HostPath(fds, undo.pop_all(), bpf, missing)
@@ -153,7 +157,9 @@ def _unshield(netns: Netns, port: str) -> None:
         from pyroute2.netlink.exceptions import NetlinkError
 
         with IPRoute() as routes, suppress(NetlinkError):
-            routes.tc("del", "clsact", socket.if_nametoindex(port))
+            index = socket.if_nametoindex(port)
+            routes.link("set", index=index, gro_max_size=_USUALLY_MERGED)
+            routes.tc("del", "clsact", index)
 
     # A port that has gone has taken its filter with it.
     with suppress(OSError, LabError):
