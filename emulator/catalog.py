@@ -51,10 +51,8 @@ from emulator.parameters import Parameter, Value
 from emulator.paths import share_dir
 from emulator.plan.model import Mechanism
 
-AVAILABLE = ("kernel", "xdp", "afxdp", "dpdk", "packet")
+AVAILABLE = ("kernel", "xdp", "afxdp", "dpdk", "packet", "python")
 """The data planes that can be asked for."""
-LATER = ("python",)
-"""The data planes that a manifest may already name and that cannot be asked for yet."""
 
 # fmt: off
 RESERVED = (
@@ -227,9 +225,9 @@ class Manifest(_Strict):
         return self
 
     def _unfit(self, name: str, support: DataplaneSupport) -> Iterator[str]:
-        known = (*AVAILABLE, *LATER)
-        if name not in known:
-            yield f"no such data plane ({suggestion(name, known) or ', '.join(known)})"
+        if name not in AVAILABLE:
+            hint = suggestion(name, AVAILABLE) or ", ".join(AVAILABLE)
+            yield f"no such data plane ({hint})"
         elif name == "kernel":
             if support.mechanism not in ("bridge", "ip-forwarding"):
                 yield 'mechanism must be "bridge" or "ip-forwarding"'

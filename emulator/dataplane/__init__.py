@@ -10,8 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from emulator.catalog import AVAILABLE, LATER
-from emulator.dataplane import afxdp, dpdk, kernel, packet, program, xdp
+from emulator.catalog import AVAILABLE
+from emulator.dataplane import afxdp, dpdk, kernel, packet, program, python, xdp
 from emulator.dataplane.process import Site, attach_process
 from emulator.dataplane.running import Description, PortCounters, RunningVnf
 from emulator.errors import UsageError
@@ -36,6 +36,7 @@ _DATA_PLANES = {
     "afxdp": _DataPlane(afxdp.start, attach_process),
     "dpdk": _DataPlane(dpdk.start, dpdk.attach),
     "packet": _DataPlane(packet.start, attach_process),
+    "python": _DataPlane(python.start, attach_process),
 }
 _PROGRAM = _DataPlane(program.start, program.attach)
 
@@ -77,7 +78,5 @@ def _data_plane(name: str, *, where: str = "") -> _DataPlane:
     try:
         return _DATA_PLANES[name]
     except KeyError:
-        message = f"there is no data plane {name}"
-        if name in LATER:
-            message = f"data plane {name} is not available yet"
-        raise UsageError(message, where=where, hint=f"available: {', '.join(AVAILABLE)}") from None
+        hint = f"available: {', '.join(AVAILABLE)}"
+        raise UsageError(f"there is no data plane {name}", where=where, hint=hint) from None

@@ -29,6 +29,24 @@ MAX_MTU_BYTES = 3500
 
 def start(node: NodePlan, netns: Netns, manifest: Manifest, site: Site | None) -> ProcessVnf:
     """Compile and start the VNF of a node; see ``start_vnf``."""
+    program = build_program(manifest, "afxdp", libraries=LIBRARIES)
+    return start_command(node, netns, manifest, site, [str(program)])
+
+
+def start_command(
+    node: NodePlan,
+    netns: Netns,
+    manifest: Manifest,
+    site: Site | None,
+    command: list[str],
+    *,
+    notes: tuple[str, ...] = (),
+) -> ProcessVnf:
+    """Start a command that handles frames as ``afxdp.c`` does.
+
+    Args:
+        notes: what the user has to know beside the mode that the process reports.
+    """
     for interface in node.interfaces:
         if interface.mtu > MAX_MTU_BYTES:
             raise UsageError(
@@ -37,7 +55,7 @@ def start(node: NodePlan, netns: Netns, manifest: Manifest, site: Site | None) -
                 hint=f"at most {MAX_MTU_BYTES} bytes; xdp and packet carry larger frames",
             )
     require_libbpf()
-    launch = Launch([str(build_program(manifest, "afxdp", libraries=LIBRARIES))])
+    launch = Launch(command, notes=notes)
     path = compile_bpf(library_dir() / "xsk.bpf.c")
     with ExitStack() as ours:
         links, maps = [], []

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import struct
+import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -137,6 +140,19 @@ def pack_config(manifest: Manifest, values: Mapping[str, Value]) -> bytes:
         widest = max(widest, alignment)
     packed = packed or bytes(1)
     return packed + bytes(-len(packed) % widest)
+
+
+def pack_text(values: Mapping[str, Value], size_bytes: int) -> bytes:
+    """The parameters' values as a VNF in Python has them: see ``vnfs/lib/python/vnf_config.h``.
+
+    Raises:
+        UsageError: there is no room for them.
+    """
+    text = json.dumps(values).encode()
+    head = struct.pack("=II", len(text), zlib.crc32(text))
+    if len(head) + len(text) > size_bytes:
+        raise UsageError(f"the parameters are longer than {size_bytes - len(head)} bytes of JSON")
+    return (head + text).ljust(size_bytes, b"\0")
 
 
 def _write_header(manifest: Manifest) -> Path:

@@ -38,6 +38,10 @@ class LiveMemory(Closing):
     def active_bank(self) -> int:
         """The bank in use, 0 or 1."""
 
+    def pack(self, manifest: Manifest, values: Mapping[str, Value]) -> bytes:
+        """The parameters' values as the VNF has them in memory."""
+        return pack_config(manifest, values)
+
     @abstractmethod
     def write_bank(self, bank: int, config: bytes, settings: Mapping[str, Sequence[bytes]]) -> None:
         """Fill a bank: the parameters, and of each setting the first entries, the rest zero.
@@ -120,7 +124,7 @@ class LiveParameters:
     def install(self) -> None:
         """Give a VNF that has not handled a frame yet its parameters, settings and tables."""
         content = content_of(self._manifest, self._values, self._ports)
-        config = pack_config(self._manifest, self._values)
+        config = self._memory.pack(self._manifest, self._values)
         self._memory.write_bank(0, config, content.settings)
         self._memory.activate(0)
         self._change_tables(TableContent(), content)
@@ -148,7 +152,8 @@ class LiveParameters:
                 text = f"parameter {error.parameter}: {error}"
                 raise UsageError(text, where=where, hint=error.hint) from error
             bank = 1 - self._memory.active_bank()
-            self._memory.write_bank(bank, pack_config(self._manifest, after), new.settings)
+            config = self._memory.pack(self._manifest, after)
+            self._memory.write_bank(bank, config, new.settings)
             self._change_tables(old, new)
             self._memory.activate(bank)
             self._values = after

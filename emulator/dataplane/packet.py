@@ -16,8 +16,24 @@ if TYPE_CHECKING:
 
 def start(node: NodePlan, netns: Netns, manifest: Manifest, site: Site | None) -> ProcessVnf:
     """Compile and start the VNF of a node; see ``start_vnf``."""
-    program = build_program(manifest, "packet")
-    launch = Launch([str(program)])
+    return start_command(node, netns, manifest, site, [str(build_program(manifest, "packet"))])
+
+
+def start_command(
+    node: NodePlan,
+    netns: Netns,
+    manifest: Manifest,
+    site: Site | None,
+    command: list[str],
+    *,
+    notes: tuple[str, ...] = (),
+) -> ProcessVnf:
+    """Start a command that handles frames as ``packet.c`` does.
+
+    Args:
+        notes: what the user has to know beside the mode that the process reports.
+    """
+    launch = Launch(command, notes=notes)
     # A packet socket takes copies: without a shield, the node's stack would see every frame too.
     launch.use(open_host_path(node, netns, shield=True))
     return start_process(node, netns, manifest, site, launch)

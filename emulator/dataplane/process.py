@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from emulator.control import port_infos
-from emulator.dataplane.build import MAX_PORTS
+from emulator.dataplane.build import MAX_PORTS, pack_text
 from emulator.dataplane.ending import end_process, last_words, start_error, why_ended
 from emulator.dataplane.live import LiveMemory, LiveParameters, pack_entries
 from emulator.dataplane.running import FIXED_COUNTERS, Description, PortCounters, RunningVnf
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from emulator.catalog import Manifest
     from emulator.dataplane.hostpath import HostPath
     from emulator.kernel.netns import Netns
+    from emulator.parameters import Value
     from emulator.plan.model import NodePlan
     from emulator.runtime.namespace import Processes
 
@@ -93,7 +94,11 @@ class Launch:
 
 
 class ProcessMemory(LiveMemory):
-    """The memory and the socket shared with a VNF process."""
+    """The memory and the socket shared with a VNF process.
+
+    A VNF in Python takes its parameters as they are. It has neither settings nor tables: what the
+    control module makes of the parameters is for handlers in C.
+    """
 
     def __init__(
         self, shared_fd: int, connection: socket.socket, layout: Mapping[str, Any]
@@ -101,11 +106,19 @@ class ProcessMemory(LiveMemory):
         self._connection = connection
         self.layout = layout
         self._memory = mmap.mmap(shared_fd, os.fstat(shared_fd).st_size)
+        self._takes_text = layout["config"]["form"] == "text"
 
     def active_bank(self) -> int:
         return int(struct.unpack_from("=I", self._memory, self.layout["active_bank"])[0])
 
+    def pack(self, manifest: Manifest, values: Mapping[str, Value]) -> bytes:
+        if self._takes_text:
+            return pack_text(values, self.layout["config"]["bytes"])
+        return super().pack(manifest, values)
+
     def write_bank(self, bank: int, config: bytes, settings: Mapping[str, Sequence[bytes]]) -> None:
+        if self._takes_text:
+            settings = {}
         place = self.layout["config"]
         if len(config) != place["bytes"]:
             raise LabError(f"parameters of {len(config)} bytes for {place['bytes']} of the VNF's")
@@ -130,9 +143,13 @@ class ProcessMemory(LiveMemory):
         struct.pack_into("=I", self._memory, clock["is_set"], time_ns is not None)
 
     def update(self, table: str, key: bytes, value: bytes) -> None:
+        if self._takes_text:
+            return
         self._ask_table(_UPDATE, table, key + value, key_bytes=len(key), value_bytes=len(value))
 
     def delete(self, table: str, key: bytes) -> None:
+        if self._takes_text:
+            return
         try:
             self._ask_table(_DELETE, table, key, key_bytes=len(key))
         except KeyError:

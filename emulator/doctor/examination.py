@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from emulator.catalog import AVAILABLE, LATER
+from emulator.catalog import AVAILABLE
 from emulator.doctor.model import Check, Finding, limited
 from emulator.doctor.patient import Patient
 from emulator.doctor.table import PLANES, SUBJECTS, Plane, Subject
@@ -25,7 +25,7 @@ def diagnose(root: Path = Path("/")) -> list[Check]:
         patient.open_ward()
         checks = {subject.name: _check(subject, patient) for subject in SUBJECTS}
     planes = [_plane(plane, checks) for plane in PLANES if plane.name in AVAILABLE]
-    return [*planes, *(_later(name) for name in LATER), *checks.values()]
+    return [*planes, *checks.values()]
 
 
 def _check(subject: Subject, patient: Patient) -> Check:
@@ -53,15 +53,6 @@ def _plane(plane: Plane, checks: dict[str, Check]) -> Check:
 
 def _again() -> str:
     return f"sudo {vnf_program()} doctor"
-
-
-def _later(name: str) -> Check:
-    return Check(
-        _plane_name(name),
-        "missing",
-        "",
-        f"not in this version of build-vnf, which has {' and '.join(AVAILABLE)}",
-    )
 
 
 def _plane_name(name: str) -> str:

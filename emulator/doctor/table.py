@@ -104,4 +104,9 @@ PLANES = (
         "packet sockets with a ring",
         ("root", "namespaces", "BPF", "libbpf", "clang", "C compiler"),
     ),
+    Plane(
+        "python",
+        "on packet sockets, or on XDP sockets where afxdp works",
+        ("root", "namespaces", "BPF", "libbpf", "clang", "C compiler"),
+    ),
 )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from emulator.catalog import AVAILABLE, LATER, Catalog, Manifest
+from emulator.catalog import AVAILABLE, Catalog, Manifest
 from emulator.errors import Problem
 from emulator.multigraph import NodeEntry
 from emulator.names import NAME_RULE, is_name, kind_word, place_of, suggestion
@@ -173,9 +173,6 @@ def _check_dataplane(
     where: str, dataplane: object, manifest: Manifest | None, problems: list[Problem]
 ) -> bool:
     available = ", ".join(AVAILABLE)
-    if dataplane in LATER:
-        problems.append(not_yet(where, f"data plane {dataplane}", available))
-        return False
     if dataplane not in AVAILABLE:
         hint = suggestion(dataplane, AVAILABLE) or f"available: {available}"
         problems.append(Problem(where, f"there is no data plane {dataplane}", hint))

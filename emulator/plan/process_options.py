@@ -11,7 +11,10 @@ from emulator.idle import DEFAULT, IdleMistake, parse_idle
 from emulator.names import suggestion
 from emulator.plan.model import Mechanism
 
-DRIVERS: Mapping[str, tuple[str, ...]] = {"dpdk": ("af_xdp", "af_packet", "null")}
+DRIVERS: Mapping[str, tuple[str, ...]] = {
+    "dpdk": ("af_xdp", "af_packet", "null"),
+    "python": ("packet", "afxdp"),
+}
 """Data plane -> the drivers it can reach its ports by, the default first."""
 
 _OPTIONS = ("idle", "cores", "driver", "eal", "hugepages")

@@ -387,7 +387,7 @@ def test_bench_that_is_interrupted_keeps_what_it_measured(tmp_path: Path):
         (["--size", "20"], "64"),
         (["--vary", "dataplane"], "--vary"),
         (["--vary", "planes=xdp"], "planes"),
-        (["--set", "dataplane=afxdp"], "not available yet"),
+        (["--set", "dataplane=warp"], "no data plane warp"),
         (["--loss-goal", "7"], "--loss"),
         (["--repeat", "0"], "--repeat"),
         (["--output", "/proc/nowhere"], "/proc/nowhere"),

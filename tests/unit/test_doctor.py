@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from emulator.catalog import AVAILABLE, LATER
+from emulator.catalog import AVAILABLE
 from emulator.doctor import Check, diagnose
 
 
@@ -61,17 +61,9 @@ def test_what_works_needs_no_fix() -> None:
 
 
 def test_every_data_plane_is_reported_first() -> None:
-    planes = [f"data plane {name}" for name in (*AVAILABLE, *LATER)]
+    planes = [f"data plane {name}" for name in AVAILABLE]
 
     assert [check.name for check in diagnose()][: len(planes)] == planes
-
-
-@pytest.mark.parametrize("plane", LATER)
-def test_a_data_plane_of_a_later_version_is_not_promised(plane: str) -> None:
-    check = found(Path("/"), f"data plane {plane}")
-
-    assert check.status == "missing"
-    assert "not in this version" in check.reason
 
 
 def test_a_diagnosis_is_plain_data() -> None:

@@ -15,6 +15,11 @@
 #define CONTROL_CLIENTS       8
 #define CONTROL_MESSAGE_BYTES 65536
 
+/* What struct vnf_config contains: the parameters' fields, or all of them as one JSON text. */
+#ifndef VNF_CONFIG_FORM
+#define VNF_CONFIG_FORM "fields"
+#endif
+
 enum {
     CONTROL_DESCRIBE = 0, /* the answer is JSON */
     CONTROL_UPDATE = 1,   /* key and value of a table */
@@ -63,9 +68,9 @@ static size_t control_describe(char *to, size_t room) {
             offsetof(struct shared, counters), sizeof(struct port_counters));
     fprintf(out, ",\"clock\":{\"is_set\":%zu,\"ns\":%zu}", offsetof(struct shared, clock_is_set),
             offsetof(struct shared, clock_ns));
-    fprintf(out, ",\"active_bank\":%zu,\"config\":{\"offset\":%zu,\"bytes\":%zu}",
+    fprintf(out, ",\"active_bank\":%zu,\"config\":{\"offset\":%zu,\"bytes\":%zu,\"form\":\"%s\"}",
             offsetof(struct shared, active_bank), offsetof(struct shared, config),
-            sizeof(struct vnf_config));
+            sizeof(struct vnf_config), VNF_CONFIG_FORM);
     fprintf(out, ",\"settings\":{");
     for (struct vnf_settings *const *each = __start_vnf_settings; each < __stop_vnf_settings;
          each++, comma = ",")
