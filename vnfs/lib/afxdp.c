@@ -170,7 +170,7 @@ static const char *port_open(__u32 number) {
     if (getsockopt(port->fd, SOL_XDP, XDP_OPTIONS, &options, &bytes))
         vnf_fail(EXIT_MACHINE, NULL, "%s: its socket does not tell its mode: %s", name,
                  strerror(errno));
-    snprintf(port->mode, sizeof(port->mode), "AF_XDP %s %s", mode,
+    snprintf(port->mode, sizeof(port->mode), "AF_XDP %s %s, need-wakeup", mode,
              options.flags & XDP_OPTIONS_ZEROCOPY ? "zero-copy" : "copy");
     return port->mode;
 }

@@ -98,16 +98,29 @@ static void put_tag_back(struct vnf_packet *packet, const struct tpacket2_hdr *h
     memcpy(packet->data + 2 * ETH_ALEN, tag, sizeof(tag));
 }
 
+static void drop_oversize(__u32 number, struct tpacket2_hdr *header) {
+    struct port_counters *counters = &vnf.shared->counters[number];
+    counters->rx_packets++;
+    counters->rx_bytes += header->tp_len;
+    counters->dropped_packets++;
+    __atomic_store_n(&header->tp_status, TP_STATUS_KERNEL, __ATOMIC_RELEASE);
+}
+
 static __u32 port_receive(__u32 number, struct vnf_packet *packets, __u32 room) {
     struct port *port = &ports[number];
     __u32 count = 0;
-    for (; count < room; count++) {
+    while (count < room) {
         struct tpacket2_hdr *header =
             (struct tpacket2_hdr *)(port->ring + (size_t)port->next * port->frame_bytes);
         __u32 status = __atomic_load_n(&header->tp_status, __ATOMIC_ACQUIRE);
         if (!(status & TP_STATUS_USER))
             break;
-        struct vnf_packet *packet = &packets[count];
+        port->next = (port->next + 1) % RING_FRAMES;
+        if (header->tp_len > header->tp_snaplen) {
+            drop_oversize(number, header);
+            continue;
+        }
+        struct vnf_packet *packet = &packets[count++];
         packet->data = (__u8 *)header + header->tp_mac;
         packet->end = packet->data + header->tp_snaplen;
         packet->floor = (__u8 *)header + TPACKET2_HDRLEN;
@@ -115,7 +128,6 @@ static __u32 port_receive(__u32 number, struct vnf_packet *packets, __u32 room) 
         packet->handle = header;
         if (status & TP_STATUS_VLAN_VALID)
             put_tag_back(packet, header);
-        port->next = (port->next + 1) % RING_FRAMES;
     }
     return count;
 }
@@ -128,10 +140,16 @@ static void give_back(struct vnf_packet *packets, __u32 count) {
     }
 }
 
+static void swap(struct vnf_packet *a, struct vnf_packet *b) {
+    struct vnf_packet kept = *a;
+    *a = *b;
+    *b = kept;
+}
+
 static __u32 port_send(__u32 number, struct vnf_packet *packets, __u32 count) {
     struct mmsghdr messages[VNF_BURST_FRAMES];
     struct iovec parts[VNF_BURST_FRAMES];
-    __u32 sent = 0;
+    __u32 sent = 0, at = 0;
     int retries = 0;
 
     for (__u32 i = 0; i < count; i++) {
@@ -139,11 +157,15 @@ static __u32 port_send(__u32 number, struct vnf_packet *packets, __u32 count) {
         parts[i].iov_len = (size_t)(packets[i].end - packets[i].data);
         messages[i] = (struct mmsghdr){.msg_hdr = {.msg_iov = &parts[i], .msg_iovlen = 1}};
     }
-    while (sent < count) {
-        int now = sendmmsg(ports[number].fd, messages + sent, count - sent, 0);
+    while (at < count) {
+        int now = sendmmsg(ports[number].fd, messages + at, count - at, 0);
+        for (int i = 0; i < now; i++)
+            swap(&packets[sent++], &packets[at++]);
         if (now > 0)
-            sent += (__u32)now;
-        else if (++retries == SEND_RETRIES)
+            continue;
+        if (errno == EMSGSIZE || errno == EINVAL)
+            at++; /* of a length that the port does not take: the others can go */
+        else if (errno == ENETDOWN || ++retries == SEND_RETRIES)
             break;
     }
     give_back(packets, count);
@@ -166,8 +188,13 @@ static int port_copy(__u32 number, const struct vnf_packet *packet, struct vnf_p
 }
 
 static __u32 port_wait(struct pollfd *fds) {
-    for (__u32 port = 0; port < vnf.ports; port++)
+    for (__u32 port = 0; port < vnf.ports; port++) {
+        int error;
+        socklen_t bytes = sizeof(error);
+        /* That a port went down is told once; left unread, it would end every wait at once. */
+        getsockopt(ports[port].fd, SOL_SOCKET, SO_ERROR, &error, &bytes);
         fds[port] = (struct pollfd){.fd = ports[port].fd, .events = POLLIN};
+    }
     return vnf.ports;
 }
 

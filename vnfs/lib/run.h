@@ -59,7 +59,7 @@ struct shared {
 static const char *port_open(__u32 port);
 /* Take frames that have come, at most `room`. */
 static __u32 port_receive(__u32 port, struct vnf_packet *packets, __u32 room);
-/* Send frames and forget them; returns how many could be sent, which are the first ones. */
+/* Send frames and forget them; returns how many could be sent, having moved those to the front. */
 static __u32 port_send(__u32 port, struct vnf_packet *packets, __u32 count);
 /* Give back the memory of frames that `port` received. */
 static void port_release(__u32 port, struct vnf_packet *packets, __u32 count);
@@ -194,12 +194,9 @@ static __always_inline void vnf_ask(struct vnf_ctx *ctx, struct vnf_packet *pack
 static void vnf_transmit(__u32 port, struct vnf_packet *packets, __u32 count) {
     struct port_counters *out = &vnf.shared->counters[port];
     __u64 bytes = 0;
-    __u32 lengths[VNF_BURST_FRAMES];
-    for (__u32 i = 0; i < count; i++)
-        bytes += lengths[i] = (__u32)(packets[i].end - packets[i].data);
     __u32 sent = port_send(port, packets, count);
-    for (__u32 i = sent; i < count; i++)
-        bytes -= lengths[i];
+    for (__u32 i = 0; i < sent; i++)
+        bytes += (__u64)(packets[i].end - packets[i].data);
     out->tx_packets += sent;
     out->tx_bytes += bytes;
     out->unsent_packets += count - sent;
