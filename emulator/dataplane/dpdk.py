@@ -141,6 +141,10 @@ def data_room_bytes(node: NodePlan) -> int:
     """What a packet buffer has to hold so that a frame never needs two, with room to grow."""
     mtu = max((interface.mtu for interface in node.interfaces), default=1500)
     whole = HEADROOM_BYTES + _XDP_HEADROOM_BYTES + mtu + _HEADER_BYTES + _TAILROOM_BYTES
+    for interface in node.interfaces:
+        if _driver(node, interface) == "af_packet":
+            # The driver wants room for a whole slot of its ring, however large the frames.
+            whole = max(whole, HEADROOM_BYTES + _slot_bytes(interface))
     return max(_LEAST_ROOM_BYTES, -(-whole // 64) * 64)
 
 
@@ -167,14 +171,19 @@ def _device_options(node: NodePlan, interface: InterfacePlan) -> Iterator[str]:
         # Preferred busy polling would burn a core in the kernel.
         yield "busy_budget=0"
     elif driver == "af_packet":
-        frame_bytes = 2048
-        while frame_bytes < interface.mtu + _HEADER_BYTES + _TAILROOM_BYTES + HEADROOM_BYTES:
-            frame_bytes *= 2
         yield f"iface={interface.kernel_name}"
-        yield f"framesz={frame_bytes}"
-        yield f"blocksz={max(frame_bytes, 1 << 16)}"
+        yield f"framesz={_slot_bytes(interface)}"
+        yield f"blocksz={max(_slot_bytes(interface), 1 << 16)}"
         yield f"framecnt={_RING_FRAMES}"
         yield "qdisc_bypass=1"
+
+
+def _slot_bytes(interface: InterfacePlan) -> int:
+    """A slot of the ring of a packet socket: blocks of the ring hold a whole number of them."""
+    slot_bytes = 2048
+    while slot_bytes < interface.mtu + _HEADER_BYTES + _TAILROOM_BYTES + HEADROOM_BYTES:
+        slot_bytes *= 2
+    return slot_bytes
 
 
 def _prefix(node: NodePlan, site: Site) -> str:
