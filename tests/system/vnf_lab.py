@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import struct
 import tempfile
 import time
 from collections.abc import Sequence
@@ -26,6 +27,9 @@ PORT_MACS = ("02:01:00:00:00:00", "02:01:00:00:00:01", "02:01:00:00:00:02")
 HOST_PORT = "eth0"
 _HOST_INDEX = 20
 _OUTGOING = 4
+_SOL_PACKET, _PACKET_AUXDATA = 263, 8
+_AUXDATA = struct.Struct("=IIIHHHH")
+_VLAN_VALID = 1 << 4
 _DEADLINE_S = 5.0
 
 
@@ -139,26 +143,19 @@ class VnfLab(Closing):
 
         Links and VNFs keep the order, so once ``last`` is there nothing sent before can follow.
         """
-        receiver = destination.run(_socket)
-        sender = source.run(_socket)
-        arrived: list[bytes] = []
-        deadline = time.monotonic() + _DEADLINE_S
-        try:
+        return self.distribute(source, [destination], frames, last=last)[0]
+
+    def distribute(
+        self, source: Netns, destinations: Sequence[Netns], frames: Sequence[bytes], *, last: bytes
+    ) -> list[list[bytes]]:
+        """Send frames from one host; what reaches each of some others, up to the frame ``last``."""
+        with ExitStack() as opened:
+            receivers = [opened.enter_context(each.run(_socket)) for each in destinations]
+            sender = opened.enter_context(source.run(_socket))
             for each in frames:
                 sender.send(each)
-            while not arrived or arrived[-1] != last:
-                receiver.settimeout(max(0.001, deadline - time.monotonic()))
-                data, address = receiver.recvfrom(1 << 16)
-                if address[2] != _OUTGOING:
-                    arrived.append(data)
-        except TimeoutError:
-            raise AssertionError(
-                f"the last frame did not arrive; {len(arrived)} of {len(frames)} did"
-            ) from None
-        finally:
-            sender.close()
-            receiver.close()
-        return arrived
+            deadline = time.monotonic() + _DEADLINE_S
+            return [_receive(each, last, deadline, len(frames)) for each in receivers]
 
     def close(self) -> None:
         self._undo.close()
@@ -169,5 +166,31 @@ class VnfLab(Closing):
 def _socket() -> socket.socket:
     every_protocol = socket.htons(3)
     opened = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, every_protocol)
+    opened.setsockopt(_SOL_PACKET, _PACKET_AUXDATA, 1)
     opened.bind((HOST_PORT, 0))
     return opened
+
+
+def _receive(receiver: socket.socket, last: bytes, deadline: float, sent: int) -> list[bytes]:
+    arrived: list[bytes] = []
+    while not arrived or arrived[-1] != last:
+        receiver.settimeout(max(0.001, deadline - time.monotonic()))
+        try:
+            data, ancillary, _, address = receiver.recvmsg(1 << 16, 256)
+        except TimeoutError:
+            raise AssertionError(
+                f"the last frame did not arrive; {len(arrived)} of {sent} did"
+            ) from None
+        if address[2] != _OUTGOING:
+            arrived.append(_with_tag(data, ancillary))
+    return arrived
+
+
+def _with_tag(data: bytes, ancillary: Sequence[tuple[int, int, bytes]]) -> bytes:
+    """The frame as it was on the link: the kernel takes a VLAN tag out and tells it aside."""
+    for level, kind, content in ancillary:
+        if (level, kind) == (_SOL_PACKET, _PACKET_AUXDATA):
+            status, _, _, _, _, tag, protocol = _AUXDATA.unpack(content)
+            if status & _VLAN_VALID:
+                return data[:12] + struct.pack("!HH", protocol, tag) + data[12:]
+    return data
