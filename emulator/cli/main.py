@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from emulator import __version__
-from emulator.cli import bench, describe, doctor, labs, run
+from emulator.cli import bench, describe, doctor, labs, run, vnfs
 from emulator.cli.outcome import (
     EXIT_INTERRUPTED,
     OutcomeGroup,
@@ -45,6 +45,10 @@ for _name, _function, _summary in (
     ("bench", bench.bench, "Measure latency, throughput and CPU cost."),
     ("plan", describe.plan, "Check a topology and print its plan; needs no root."),
     ("list", describe.list_, "List the VNFs and the built-in topologies."),
+    ("show", vnfs.show, "Show a VNF: where it runs, what it takes and counts."),
+    ("new", vnfs.new, "Write the folder of a new VNF."),
+    ("build", vnfs.build, "Compile VNFs for each of their data planes."),
+    ("test", vnfs.run_tests, "Run the cases of VNFs, without a network."),
     ("ps", labs.ps, "List the labs that run on this machine."),
     ("exec", labs.exec_, "Run a command on a node of a running lab."),
     ("attach", labs.attach, "Open a shell on a lab that runs elsewhere."),

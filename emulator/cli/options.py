@@ -120,13 +120,16 @@ def load_target(file: str | None, spec: str | None, settings: dict[str, str]) ->
 
 
 def load_catalog(file: str | None) -> Catalog:
-    """The VNFs the product ships and those in a ``vnfs`` folder beside the topology file."""
+    """The VNFs the product ships and those in a ``vnfs`` folder beside the topology file.
+
+    Without a file it is the one in the working folder.
+    """
     from pathlib import Path
 
     from emulator.catalog import Catalog
 
-    beside = [] if file is None else [Path(file.partition(":")[0]).parent / "vnfs"]
-    return Catalog.load(beside)
+    beside = Path("." if file is None else file.partition(":")[0]).parent / "vnfs"
+    return Catalog.load([beside])
 
 
 def parse_settings(given: list[str] | None) -> dict[str, str]:

@@ -68,6 +68,7 @@ def build_program(
     run_loop: str | None = None,
     flags: Sequence[str] = FAST,
     libraries: Sequence[str] = (),
+    compiler: Path | None = None,
 ) -> Path:
     """Compile a VNF as a program for a data plane in user space, unless that was done before.
 
@@ -76,6 +77,7 @@ def build_program(
             of the data plane by default.
         flags: ``FAST``, or ``SANITIZED`` for tests.
         libraries: what pkg-config calls the libraries of the run loop.
+        compiler: the usual one by default.
 
     Raises:
         UsageError: the source is missing or does not compile.
@@ -89,6 +91,7 @@ def build_program(
         defines={"VNF_SOURCE": f'"{source.absolute()}"'},
         flags=flags,
         libraries=libraries,
+        compiler=compiler,
         name=f"{manifest.name}-{loop}",
     )
 

@@ -23,7 +23,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from emulator.errors import BuildVnfError, UsageError
+from emulator.errors import LabError, MachineError, UsageError
 from emulator.trying.trial import START_NS, Outcome, Trial, open_trial
 
 if TYPE_CHECKING:
@@ -96,6 +96,7 @@ def load_cases(manifest: Manifest) -> list[Case]:
 
     Raises:
         UsageError: the file cannot be loaded, or defines no list ``CASES``.
+        MachineError: it needs scapy, which is not installed.
     """
     path = manifest.folder / FILE
     if not path.is_file():
@@ -108,6 +109,10 @@ def load_cases(manifest: Manifest) -> list[Case]:
     kept, sys.dont_write_bytecode = sys.dont_write_bytecode, True
     try:
         spec.loader.exec_module(module)
+    except ModuleNotFoundError as error:
+        if error.name != "scapy":
+            raise UsageError(f"the cases cannot be loaded: {error}", where=str(path)) from error
+        raise MachineError("scapy is not installed", hint="pip install scapy") from error
     except Exception as error:
         raise UsageError(
             f"the cases cannot be loaded: {type(error).__name__}: {error}", where=str(path)
@@ -152,7 +157,7 @@ def _run_steps(trial: Trial, steps: Sequence[Step]) -> Iterator[Mismatch]:
             if step.set:
                 trial.set(**step.set)
             outcome = trial.handle(step.port, bytes(step.frame))
-        except BuildVnfError as error:
+        except (LabError, UsageError) as error:
             yield Mismatch(number, str(error))
             return
         yield from _compare(number, step, outcome)

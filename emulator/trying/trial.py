@@ -16,7 +16,7 @@ import struct
 import subprocess
 import tempfile
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +31,7 @@ from emulator.dataplane.process import ProcessMemory, ask
 from emulator.dataplane.running import FIXED_COUNTERS, PortCounters
 from emulator.errors import LabError, UsageError
 from emulator.kernel.bpf import BpfObject
+from emulator.trying.sanitizer import read_report
 
 if TYPE_CHECKING:
     from emulator.catalog import Manifest
@@ -48,6 +49,11 @@ _DESCRIBE = 0
 _NO_PORT = 0xFFFFFFFF
 _HEAD = struct.Struct("=II")
 _DEADLINE_S = 10.0
+_SANITIZERS = {
+    # No summary of the machine's memory, which nobody reads, and no core file.
+    "ASAN_OPTIONS": "print_legend=0:disable_coredump=1:detect_leaks=0",
+    "UBSAN_OPTIONS": "print_stacktrace=0",
+}
 
 
 @dataclass(frozen=True)
@@ -139,10 +145,27 @@ def open_trial(
     if dataplane == "python":
         return ProcessTrial(manifest, dataplane, values, count, seed, _python_command(manifest))
     if dataplane in USER_SPACE:
-        flags = SANITIZED if sanitized else FAST
-        program = build_program(manifest, dataplane, run_loop="memory", flags=flags)
+        program = _program(manifest, dataplane, sanitized)
         return ProcessTrial(manifest, dataplane, values, count, seed, [str(program)])
     raise UsageError(f"the data plane {dataplane} has no handler to try", where=where)
+
+
+def prepare(manifest: Manifest, dataplane: str, *, sanitized: bool = False) -> None:
+    """Compile what ``open_trial`` will want.
+
+    Raises:
+        UsageError: the VNF does not compile.
+        MachineError: the compiler is missing.
+    """
+    if dataplane == "xdp":
+        build_xdp(manifest)
+    elif dataplane in USER_SPACE:
+        _program(manifest, dataplane, sanitized)
+
+
+def _program(manifest: Manifest, dataplane: str, sanitized: bool) -> Path:
+    flags = SANITIZED if sanitized else FAST
+    return build_program(manifest, dataplane, run_loop="memory", flags=flags)
 
 
 def _python_command(manifest: Manifest) -> list[str]:
@@ -243,6 +266,7 @@ class ProcessTrial(Trial):
         command: Sequence[str],
     ) -> None:
         self.dataplane = dataplane
+        self._source = manifest.source(dataplane)
         self._own = list(manifest.counters)
         self._ports = ports
         self._stack = ExitStack()
@@ -315,6 +339,7 @@ class ProcessTrial(Trial):
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
+                env={**os.environ, **_SANITIZERS},
             )
         keep.callback(self._end)
         connection = keep.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET))
@@ -339,8 +364,14 @@ class ProcessTrial(Trial):
         return found
 
     def _crash(self) -> LabError:
-        status = self._process.wait(_DEADLINE_S)
+        try:
+            status = self._process.wait(_DEADLINE_S)
+        except subprocess.TimeoutExpired:
+            return LabError("the handler does not come back", where=self.dataplane)
         said = self._log.read_text(errors="replace").strip()
+        report = read_report(said, self._source)
+        if report is not None:
+            return LabError(report.what, where=report.where, hint=report.hint)
         return LabError(f"the VNF ended with {status}: {said}", where=self.dataplane)
 
     def _end(self) -> None:
@@ -350,7 +381,8 @@ class ProcessTrial(Trial):
                 pipe.close()
             except BrokenPipeError:
                 continue
-        self._process.terminate()
+        # A handler that goes round in circles would not notice anything gentler.
+        self._process.kill()
         self._process.wait()
 
 
@@ -359,9 +391,17 @@ def _port_counters(row: Sequence[int], own: Sequence[str]) -> PortCounters:
     return PortCounters(**fixed, own=dict(zip(own, row[len(FIXED_COUNTERS) :], strict=True)))
 
 
-def planes_to_try(manifest: Manifest) -> Iterator[str]:
-    """Of the data planes that a manifest names, those whose handlers differ as compiled code."""
-    for name in ("xdp", "python"):
-        if name in manifest.dataplanes:
-            yield name
-    yield from (name for name in USER_SPACE if name in manifest.dataplanes)
+def planes_to_try(manifest: Manifest) -> dict[str, tuple[str, ...]]:
+    """The data planes on which a VNF's handler differs, each with those that run the same code.
+
+    Left out are those without a handler of the VNF's own: the kernel's, and ready programs.
+    """
+    found: dict[str, tuple[str, ...]] = {}
+    sources: dict[Path, str] = {}
+    for name in ("xdp", "python", *USER_SPACE):
+        source = manifest.source(name) if name in manifest.dataplanes else None
+        if source is None:
+            continue
+        first = sources.setdefault(source, name) if name in USER_SPACE else name
+        found[first] = (*found.get(first, ()), name)
+    return found

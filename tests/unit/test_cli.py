@@ -29,7 +29,21 @@ def vnf(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-COMMANDS = ("run", "bench", "plan", "list", "ps", "exec", "attach", "clean", "doctor")
+COMMANDS = (
+    "run",
+    "bench",
+    "plan",
+    "list",
+    "show",
+    "new",
+    "build",
+    "test",
+    "ps",
+    "exec",
+    "attach",
+    "clean",
+    "doctor",
+)
 
 
 def test_help_names_every_command(capsys: pytest.CaptureFixture[str]):

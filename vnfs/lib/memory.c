@@ -6,10 +6,9 @@
  * A frame comes as struct given and its bytes. The answer is a struct result and its bytes for
  * every frame that leaves, and one with the port NO_PORT when there are no more.
  */
-#include "run.h"
+#include "memory.h"
 
-#define NO_PORT     0xffffffffU
-#define FRAME_BYTES 65536
+#define NO_PORT 0xffffffffU
 
 struct given {
     __u32 port;
@@ -21,70 +20,19 @@ struct result {
     __u32 bytes;
 };
 
-static __u8 memory[VNF_HEADROOM_BYTES + FRAME_BYTES + VNF_TAILROOM_BYTES];
-static __u8 copies[VNF_BURST_FRAMES][FRAME_BYTES + VNF_TAILROOM_BYTES];
-static __u32 next_copy;
+static struct memory_room room;
 
-static void answer(__u32 port, const void *data, size_t bytes) {
-    struct result result = {.port = port, .bytes = (__u32)bytes};
+static void memory_sent(__u32 port, const __u8 *data, __u32 bytes) {
+    struct result result = {.port = port, .bytes = bytes};
     fwrite(&result, sizeof(result), 1, stdout);
     fwrite(data, 1, bytes, stdout);
 }
 
-static const char *port_open(__u32 port) {
-    (void)port;
-    return "memory";
-}
-
-static __u32 port_receive(__u32 port, struct vnf_packet *packets, __u32 room) {
-    (void)port;
-    (void)packets;
-    (void)room;
-    return 0;
-}
-
-static __u32 port_send(__u32 port, struct vnf_packet *packets, __u32 count) {
-    for (__u32 i = 0; i < count; i++)
-        answer(port, packets[i].data, (size_t)(packets[i].end - packets[i].data));
-    return count;
-}
-
-static void port_release(__u32 port, struct vnf_packet *packets, __u32 count) {
-    (void)port;
-    (void)packets;
-    (void)count;
-}
-
-static int port_copy(__u32 port, const struct vnf_packet *packet, struct vnf_packet *copy) {
-    size_t length = (size_t)(packet->end - packet->data);
-    (void)port;
-    __u8 *data = memcpy(copies[next_copy++ % VNF_BURST_FRAMES], packet->data, length);
-    *copy = (struct vnf_packet){.data = data, .end = data + length};
-    return 0;
-}
-
-static __u32 port_wait(struct pollfd *fds) {
-    (void)fds;
-    return 0;
-}
-
-static void port_close(__u32 port) {
-    (void)port;
-}
-
 static void try_frame(const struct given *given) {
-    __u8 *data = memory + VNF_HEADROOM_BYTES;
-    VNF_UNPOISON(memory, sizeof(memory));
-    if (given->bytes > FRAME_BYTES || fread(data, 1, given->bytes, stdin) != given->bytes)
+    __u8 *data = memory_open(&room);
+    if (given->bytes > MEMORY_FRAME_BYTES || fread(data, 1, given->bytes, stdin) != given->bytes)
         vnf_fail(EXIT_USAGE, NULL, "a frame of %u bytes did not come whole", given->bytes);
-    struct vnf_packet packet = {
-        .data = data,
-        .end = data + given->bytes,
-        .floor = memory,
-        .ceiling = data + given->bytes + VNF_TAILROOM_BYTES,
-    };
-    VNF_POISON(packet.floor, VNF_HEADROOM_BYTES);
-    VNF_POISON(packet.end, sizeof(memory) - VNF_HEADROOM_BYTES - given->bytes);
+    struct vnf_packet packet = memory_frame(&room, given->bytes);
     vnf_handle_burst(given->port, &packet, 1);
 }
 
@@ -112,7 +60,7 @@ int main(int argc, char **argv) {
             begun = 1;
         }
         try_frame(&given);
-        answer(NO_PORT, memory, 0);
+        memory_sent(NO_PORT, room.bytes, 0);
         fflush(stdout);
     }
     return 0;
