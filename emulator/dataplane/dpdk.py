@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from emulator.dataplane.build import build_program
 from emulator.dataplane.process import Launch, ProcessVnf, Site, attach_process, start_process
 from emulator.errors import MachineError, UsageError
-from emulator.kernel.bpf import xdp_state
+from emulator.kernel.bpf import detach_unowned_xdp, xdp_state
 
 if TYPE_CHECKING:
     from emulator.catalog import Manifest
@@ -69,6 +69,7 @@ def start(node: NodePlan, netns: Netns, manifest: Manifest, site: Site | None) -
     launch.resources.callback(
         shutil.rmtree, site.folder / "dpdk" / _prefix(node, site), ignore_errors=True
     )
+    launch.resources.callback(clear_ports, node, netns)
     vnf = start_process(node, netns, manifest, site, launch)
     _tell_mode(vnf, netns)
     return vnf
@@ -135,6 +136,13 @@ def eal_environment(site: Site) -> dict[str, str]:
         # Only a program attached without libxdp's dispatcher leaves nothing in /sys/fs/bpf.
         "LIBXDP_SKIP_DISPATCHER": "1",
     }
+
+
+def clear_ports(node: NodePlan, netns: Netns) -> None:
+    """Take away what a DPDK program that was killed has left on the node's interfaces."""
+    for interface in node.interfaces:
+        if _driver(node, interface) == "af_xdp":
+            detach_unowned_xdp(interface.kernel_name, netns)
 
 
 def data_room_bytes(node: NodePlan) -> int:

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 from emulator.dataplane.build import library_dir
 from emulator.dataplane.dpdk import (
     buffer_count,
+    clear_ports,
     data_room_bytes,
     eal_arguments,
     eal_devices,
@@ -138,6 +139,7 @@ def start(node: NodePlan, netns: Netns, manifest: Manifest, site: Site | None) -
     }
     with ExitStack() as undo:
         undo.callback(shutil.rmtree, runtime, ignore_errors=True)
+        undo.callback(clear_ports, node, netns)
         runtime.mkdir(exist_ok=True)
         process = _spawn(netns, site, command, environment, log)
         # Open as long as we live: programs that read commands end when there are none to come.

@@ -22,7 +22,14 @@ from emulator.kernel import libbpf
 from emulator.kernel.libbpf import errno_text, last_error, library, object_id, refused
 from emulator.kernel.maps import BpfMap
 from emulator.kernel.verifier import read_refusal, tail
-from emulator.kernel.xdp import XdpLink, XdpMode, XdpState, attach_xdp, xdp_state
+from emulator.kernel.xdp import (
+    XdpLink,
+    XdpMode,
+    XdpState,
+    attach_xdp,
+    detach_unowned_xdp,
+    xdp_state,
+)
 
 __all__ = [
     "BpfId",
@@ -35,6 +42,7 @@ __all__ = [
     "XdpState",
     "all_ids",
     "attach_xdp",
+    "detach_unowned_xdp",
     "require_libbpf",
     "xdp_state",
 ]

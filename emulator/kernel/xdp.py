@@ -56,6 +56,30 @@ def xdp_state(ifname: str, netns: Netns) -> XdpState:
     return netns.run(lambda: _query(_ifindex(ifname), ifname))
 
 
+def detach_unowned_xdp(ifname: str, netns: Netns) -> None:
+    """Take away a program that no link owns: one whose process died before it could do so itself.
+
+    An interface without one, or that has gone itself, is left as it is, and so is a program that
+    hangs on a link.
+
+    Raises:
+        LabError: the kernel refuses.
+    """
+    netns.run(_detach_unowned, ifname)
+
+
+def _detach_unowned(ifname: str) -> None:
+    ifindex = int(ctypes.CDLL(None).if_nametoindex(ifname.encode()))
+    if not ifindex:
+        return
+    mode = _query(ifindex, ifname).mode
+    flags = {"native": libbpf.XDP_FLAGS_DRV_MODE, "generic": libbpf.XDP_FLAGS_SKB_MODE}.get(mode)
+    if flags is None or library().bpf_xdp_detach(ifindex, flags, None) == 0:
+        return
+    if last_error() != errno.EBUSY:
+        raise LabError(f"XDP cannot be detached: {errno_text(last_error())}", where=ifname)
+
+
 def _attach(program: BpfProgram, ifname: str, mode: str, flags: int) -> XdpLink:
     ifindex = _ifindex(ifname)
     options = libbpf.LinkCreateOpts(sz=ctypes.sizeof(libbpf.LinkCreateOpts), flags=flags)
