@@ -79,6 +79,30 @@ def arguments_for(
     return arguments
 
 
+def assignments(words: Iterable[str], like: Mapping[str, Any]) -> dict[str, Any]:
+    """``NAME=VALUE`` words as typed values.
+
+    Args:
+        words: what the user wrote.
+        like: the values that are to be replaced; a new one is read as the type of the old one.
+            Text that does not read as that type stays text, and an unknown name is kept: whoever
+            gets the values knows better what to say of them.
+
+    Raises:
+        SettingsError: a word has no ``=``, or a name comes twice.
+    """
+    found: dict[str, Any] = {}
+    for word in words:
+        name, equals, text = word.partition("=")
+        if not equals or not name:
+            raise SettingsError(name, f"{word!r} is not NAME=VALUE", 'write every=3 or text="a b"')
+        if name in found:
+            raise SettingsError(name, f"{name} is given twice", "keep one of them")
+        value = _as(type(like.get(name, "")), text)
+        found[name] = text if value is None else value
+    return found
+
+
 def near_misses(factory: Callable[..., Any], given: Iterable[str]) -> dict[str, str]:
     """Which of the parameters that only a catch-all takes look like one that ``factory`` names.
 

@@ -14,6 +14,7 @@ from emulator.cli.options import JsonOption, LabArgument, complete_node
 from emulator.cli.outcome import interrupts_go_to, stops_held
 from emulator.cli.output import format_age, print_json, print_table
 from emulator.cli.serve import describe_lab, is_interactive, serve_shell
+from emulator.cli.shell_vnf import is_for_vnf, run_for_vnf
 from emulator.errors import LabError
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def ps(json: JsonOption = False) -> None:
-    """List the labs that run on this machine.
+    """List the labs that run on this machine, and their VNFs that have failed.
 
     \b
     Examples:
@@ -34,13 +35,22 @@ def ps(json: JsonOption = False) -> None:
 
     ensure_root("listing the labs")
     labs = list_labs()
+    failed = {lab.id: lab.failed_vnfs for lab in labs}
+    any_failed = any(failed.values())
     if json:
         print_json([_facts(lab) for lab in labs])
     elif labs:
         print_table(
-            ("lab", "topology", "nodes", "pid", "age"),
+            ("lab", "topology", "nodes", "pid", "age", *(("failed",) if any_failed else ())),
             [
-                (lab.id, lab.name, len(lab.node_names), lab.pid, format_age(_age_s(lab)))
+                (
+                    lab.id,
+                    lab.name,
+                    len(lab.node_names),
+                    lab.pid,
+                    format_age(_age_s(lab)),
+                    *((" ".join(failed[lab.id]) or None,) if any_failed else ()),
+                )
                 for lab in labs
             ],
             right=("nodes", "pid"),
@@ -66,11 +76,14 @@ def exec_(
 ) -> None:
     """Run a command on a node of a running lab, with this terminal's input and output.
 
-    The exit code is that of the command. Without a command, bash starts there.
+    The exit code is that of the command. Without a command, bash starts there. On a VNF, the words
+    stats, set and restart are what they are in the lab's shell.
 
     \b
     Examples:
       vnf exec chain client ip addr
+      vnf exec chain vnf1 stats --json
+      vnf exec chain vnf1 set every=3
       vnf exec chain-3f2a client sh -c 'ping -c1 10.0.0.2 | tail -1'
     """
     from emulator.kernel.netns import ensure_root
@@ -82,7 +95,18 @@ def exec_(
     if words[:1] == ["--"]:
         words = words[1:]
     with Network.attach(lab) as net:
-        code = _run_on(net[node], words or ["bash"])
+        chosen = net[node]
+        for each in net.vnfs:
+            if each.failure is not None:
+                sys.stderr.write(f"*** {each.name} failed: {each.failure}\n")
+        sys.stderr.flush()
+        if is_for_vnf(chosen, words):
+            answer = run_for_vnf(chosen, words)
+            code = 0
+            if answer:
+                print(answer)
+        else:
+            code = _run_on(chosen, words or ["bash"])
     if code:
         raise typer.Exit(code)
 
@@ -169,4 +193,5 @@ def _facts(lab: LabRecord) -> dict[str, object]:
         "pid": lab.pid,
         "started_at": lab.started_at,
         "age_s": round(_age_s(lab), 3),
+        "failed": lab.failed_vnfs,
     }

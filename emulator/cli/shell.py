@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -14,7 +15,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from emulator.cli import shell_format
 from emulator.cli.outcome import Terminated, interrupts_go_to, report_bug, stops_held
 from emulator.cli.shell_commands import COMMANDS
-from emulator.errors import BuildVnfError, TopologyError, UsageError
+from emulator.cli.shell_vnf import is_for_vnf, run_for_vnf
+from emulator.errors import BuildVnfError, LabError, TopologyError, UsageError
 from emulator.names import suggestion
 
 if TYPE_CHECKING:
@@ -40,6 +42,7 @@ class Shell:
         self.finished = False
         self.failed = False
         """Whether any line so far was not understood or could not be carried out."""
+        self._told: dict[str, str] = {}
         self._names: dict[str, Any] = {}
         self._sources: list[Path] = []
 
@@ -57,9 +60,14 @@ class Shell:
         return 1 if self.failed and not self.interactive else 0
 
     def run_line(self, line: str) -> None:
-        """Carry out one line; whatever is wrong with it is printed and the shell goes on."""
+        """Carry out one line; whatever is wrong with it is printed and the shell goes on.
+
+        Before and after it, VNFs are named that have failed since.
+        """
         try:
+            self.tell_failures()
             self._attempt(line)
+            self.tell_failures()
         except Terminated:
             raise
         except KeyboardInterrupt:
@@ -98,11 +106,47 @@ class Shell:
         else:
             raise UsageError(f"unknown command: {first}", hint=self.suggest(first))
 
+    def failures(self) -> dict[str, str]:
+        """The VNFs that have failed, and why."""
+        found = {}
+        for node in self.net.nodes:
+            if node.kind != "vnf":
+                continue
+            # Where the process has ended it is collected now, and half of that is no good.
+            with stops_held():
+                failure = node.failure
+            if failure is not None:
+                found[node.name] = failure
+        return found
+
+    def tell_failures(self) -> None:
+        """Print which VNFs have failed since this was done last."""
+        try:
+            failures = self.failures()
+        except LabError:
+            return  # the lab has ended, which is told elsewhere
+        for name, reason in failures.items():
+            if self._told.get(name) != reason:
+                self.flush()
+                hint = f"    hint: {name} restart starts it anew\n"
+                sys.stderr.write(f"*** {name} failed: {reason}\n{hint}")
+                sys.stderr.flush()
+        self._told = failures
+
     def _node_command(self, name: str, text: str) -> None:
         if not text:
             raise UsageError(
                 "a command for the node is missing", hint=f"for example: {name} ip addr"
             )
+        if is_for_vnf(self.net[name], text.split(maxsplit=1)):
+            try:
+                words = shlex.split(text, comments=True)
+            except ValueError as error:
+                raise UsageError(str(error).lower(), where=name) from error
+            answer = run_for_vnf(self.net[name], words)
+            if answer:
+                self.print(answer)
+            return
         names = self._node_names()
         plan = self.net.plan
         command = shell_format.substitute_addresses(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from emulator.cli import shell_format
 from emulator.cli.shell_complete import FILES, LINE
+from emulator.cli.shell_vnf import SHADOWED, VNF_COMMANDS
 from emulator.errors import UsageError
 
 if TYPE_CHECKING:
@@ -85,14 +86,11 @@ def _help(shell: Shell, text: str) -> None:
     """List the commands, or explain one."""
     words = _words("help", text, 0, 1)
     if words:
-        command = COMMANDS.get(words[0])
-        if command is None:
-            raise UsageError(f"no command {words[0]!r}", where="help", hint=shell.suggest(words[0]))
-        shell.print(f"{command.name} {command.usage}".rstrip())
-        shell.print("  " + command.help.replace("\n", "\n  "))
+        shell.print(_explained(shell, words[0]))
         return
     rows = [(f"{command.name} {command.usage}", command.summary) for command in COMMANDS.values()]
     rows.append(("NODE COMMAND...", "Run a command on a node: h1 ping -c1 h2"))
+    rows += [(f"VNF {each.name} {each.usage}", each.summary) for each in VNF_COMMANDS.values()]
     shell.print(shell_format.aligned(rows))
     shell.print(
         "\nNames of nodes in a node's command stand for their addresses. Ctrl-C stops"
@@ -100,11 +98,26 @@ def _help(shell: Shell, text: str) -> None:
     )
 
 
+def _explained(shell: Shell, name: str) -> str:
+    command = COMMANDS.get(name)
+    if command is not None:
+        usage, text = f"{name} {command.usage}".rstrip(), command.help
+    elif name in VNF_COMMANDS:
+        usage = f"VNF {name} {VNF_COMMANDS[name].usage}".rstrip()
+        text = f"{VNF_COMMANDS[name].help}\n\n{SHADOWED}"
+    else:
+        raise UsageError(f"no command {name!r}", where="help", hint=shell.suggest(name))
+    return "\n".join([usage, *(f"  {line}".rstrip() for line in text.split("\n"))])
+
+
 @_command("nodes")
 def _nodes(shell: Shell, text: str) -> None:
-    """List the names of all nodes."""
+    """List the names of all nodes.
+
+    And below them, of the VNFs that have failed.
+    """
     _words("nodes", text, 0)
-    shell.print(shell_format.nodes_text(shell.net.plan))
+    shell.print(shell_format.nodes_text(shell.net.plan, list(shell.failures())))
 
 
 @_command("net")
@@ -143,16 +156,21 @@ def _intfs(shell: Shell, text: str) -> None:
 
 @_command("dump")
 def _dump(shell: Shell, text: str) -> None:
-    """Show each node: kind, VNF, addresses."""
+    """Show each node: kind, VNF, addresses.
+
+    Of a VNF also its parameters in force, its data plane, and whether it has failed.
+    """
     _words("dump", text, 0)
-    shell.print(shell_format.dump_text(shell.net.plan))
+    net = shell.net
+    parameters = {node.name: node.parameters for node in net.nodes if node.kind == "vnf"}
+    shell.print(shell_format.dump_text(net.plan, parameters, shell.failures()))
 
 
 @_command("counters", "[VNF...]", "vnf...")
 def _counters(shell: Shell, text: str) -> None:
     """Show what went through the ports of VNFs.
 
-    Of all VNFs, or of those named.
+    Of all VNFs, or of those named. VNF stats shows everything of one.
     """
     names = _words("counters", text, *range(100))
     if not names:
@@ -165,8 +183,11 @@ def _counters(shell: Shell, text: str) -> None:
         node = shell.node(name, "counters")
         if node.kind != "vnf":
             raise UsageError(f"{name} is a {node.kind}, not a VNF", where="counters")
-        counters[name] = node.counters()
+        counters[name] = node.stats().ports
     shell.print(shell_format.counters_text(counters))
+    failed = [name for name in shell.failures() if name in names]
+    if failed:
+        shell.print(f"failed: {' '.join(failed)}")
 
 
 @_command("pingall", "[TIMEOUT]")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from emulator.cli.shell_vnf import VNF_COMMANDS
 from emulator.names import natural
 
 if TYPE_CHECKING:
@@ -52,13 +53,13 @@ def _options(
     if not words:
         return [*sorted(commands), *(name for name in nodes if name not in commands)]
     if words[0] not in commands:
-        return _node_command_options(words[0], nodes, plan) if words[0] in nodes else []
+        return _node_command_options(words, nodes, plan) if words[0] in nodes else []
     kinds = commands[words[0]]
     if kinds[:1] == (LINE,):
         return _options(words[1:], plan, commands)
     kind = _kind(kinds, len(words) - 1)
     named: dict[str, Callable[[], Iterable[str]]] = {
-        "command": lambda: sorted(commands),
+        "command": lambda: sorted({*commands, *VNF_COMMANDS}),
         "node": lambda: nodes,
         "host": lambda: [node.name for node in (*plan.hosts(),)],
         "vnf": lambda: [node.name for node in plan.vnfs()],
@@ -85,5 +86,25 @@ def _neighbours(name: str, plan: Plan) -> list[str]:
     return sorted(found, key=natural)
 
 
-def _node_command_options(name: str, nodes: list[str], plan: Plan) -> list[str]:
-    return [*nodes, *(interface.name for interface in plan.node(name).interfaces)]
+def _node_command_options(words: Sequence[str], nodes: list[str], plan: Plan) -> list[str]:
+    node = plan.node(words[0])
+    common = [*nodes, *(interface.name for interface in node.interfaces)]
+    if node.vnf is None:
+        return common
+    if len(words) == 1:
+        return [*VNF_COMMANDS, *common]
+    if words[1] not in VNF_COMMANDS:
+        return common
+    if words[1] == "stats":
+        return ["--json"] if len(words) == 2 else []
+    given = {word.partition("=")[0] for word in words[2:]}
+    return [
+        option
+        for name, value in node.vnf.parameters.items()
+        if words[1] == "set" and name not in given
+        for option in _assignable(name, value)
+    ]
+
+
+def _assignable(name: str, value: object) -> list[str]:
+    return [f"{name}=true", f"{name}=false"] if isinstance(value, bool) else [f"{name}="]

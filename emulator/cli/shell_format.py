@@ -11,13 +11,15 @@ if TYPE_CHECKING:
     from emulator.plan.model import EndPlan, NodePlan, Plan
     from emulator.traffic.iperf import IperfResult
     from emulator.traffic.ping import PingMatrix
+    from emulator.vnf_stats import VnfStats
 
 _KIND_TITLES = {"host": "Host", "switch": "Switch", "router": "Router", "vnf": "VNF"}
 
 
-def nodes_text(plan: Plan) -> str:
-    """All names in their natural order, on one line."""
-    return "available nodes are:\n" + " ".join(node.name for node in plan.nodes)
+def nodes_text(plan: Plan, failed: Sequence[str] = ()) -> str:
+    """All names in their natural order, on one line, and on another the VNFs that have failed."""
+    text = "available nodes are:\n" + " ".join(node.name for node in plan.nodes)
+    return f"{text}\nfailed: {' '.join(failed)}" if failed else text
 
 
 def net_text(plan: Plan) -> str:
@@ -63,22 +65,44 @@ def interfaces_text(plan: Plan) -> str:
     )
 
 
-def node_text(node: NodePlan) -> str:
-    """A node in one line: kind, name, what a VNF runs, interfaces with their addresses."""
+def node_text(
+    node: NodePlan, parameters: Mapping[str, object] | None = None, *, failed: bool = False
+) -> str:
+    """A node in one line: kind, name, what a VNF runs, interfaces with their addresses.
+
+    Args:
+        node: its plan.
+        parameters: those of a VNF that are in force; the planned ones when None.
+        failed: whether its VNF does not run any more.
+    """
     interfaces = ",".join(
         f"{intf.name}:{intf.ipv4.partition('/')[0] if intf.ipv4 else None}"
         for intf in node.interfaces
     )
     function = ""
     if node.vnf is not None:
-        parameters = ",".join(f"{key}={value}" for key, value in node.vnf.parameters.items())
-        function = f" {node.vnf.vnf}({parameters}) on {node.vnf.dataplane}"
+        values = {**node.vnf.parameters, **(parameters or {})}
+        given = ",".join(f"{key}={value}" for key, value in values.items())
+        function = f" {node.vnf.vnf}({given}) on {node.vnf.dataplane}{' FAILED' * failed}"
     return f"<{_KIND_TITLES[node.kind]} {node.name}:{function} {interfaces}>"
 
 
-def dump_text(plan: Plan) -> str:
-    """Every node in one line each."""
-    return "\n".join(node_text(node) for node in plan.nodes)
+def dump_text(
+    plan: Plan,
+    parameters: Mapping[str, Mapping[str, object]] | None = None,
+    failed: Container[str] = (),
+) -> str:
+    """Every node in one line each.
+
+    Args:
+        plan: the plan of the lab.
+        parameters: for each VNF the parameters in force.
+        failed: the VNFs that do not run any more.
+    """
+    known = parameters or {}
+    return "\n".join(
+        node_text(node, known.get(node.name), failed=node.name in failed) for node in plan.nodes
+    )
 
 
 def ping_text(matrix: PingMatrix) -> str:
@@ -166,3 +190,51 @@ def counters_text(counters: Mapping[str, Mapping[str, PortCounters]]) -> str:
             row = (vnf, port, n.rx_packets, n.rx_bytes, n.tx_packets, n.tx_bytes, n.dropped_packets)
             rows.append((*row, *(n.own.get(name, "-") for name in own)))
     return aligned(rows)
+
+
+def parameters_text(values: Mapping[str, object]) -> str:
+    """Parameters as they are written after ``set``."""
+    return " ".join(f"{name}={_word(value)}" for name, value in values.items())
+
+
+def stats_text(stats: VnfStats) -> str:
+    """A VNF at one moment: what it is, how it runs, and below each port what it counted."""
+    facts = [
+        ("status", stats.status),
+        ("parameters", parameters_text(stats.parameters) or "none"),
+    ]
+    if stats.idle is not None:
+        cores = ",".join(map(str, stats.cores)) or "any"
+        driver = "" if stats.driver is None else f", driver {stats.driver}"
+        number = "gone" if stats.pid is None else stats.pid
+        facts.append(("process", f"{number}, idle {stats.idle}, cores {cores}{driver}"))
+    parts = [f"{stats.node}: {stats.vnf} on {stats.dataplane}, {stats.mode}", aligned(facts)]
+    if stats.failure is not None:
+        parts.append(f"failed: {stats.failure}")
+    if stats.ports:
+        parts += ["", aligned(_counter_rows(stats))]
+    return "\n".join(parts)
+
+
+def _counter_rows(stats: VnfStats) -> list[Sequence[object]]:
+    ports = list(stats.ports.values())
+    fixed = [
+        "rx_packets", "rx_bytes", "tx_packets", "tx_bytes", "dropped_packets", "back_packets",
+        "to_host_packets", "unsent_packets",
+    ]  # fmt: skip
+    rows: list[Sequence[object]] = [("", *stats.ports)]
+    rows += [(name, *(getattr(port, name) for port in ports)) for name in fixed]
+    forwarded = [
+        n.rx_packets - n.dropped_packets - n.back_packets - n.to_host_packets for n in ports
+    ]
+    if stats.dataplane != "kernel":
+        rows.insert(5, ("forwarded_packets", *forwarded))
+    own = dict.fromkeys(name for port in ports for name in port.own)
+    return rows + [(name, *(port.own.get(name, 0) for port in ports)) for name in own]
+
+
+def _word(value: object) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    text = str(value)
+    return text if re.fullmatch(r"[^\s'\"\\#]+", text) else f'"{text}"'

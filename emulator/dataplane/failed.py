@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from emulator.dataplane.running import Description, PortCounters, RunningVnf
@@ -29,8 +32,13 @@ class FailedVnf(RunningVnf):
     @classmethod
     def described(cls, description: Description, reason: str) -> FailedVnf:
         """The one that is described but cannot be reached."""
-        known = description.get("parameters", {}).get("values", {})
-        return cls(description["dataplane"], known, reason)
+        known = description.get("parameters", {})
+        values = known.get("values", {})
+        if known.get("file"):
+            # What was changed since it was described; the file goes with the lab.
+            with contextlib.suppress(OSError, ValueError):
+                values = json.loads(Path(known["file"]).read_text())
+        return cls(description["dataplane"], values, reason)
 
     def counters(self) -> dict[str, PortCounters]:
         raise LabError(self._reason)

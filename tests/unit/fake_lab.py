@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
+from emulator.dataplane import PortCounters
 from emulator.plan.model import EndPlan, InterfacePlan, LinkPlan, NodePlan, Plan, VnfPlan
+from emulator.vnf_stats import VnfStats
 
 
 def make_plan() -> Plan:
@@ -27,7 +30,12 @@ def make_plan() -> Plan:
                 name="fw",
                 kind="vnf",
                 interfaces=(interface("fw-eth0", 0), interface("fw-eth1", 1)),
-                vnf=VnfPlan(vnf="drop", dataplane="xdp", mechanism="bpf", parameters={"every": 3}),
+                vnf=VnfPlan(
+                    vnf="drop",
+                    dataplane="xdp",
+                    mechanism="bpf",
+                    parameters={"every": 3, "allow": "any", "quiet": False},
+                ),
             ),
             NodePlan(name="h1", kind="host", interfaces=(interface("h1-eth0", 0, "10.0.0.1/8"),)),
             NodePlan(name="h2", kind="host", interfaces=(interface("h2-eth0", 0, "10.0.0.2/8"),)),
@@ -49,12 +57,50 @@ def make_plan() -> Plan:
 
 @dataclass
 class FakeNode:
-    """Notes the commands it is given."""
+    """Notes the commands it is given, and what parameters are set to."""
 
-    name: str
-    kind: str
+    plan: NodePlan
     address: str | None
     commands: list[str] = field(default_factory=list)
+    changes: list[dict[str, Any]] = field(default_factory=list)
+    failure: str | None = None
+    restarts: int = 0
+
+    @property
+    def name(self) -> str:
+        return self.plan.name
+
+    @property
+    def kind(self) -> str:
+        return self.plan.kind
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        assert self.plan.vnf is not None
+        return dict(self.plan.vnf.parameters)
+
+    def set(self, **changes: Any) -> None:
+        self.changes.append(changes)
+
+    def restart(self) -> None:
+        self.restarts += 1
+        self.failure = None
+
+    def stats(self) -> VnfStats:
+        counted = PortCounters(rx_packets=7, dropped_packets=2, own={"odd": 3})
+        return VnfStats(
+            node=self.name,
+            vnf="drop",
+            dataplane="packet",
+            mode="AF_PACKET ring",
+            failure=self.failure,
+            pid=None if self.failure else 4711,
+            idle="spin:20us,wait",
+            cores=(1,),
+            driver=None,
+            parameters=self.parameters,
+            ports={} if self.failure else {"fw-eth0": counted, "fw-eth1": PortCounters()},
+        )
 
     def interact(self, command: str) -> int:
         self.commands.append(command)
@@ -75,8 +121,7 @@ class FakeNetwork:
         self.id = "fake-0000"
         self.links_set: list[tuple[str, str, str]] = []
         self._nodes = {
-            node.name: FakeNode(node.name, node.kind, self.plan.address_of(node.name))
-            for node in self.plan.nodes
+            node.name: FakeNode(node, self.plan.address_of(node.name)) for node in self.plan.nodes
         }
 
     def __getitem__(self, name: str) -> FakeNode:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from emulator.cli.outcome import Terminated
 from emulator.cli.shell import Shell
 from emulator.cli.shell_commands import COMMANDS
 from emulator.cli.shell_prompt import history_file, make_session
+from emulator.cli.shell_vnf import VNF_COMMANDS
 from tests.unit.fake_lab import FakeNetwork
 
 
@@ -99,6 +101,78 @@ def test_mistakes_are_told_and_survived(
     assert "available nodes are" in out
 
 
+@pytest.mark.parametrize(
+    ("line", "changes"),
+    [
+        ("fw set every=5", {"every": 5}),
+        ("fw set every=5 quiet=on", {"every": 5, "quiet": True}),
+        ('fw set allow="udp dport 9999"', {"allow": "udp dport 9999"}),
+        ("fw set allow=5", {"allow": "5"}),
+        ("fw set allow=a=b # why not", {"allow": "a=b"}),
+        # What does not fit is refused by the VNF, which knows what would.
+        ("fw set every=x", {"every": "x"}),
+        ("fw set evry=1", {"evry": "1"}),
+    ],
+)
+def test_set_reads_values_as_the_types_of_the_parameters(
+    shell: Shell, net: FakeNetwork, line: str, changes: dict[str, object]
+):
+    assert shell.run([line]) == 0
+    assert net["fw"].changes == [changes]
+    assert net["fw"].commands == []
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("fw set", "now every=3 allow=any quiet=false"),
+        ("fw set every", "'every' is not NAME=VALUE"),
+        ("fw set =3", "'=3' is not NAME=VALUE"),
+        ("fw set every=1 every=2", "every is given twice"),
+        ("fw set allow='a", "quot"),
+        ("fw stats all", "usage: fw stats [--json]"),
+        ("fw restart now", "usage: fw restart"),
+    ],
+)
+def test_mistakes_with_vnfs_are_told(
+    shell: Shell, net: FakeNetwork, capfd: pytest.CaptureFixture[str], line: str, message: str
+):
+    assert shell.run([line]) == 1
+    assert message in capfd.readouterr().err
+    assert net["fw"].changes == []
+
+
+def test_only_vnfs_have_words_of_their_own(shell: Shell, net: FakeNetwork):
+    shell.run(["h1 set -x", "fw command stats", "fw ip link"])
+    assert net["h1"].commands == ["set -x"]
+    assert net["fw"].commands == ["command stats", "ip link"]
+
+
+def test_stats_can_be_read_by_programs(shell: Shell, capfd: pytest.CaptureFixture[str]):
+    assert shell.run(["fw stats --json"]) == 0
+    document = json.loads(capfd.readouterr().out)
+    assert document["status"] == "running"
+    assert document["pid"] == 4711
+    assert document["ports"]["fw-eth0"]["own"] == {"odd": 3}
+
+
+def test_a_failure_is_told_once_and_again_after_a_restart(
+    shell: Shell, net: FakeNetwork, capfd: pytest.CaptureFixture[str]
+):
+    net["fw"].failure = "it fell over"
+    shell.run(["h1 ls", "nodes", "counters"])
+    out, err = capfd.readouterr()
+    assert err == "*** fw failed: it fell over\n    hint: fw restart starts it anew\n"
+    assert out.count("failed: fw") == 2
+    shell.run(["fw restart", "nodes"])
+    assert net["fw"].restarts == 1
+    out, err = capfd.readouterr()
+    assert (err, "failed" in out) == ("", False)
+    net["fw"].failure = "it fell over"
+    shell.run([""])
+    assert "*** fw failed" in capfd.readouterr().err
+
+
 def test_python_sees_the_network_and_the_nodes(shell: Shell, capfd: pytest.CaptureFixture[str]):
     assert shell.run(["py h1.IP()", "px gw = net['h2'].IP()", "py [gw]", "py 0", "py None"]) == 0
     assert capfd.readouterr().out.splitlines() == ["10.0.0.1", "['10.0.0.2']", "0"]
@@ -151,12 +225,15 @@ def test_sh_runs_on_this_machine_without_our_input(shell: Shell, capfd: pytest.C
 def test_help_explains_every_command(shell: Shell, capfd: pytest.CaptureFixture[str]):
     shell.run(["help"])
     text = capfd.readouterr().out
-    for command in COMMANDS.values():
+    for command in (*COMMANDS.values(), *VNF_COMMANDS.values()):
         assert command.help, f"{command.name} has no docstring"
         assert command.name in text
     assert max(map(len, text.splitlines())) <= 80
-    shell.run(["help link"])
-    assert "All links between the two nodes" in capfd.readouterr().out
+    shell.run(["help link", "help set"])
+    out = capfd.readouterr().out
+    assert "All links between the two nodes" in out
+    assert "VNF set NAME=VALUE" in out
+    assert "fw command stats" in out
 
 
 def test_an_interrupt_stops_the_command_of_a_person_and_the_whole_of_a_script(

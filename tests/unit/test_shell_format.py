@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
+
 import pytest
 
 from emulator.cli import shell_format
 from emulator.traffic.ping import PingMatrix
-from tests.unit.fake_lab import make_plan
+from tests.unit.fake_lab import FakeNetwork, make_plan
 
 
 def test_net_names_both_ends_of_every_link():
@@ -42,7 +44,48 @@ def test_ports_are_those_of_switches_and_vnfs():
 def test_dump_shows_addresses_and_what_a_vnf_runs():
     lines = shell_format.dump_text(make_plan()).splitlines()
     assert "<Host h1: h1-eth0:10.0.0.1>" in lines
-    assert "<VNF fw: drop(every=3) on xdp fw-eth0:None,fw-eth1:None>" in lines
+    given = "every=3,allow=any,quiet=False"
+    assert f"<VNF fw: drop({given}) on xdp fw-eth0:None,fw-eth1:None>" in lines
+
+
+def test_dump_shows_parameters_in_force_and_who_has_failed():
+    text = shell_format.dump_text(make_plan(), {"fw": {"every": 5}}, ["fw"])
+    assert "<VNF fw: drop(every=5,allow=any,quiet=False) on xdp FAILED fw-eth0" in text
+
+
+def test_failed_vnfs_stand_below_the_nodes():
+    text = shell_format.nodes_text(make_plan(), ["fw"])
+    assert text == "available nodes are:\nfw h1 h2 h3 s1\nfailed: fw"
+
+
+def test_parameters_are_written_so_that_they_can_be_set_again():
+    values = {"every": 3, "quiet": True, "allow": "udp dport 9999", "empty": ""}
+    text = shell_format.parameters_text(values)
+    assert text == 'every=3 quiet=true allow="udp dport 9999" empty=""'
+    assert shlex.split(text)[2] == "allow=udp dport 9999"
+
+
+def test_stats_tell_everything_of_a_vnf():
+    fw = FakeNetwork()["fw"]
+    text = shell_format.stats_text(fw.stats())
+    assert text.splitlines()[:4] == [
+        "fw: drop on packet, AF_PACKET ring",
+        "status      running",
+        "parameters  every=3 allow=any quiet=false",
+        "process     4711, idle spin:20us,wait, cores 1",
+    ]
+    rows = {line.split()[0]: line.split()[1:] for line in text.splitlines()[6:]}
+    assert rows["rx_packets"] == ["7", "0"]
+    assert rows["forwarded_packets"] == ["5", "0"]
+    assert rows["odd"] == ["3", "0"]
+
+
+def test_stats_of_a_vnf_that_has_failed_say_why():
+    fw = FakeNetwork()["fw"]
+    fw.failure = "it fell over"
+    text = shell_format.stats_text(fw.stats())
+    assert "status      failed" in text
+    assert text.endswith("failed: it fell over")
 
 
 def test_interfaces_are_listed_per_node():
