@@ -35,6 +35,12 @@
 #define VNF_HAS_PORTS 0x10 /* a whole TCP or UDP header, not in a later fragment */
 /* Payload behind whole headers, not in a later fragment; it may be empty. */
 #define VNF_HAS_LENGTH 0x20
+#define VNF_HAS_ICMP   0x40 /* a whole head of an ICMP or ICMPv6 message */
+
+#define VNF_TCP_FIN 0x01
+#define VNF_TCP_SYN 0x02
+#define VNF_TCP_RST 0x04
+#define VNF_TCP_ACK 0x10
 
 /* An IPv4 address fills the first word, the others are zero. */
 union vnf_address {
@@ -56,40 +62,35 @@ struct vnf_match {
     __u32 used;
 };
 
-/* What matches can ask about a frame. */
+/*
+ * A frame without pointers into it: what matches can ask, and what tells connections apart. To the
+ * verifier a frame's headers in their many places are many cases; from here on they are one.
+ */
 struct vnf_key {
     union vnf_address source, destination;
     __u16 source_port, destination_port;
     /* Bytes of payload, as the IP header counts them: padding of the frame is none of it. */
     __u16 length;
     __u16 vlan;
-    __u8 protocol;
     __u16 has;
+    /* How far behind the frame's first byte the payload begins; 0 without one. */
+    __u16 payload_at;
+    __u16 icmp_id;
+    __u8 protocol;
+    __u8 hop_limit; /* or time to live */
+    __u8 tcp_flags;
+    __u8 icmp_type;
+    __u8 later_fragment;
 };
 
 static __always_inline void vnf_key_of(const struct vnf_ctx *ctx, const struct vnf_headers *found,
                                        struct vnf_key *key) {
-    __u32 whole = ctx->length;
+    __s64 whole = ctx->length;
     void *from = found->eth;
-    *key = (struct vnf_key){.protocol = found->protocol};
+    *key = (struct vnf_key){.protocol = found->protocol, .later_fragment = found->later_fragment};
     if (found->vlan) {
         key->has |= VNF_HAS_VLAN;
         key->vlan = vnf_ntohs(found->vlan->tci) & 0xfff;
-    }
-    if (found->ipv4) {
-        key->has |= VNF_HAS_IPV4;
-        key->source.words[0] = found->ipv4->saddr;
-        key->destination.words[0] = found->ipv4->daddr;
-        from = found->ipv4;
-        whole = vnf_ntohs(found->ipv4->tot_len);
-    } else if (found->ipv6) {
-        key->has |= VNF_HAS_IPV6;
-        __builtin_memcpy(&key->source, &found->ipv6->saddr, sizeof(key->source));
-        __builtin_memcpy(&key->destination, &found->ipv6->daddr, sizeof(key->destination));
-        from = found->ipv6;
-        whole = sizeof(*found->ipv6) + vnf_ntohs(found->ipv6->payload_len);
-    } else if (found->type == ETH_P_ARP) {
-        key->has |= VNF_HAS_ARP;
     }
     if (found->udp) {
         key->has |= VNF_HAS_PORTS;
@@ -99,13 +100,43 @@ static __always_inline void vnf_key_of(const struct vnf_ctx *ctx, const struct v
         key->has |= VNF_HAS_PORTS;
         key->source_port = vnf_ntohs(found->tcp->source);
         key->destination_port = vnf_ntohs(found->tcp->dest);
+        key->tcp_flags = ((__u8 *)found->tcp)[13];
+    } else if (found->icmp) {
+        key->has |= VNF_HAS_ICMP;
+        key->icmp_type = found->icmp->type;
+        key->icmp_id = vnf_ntohl(found->icmp->rest) >> 16;
     }
-    if (found->payload && !found->later_fragment) {
-        __u32 headers = found->payload - from;
-        __u32 length = whole > headers ? whole - headers : 0;
-        key->has |= VNF_HAS_LENGTH;
-        key->length = length < 0xffff ? length : 0xffff;
+    if (found->ipv4) {
+        key->has |= VNF_HAS_IPV4;
+        key->source.words[0] = found->ipv4->saddr;
+        key->destination.words[0] = found->ipv4->daddr;
+        key->hop_limit = found->ipv4->ttl;
+        from = found->ipv4;
+        whole = vnf_ntohs(found->ipv4->tot_len);
+    } else if (found->ipv6) {
+        key->has |= VNF_HAS_IPV6;
+        __builtin_memcpy(&key->source, &found->ipv6->saddr, sizeof(key->source));
+        __builtin_memcpy(&key->destination, &found->ipv6->daddr, sizeof(key->destination));
+        key->hop_limit = found->ipv6->hop_limit;
+        from = found->ipv6;
+        whole = sizeof(*found->ipv6) + vnf_ntohs(found->ipv6->payload_len);
+    } else if (found->arp) {
+        key->has |= VNF_HAS_ARP;
     }
+    if (found->payload) {
+        __s64 length = whole - (found->payload - from);
+        /* A packet that says it is shorter than its headers has no payload. */
+        key->length = length & ~(length >> 63);
+        key->payload_at = found->payload - (void *)found->eth;
+        if (!found->later_fragment)
+            key->has |= VNF_HAS_LENGTH;
+    }
+}
+
+/* Where the payload begins, to be checked against the end before it is looked at. */
+static __always_inline void *vnf_payload_of(const struct vnf_key *key, void *data) {
+    /* Beyond all headers that vnf_parse() looks behind; the verifier wants to know a limit. */
+    return data + (key->payload_at & 0x3fff);
 }
 
 /* Negative when a value lies outside of a range. */
