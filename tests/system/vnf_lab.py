@@ -145,15 +145,19 @@ class VnfLab(Closing):
         """
         return self.distribute(source, [destination], frames, last=last)[0]
 
+    def send(self, source: Netns, frames: Sequence[bytes]) -> None:
+        """Send frames from one host, wherever they go."""
+        with source.run(_socket) as sender:
+            for each in frames:
+                sender.send(each)
+
     def distribute(
         self, source: Netns, destinations: Sequence[Netns], frames: Sequence[bytes], *, last: bytes
     ) -> list[list[bytes]]:
         """Send frames from one host; what reaches each of some others, up to the frame ``last``."""
         with ExitStack() as opened:
             receivers = [opened.enter_context(each.run(_socket)) for each in destinations]
-            sender = opened.enter_context(source.run(_socket))
-            for each in frames:
-                sender.send(each)
+            self.send(source, frames)
             deadline = time.monotonic() + _DEADLINE_S
             return [_receive(each, last, deadline, len(frames)) for each in receivers]
 
