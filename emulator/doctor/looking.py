@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import ctypes
-import ctypes.util
+import importlib
 import json
 import os
 import re
 import shutil
 import socket
+import sys
 
 from emulator import paths
 from emulator.doctor.model import Finding, limited, missing, works
@@ -175,16 +176,34 @@ def open_vswitch(patient: Patient) -> Finding:
 
 
 def dpdk(patient: Patient) -> Finding:
-    if ctypes.util.find_library("rte_eal") is None and not _find_versioned_dpdk(patient):
-        return missing("its libraries are not installed")
     version = patient.ask("pkg-config", "--modversion", "libdpdk")
-    if version is None:
-        return limited(
-            "the headers are missing: VNFs cannot be compiled for it",
-            detail="libraries only",
-            fix="apt-get install libdpdk-dev pkg-config",
+    if version is not None:
+        return works(version)
+    if not _has_dpdk_libraries(patient):
+        return missing("it is not installed")
+    return limited(
+        "its development files are missing: VNFs cannot be compiled for it",
+        detail="libraries only",
+        fix="apt-get install libdpdk-dev pkg-config",
+    )
+
+
+def testpmd(patient: Patient) -> Finding:
+    found = shutil.which("dpdk-testpmd")
+    if found is None:
+        return missing("dpdk-testpmd is not installed: the VNF testpmd cannot run")
+    return works(found)
+
+
+def cffi(patient: Patient) -> Finding:
+    try:
+        module = importlib.import_module("cffi")
+    except ImportError as error:
+        return missing(
+            f"VNFs written in Python cannot run: {error}",
+            fix=f"{sys.executable} -m pip install --force-reinstall cffi",
         )
-    return works(version)
+    return works(str(module.__version__))
 
 
 def hugepages(patient: Patient) -> Finding:
@@ -290,9 +309,11 @@ def _has_module(patient: Patient, name: str) -> bool:
     return any(f"/{name}.ko" in (text or "") for text in lists)
 
 
-def _find_versioned_dpdk(patient: Patient) -> bool:
-    """Libraries without the development package have no plain librte_eal.so to be found by."""
-    return any(
-        folder.is_dir() and next(folder.glob("librte_eal.so.*"), None) is not None
-        for folder in (patient.path("usr/lib"), *patient.path("usr/lib").glob("*-linux-gnu"))
-    )
+def _has_dpdk_libraries(patient: Patient) -> bool:
+    """By their files: without the development package none has the plain name of a library."""
+    for base in ("usr/lib", "usr/lib64", "usr/local/lib", "usr/local/lib64"):
+        folder = patient.path(base)
+        for place in (folder, *folder.glob("*-linux-gnu")):
+            if next(place.glob("librte_eal.so*"), None) is not None:
+                return True
+    return False

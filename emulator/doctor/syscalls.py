@@ -1,8 +1,8 @@
 """The few system calls the doctor makes by itself.
 
 A library that is missing or too old must not be able to hide what the kernel can do, so nothing
-here rests on libbpf or libxdp. Numbers and layouts: linux/bpf.h, linux/if_xdp.h and
-linux/perf_event.h of the kernel's user-space API.
+here rests on libbpf or libxdp. Numbers and layouts: linux/bpf.h, linux/if_xdp.h,
+linux/if_packet.h and linux/perf_event.h of the kernel's user-space API.
 """
 
 from __future__ import annotations
@@ -31,6 +31,9 @@ _XDP_RX_RING, _XDP_UMEM_REG = 2, 4
 _XDP_UMEM_FILL_RING, _XDP_UMEM_COMPLETION_RING = 5, 6
 _XDP_COPY = 1 << 1
 _FRAME_BYTES, _FRAMES = 4096, 16
+
+_SOL_PACKET, _PACKET_RX_RING, _PACKET_VERSION, _TPACKET_V2 = 263, 5, 10, 1
+_ETH_P_ALL = 3
 
 XDP_DROP, XDP_PASS = 1, 2
 PERF_TYPE_HARDWARE, PERF_COUNT_HW_INSTRUCTIONS = 0, 1
@@ -113,6 +116,19 @@ def bind_xdp_socket(interface_index: int) -> None:
         where = struct.pack("=HHIII", _AF_XDP, _XDP_COPY, interface_index, 0, 0)
         if _LIBC.bind(xsk.fileno(), where, len(where)) < 0:
             raise _last_error()
+
+
+def bind_packet_socket(interface: str) -> None:
+    """Make a packet socket with a ring of the second version and bind it to the interface.
+
+    Raises:
+        OSError: the kernel refused.
+    """
+    with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0) as packet:
+        packet.setsockopt(_SOL_PACKET, _PACKET_VERSION, _TPACKET_V2)
+        ring = struct.pack("=IIII", _FRAME_BYTES * _FRAMES, 1, _FRAME_BYTES, _FRAMES)
+        packet.setsockopt(_SOL_PACKET, _PACKET_RX_RING, ring)
+        packet.bind((interface, _ETH_P_ALL))
 
 
 def count_with_perf(kind: int, event: int) -> None:

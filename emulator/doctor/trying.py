@@ -90,6 +90,21 @@ def af_xdp(patient: Patient) -> Finding:
     return works("copy mode on veth")
 
 
+def packet_sockets(patient: Patient) -> Finding:
+    ward = _ward(patient)
+
+    def bind() -> None:
+        syscalls.bind_packet_socket(ward.interface)
+
+    try:
+        ward.run(bind)
+    except OSError as error:
+        if error.errno == errno.EPERM:
+            return missing("opening one is not permitted", fix="run it as root with CAP_NET_RAW")
+        return missing(f"none can be bound with a ring: {error.strerror}")
+    return works("a ring on veth")
+
+
 def netem(patient: Patient) -> Finding:
     ward = _ward(patient)
 

@@ -44,6 +44,16 @@ def test_the_xdp_plane_works_where_all_it_needs_does(checks: dict[str, Check]) -
     assert checks["data plane xdp"].status == "works"
 
 
+@pytest.mark.xdp
+def test_the_planes_on_sockets_work_where_all_they_need_does(checks: dict[str, Check]) -> None:
+    sockets = ("packet sockets", "AF_XDP", "C compiler")
+    assert [checks[name].status for name in sockets] == ["works"] * 3
+    assert checks["data plane packet"].status == "works"
+    assert checks["data plane afxdp"].status == checks["libxdp"].status
+    assert checks["data plane dpdk"].status == checks["DPDK"].status
+    assert checks["data plane python"].status == checks["cffi"].status
+
+
 def test_nothing_is_left_in_the_machines_own_network() -> None:
     before = sorted(os.listdir("/sys/class/net"))
 

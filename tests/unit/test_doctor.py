@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -203,4 +204,48 @@ def test_missing_programs_are_named_with_their_packages(
     assert checks["clang"].status == checks["iperf3"].status == "missing"
     assert checks["clang"].fix == "apt-get install clang libbpf-dev linux-libc-dev"
     assert checks["iperf3"].fix == "apt-get install iperf3"
-    assert checks["data plane xdp"].status == "missing"
+    assert checks["testpmd"].fix == "apt-get install dpdk"
+    assert checks["C compiler"].fix.startswith("apt-get install gcc")
+    assert checks["libxdp"].fix == "apt-get install pkg-config libxdp-dev libbpf-dev"
+    for plane in ("xdp", "afxdp", "dpdk", "packet", "python"):
+        assert checks[f"data plane {plane}"].status == "missing"
+
+
+def test_dpdk_that_is_not_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+
+    check = found(tmp_path, "DPDK")
+
+    assert (check.status, check.fix) == ("missing", "apt-get install dpdk libdpdk-dev pkg-config")
+
+
+@pytest.mark.parametrize(
+    "library",
+    ["usr/lib/x86_64-linux-gnu/librte_eal.so.23", "usr/local/lib64/librte_eal.so"],
+)
+def test_dpdk_without_its_development_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, library: str
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    put(tmp_path, library, "")
+
+    check = found(tmp_path, "DPDK")
+
+    assert (check.status, check.detail) == ("limited", "libraries only")
+    assert check.fix == "apt-get install libdpdk-dev pkg-config"
+
+
+def test_dpdk_that_pkg_config_knows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    put(tmp_path, "pkg-config", "#!/bin/sh\necho 22.11.7\n").chmod(0o755)
+
+    assert (found(tmp_path, "DPDK").status, found(tmp_path, "DPDK").detail) == ("works", "22.11.7")
+
+
+def test_python_without_cffi(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "cffi", None)
+
+    check = found(Path("/"), "cffi")
+
+    assert check.status == "missing"
+    assert check.fix == f"{sys.executable} -m pip install --force-reinstall cffi"
