@@ -36,9 +36,9 @@ def lab() -> Iterator[VnfLab]:
         yield lab
 
 
-def start(lab: VnfLab, **options: str) -> RunningVnf:
+def start(lab: VnfLab, *, idle: str | None = None) -> RunningVnf:
     forward = Catalog.load()["forward"]
-    return start_vnf(lab.node("forward", "packet", **options), lab.vnf, forward, lab.site)
+    return start_vnf(lab.node("forward", "packet", idle=idle), lab.vnf, forward, lab.site)
 
 
 def set_mtu(netns: Netns, interface: str, mtu: int) -> None:
