@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -110,11 +111,26 @@ def test_the_wheel_has_every_module(wheel: Path) -> None:
     assert written <= shipped
 
 
+def test_the_wheel_has_all_that_belongs_to_the_vnfs(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        shipped = set(archive.namelist())
+
+    files = [path.relative_to(REPOSITORY) for path in (REPOSITORY / "vnfs").rglob("*.*")]
+    written = {
+        f"emulator/share/{path}"
+        for path in files
+        if not any(part[0] == "." or part == "__pycache__" for part in path.parts)
+    }
+
+    assert "emulator/share/vnfs/lib/idle_shim.c" in written
+    assert written <= shipped
+
+
 def test_the_wheel_has_no_leftovers_of_the_compiler(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
 
-    assert [n for n in names if n.endswith((".d", ".c~")) or "sanitize" in n] == []
+    assert [n for n in names if n.endswith((".d", ".c~")) or "/sanitize/" in n] == []
     assert [n for n in names if n.endswith(".o") and not n.endswith(".bpf.o")] == []
 
 
@@ -162,11 +178,27 @@ def test_a_script_of_the_users_own(elsewhere: Path, tmp_path: Path) -> None:
     assert {node["name"] for node in plan["nodes"]} == {"left", "f", "right"}
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [
+        "dataplane=xdp",
+        "dataplane=packet",
+        "dataplane=python",
+        pytest.param("dataplane=dpdk,vnf=testpmd", marks=pytest.mark.dpdk),
+    ],
+)
 @pytest.mark.xdp
-def test_a_lab_with_a_vnf_runs_from_another_folder(elsewhere: Path, tmp_path: Path) -> None:
-    said = run(elsewhere / "vnf", "run", "--topo", "chain", cwd=tmp_path, stdin="pingall\nexit\n")
+def test_a_lab_with_a_vnf_runs_from_another_folder(
+    elsewhere: Path, tmp_path: Path, settings: str
+) -> None:
+    options = [word for each in settings.split(",") for word in ("--set", each)]
+    script = "pingall\nexit\n"
 
-    assert "0%" in said.replace(" %", "%")
+    said = run(
+        elsewhere / "vnf", "run", "--topo", "chain", *options, cwd=tmp_path, stdin=script
+    ).replace(" %", "%")
+
+    assert re.search(r"(?<!\d)0%", said), said
 
 
 @pytest.mark.xdp
