@@ -172,19 +172,20 @@ static __always_inline __u32 vnf_destination(const struct vnf_ctx *ctx, int verd
 /* Have the VNF handle frames of the context's port, and say where each goes. */
 static __always_inline void vnf_ask(struct vnf_ctx *ctx, struct vnf_packet *packets, __u32 count,
                                     struct port_counters *in, __u32 *to) {
+    __u64 bytes = 0;
+    for (__u32 i = 0; i < count; i++)
+        bytes += (__u64)(packets[i].end - packets[i].data);
+    in->rx_bytes += bytes;
 #ifdef VNF_BURST
     int verdicts[VNF_BURST_FRAMES];
-    for (__u32 i = 0; i < count; i++) {
-        in->rx_bytes += (__u64)(packets[i].end - packets[i].data);
+    for (__u32 i = 0; i < count; i++)
         verdicts[i] = VNF_DROP;
-    }
     handle_burst(ctx, packets, count, ctx->port, verdicts);
     for (__u32 i = 0; i < count; i++)
         to[i] = vnf_destination(ctx, verdicts[i], in);
 #else
     for (__u32 i = 0; i < count; i++) {
         vnf_at(ctx, &packets[i]);
-        in->rx_bytes += ctx->length;
         int verdict = handle(ctx, packets[i].data, packets[i].end, ctx->port);
         to[i] = vnf_destination(ctx, verdict, in);
     }
