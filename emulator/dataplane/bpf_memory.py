@@ -98,6 +98,10 @@ class BpfMemory(LiveMemory):
         """Move the time of a VNF that was loaded with its clock set."""
         struct.pack_into("=Q", self._memory, self._offset("vnf_clock_ns"), time_ns)
 
+    def set_random_state(self, seed: int) -> None:
+        """Have the VNF's random numbers begin anew."""
+        self._put(self._offset("vnf_random_state"), random_state(seed))
+
     def update(self, table: str, key: bytes, value: bytes) -> None:
         self._table(table).update(key, value)
 

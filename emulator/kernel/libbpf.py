@@ -22,6 +22,7 @@ XDP_FLAGS_SKB_MODE = 1 << 1
 XDP_FLAGS_DRV_MODE = 1 << 2
 XDP_ATTACHED_MODES = {0: "none", 1: "native", 2: "generic", 3: "offload", 4: "multiple"}
 
+ARRAY_MAP_TYPES = frozenset({2, 6})
 PERCPU_MAP_TYPES = frozenset({5, 6, 10, 21})
 F_MMAPABLE = 1 << 10
 
@@ -67,6 +68,7 @@ _SIGNATURES: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "bpf_link_create": (_INT, (_INT, _INT, _INT, _P)),
     "bpf_link_detach": (_INT, (_INT,)),
     "bpf_xdp_query": (_INT, (_INT, _INT, _P)),
+    "bpf_xdp_detach": (_INT, (_INT, _U32, _P)),
     "bpf_xdp_detach": (_INT, (_INT, _U32, _P)),
     "bpf_prog_test_run_opts": (_INT, (_INT, _P)),
     "libbpf_num_possible_cpus": (_INT, ()),

@@ -28,6 +28,7 @@ class BpfMap(Closing):
         self.value_size = int(info.value_size)
         self.max_entries = int(info.max_entries)
         self.per_cpu = info.type in libbpf.PERCPU_MAP_TYPES
+        self.is_array = info.type in libbpf.ARRAY_MAP_TYPES
         self._flags = int(info.map_flags)
 
     @classmethod
@@ -57,6 +58,13 @@ class BpfMap(Closing):
         self._lookup(key, values)
         raw = values.raw
         return [raw[at : at + self.value_size] for at in range(0, len(raw), step)]
+
+    @property
+    def update_bytes(self) -> int:
+        """How long a value to ``update`` has to be: with one for each CPU, all of them."""
+        if not self.per_cpu:
+            return self.value_size
+        return (self.value_size + 7) // 8 * 8 * possible_cpus()
 
     def update(self, key: bytes, value: bytes) -> None:
         """Set the value of a key.
@@ -119,9 +127,7 @@ class BpfMap(Closing):
     def _check(self, key: bytes, value: bytes | None = None) -> None:
         if len(key) != self.key_size:
             raise LabError(f"keys have {self.key_size} bytes, not {len(key)}", where=self.name)
-        expected = self.value_size
-        if self.per_cpu:
-            expected = (expected + 7) // 8 * 8 * possible_cpus()
+        expected = self.update_bytes
         if value is not None and len(value) != expected:
             raise LabError(f"values have {expected} bytes, not {len(value)}", where=self.name)
 

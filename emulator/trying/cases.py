@@ -24,7 +24,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from emulator.errors import LabError, MachineError, UsageError
-from emulator.trying.trial import START_NS, Outcome, Trial, open_trial
+from emulator.trying.model import START_NS, Outcome, Trial
+from emulator.trying.trial import Trials
 
 if TYPE_CHECKING:
     from emulator.catalog import Manifest
@@ -133,17 +134,16 @@ def run_case(
     Raises:
         BuildVnfError: the VNF cannot be tried at all.
     """
+    with Trials(manifest, dataplane, sanitized=sanitized) as trials:
+        return run_one_of(trials, case)
+
+
+def run_one_of(trials: Trials, case: Case) -> list[Mismatch]:
+    """The same for one of several cases."""
     longest = max((len(bytes(step.frame)) for step in case.steps), default=0)
-    trial = open_trial(
-        manifest,
-        dataplane,
-        case.parameters,
-        ports=case.ports,
-        seed=case.seed,
-        largest_bytes=longest,
-        sanitized=sanitized,
-    )
-    with trial:
+    with trials.open(
+        case.parameters, ports=case.ports, seed=case.seed, largest_bytes=longest
+    ) as trial:
         return list(_run_steps(trial, case.steps))
 
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Literal
 
 from emulator.errors import BuildVnfError, MachineError, UsageError
 from emulator.names import choice_hint
-from emulator.trying.cases import Case, Mismatch, run_case
-from emulator.trying.trial import planes_to_try, prepare
+from emulator.trying.cases import Case, Mismatch, run_one_of
+from emulator.trying.trial import Trials, planes_to_try, prepare
 
 if TYPE_CHECKING:
     from emulator.catalog import Manifest
@@ -73,20 +73,21 @@ def run_cases(
     *,
     sanitized: bool = True,
 ) -> Iterator[Verdict]:
-    """Run each case on each data plane, one verdict after another."""
-    without = {plane: _obstacle(manifest, plane, sanitized) for plane in planes}
-    for case in cases:
-        for plane, error in without.items():
-            if error is not None:
-                result: Result = "skipped" if isinstance(error, MachineError) else "failed"
-                yield Verdict(case.name, plane, result, error=error)
-                continue
-            try:
-                found = run_case(manifest, plane, case, sanitized=sanitized)
-            except BuildVnfError as failure:
-                yield Verdict(case.name, plane, "failed", error=failure)
-                continue
-            yield Verdict(case.name, plane, "failed" if found else "ok", tuple(found))
+    """Run each case on each data plane, one data plane after another."""
+    for plane in planes:
+        error = _obstacle(manifest, plane, sanitized)
+        if error is not None:
+            result: Result = "skipped" if isinstance(error, MachineError) else "failed"
+            yield from (Verdict(case.name, plane, result, error=error) for case in cases)
+            continue
+        with Trials(manifest, plane, sanitized=sanitized) as trials:
+            for case in cases:
+                try:
+                    found = run_one_of(trials, case)
+                except BuildVnfError as failure:
+                    yield Verdict(case.name, plane, "failed", error=failure)
+                else:
+                    yield Verdict(case.name, plane, "failed" if found else "ok", tuple(found))
 
 
 def _obstacle(manifest: Manifest, plane: str, sanitized: bool) -> BuildVnfError | None:
