@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from emulator.dataplane.build import build_program
+from emulator.dataplane.hostpath import open_host_path
 from emulator.dataplane.process import Launch, ProcessVnf, Site, attach_process, start_process
 from emulator.errors import MachineError, UsageError
-from emulator.kernel.bpf import detach_unowned_xdp, xdp_state
+from emulator.kernel.bpf import BpfId, detach_unowned_xdp, xdp_state
 
 if TYPE_CHECKING:
     from emulator.catalog import Manifest
@@ -69,16 +70,18 @@ def start(node: NodePlan, netns: Netns, manifest: Manifest, site: Site | None) -
     launch.resources.callback(
         shutil.rmtree, site.folder / "dpdk" / _prefix(node, site), ignore_errors=True
     )
+    # The driver attaches its XDP program to the interface itself: a crash would leave it there.
     launch.resources.callback(clear_ports, node, netns)
+    _lead_to_host(node, netns, launch)
     vnf = start_process(node, netns, manifest, site, launch)
-    _tell_mode(vnf, netns)
+    _learn(vnf, netns)
     return vnf
 
 
 def attach(description: Description, netns: Netns) -> ProcessVnf:
     """Reach a VNF that another emulator runs; see ``attach_vnf``."""
     vnf = attach_process(description, netns)
-    _tell_mode(vnf, netns)
+    _learn(vnf, netns)
     return vnf
 
 
@@ -140,9 +143,8 @@ def eal_environment(site: Site) -> dict[str, str]:
 
 def clear_ports(node: NodePlan, netns: Netns) -> None:
     """Take away what a DPDK program that was killed has left on the node's interfaces."""
-    for interface in node.interfaces:
-        if _driver(node, interface) == "af_xdp":
-            detach_unowned_xdp(interface.kernel_name, netns)
+    for interface in _driven_by(node, "af_xdp"):
+        detach_unowned_xdp(interface.kernel_name, netns)
 
 
 def data_room_bytes(node: NodePlan) -> int:
@@ -225,12 +227,33 @@ def _check_hugepages(node: NodePlan, needed: int) -> None:
         )
 
 
-def _tell_mode(vnf: ProcessVnf, netns: Netns) -> None:
+def _driven_by(node: NodePlan, *drivers: str) -> list[InterfacePlan]:
+    return [interface for interface in node.interfaces if _driver(node, interface) in drivers]
+
+
+def _lead_to_host(node: NodePlan, netns: Netns, launch: Launch) -> None:
+    """The way to the node's stack leads through its interfaces, so other ports have none."""
+    ours = _driven_by(node, "af_xdp", "af_packet")
+    if not ours:
+        return
+    # A packet socket takes copies: without a shield, the node's stack would see every frame too.
+    shield = bool(_driven_by(node, "af_packet"))
+    path = open_host_path(node.model_copy(update={"interfaces": tuple(ours)}), netns, shield=shield)
+    fds = iter(path.fds)
+    if path.fds:
+        numbers = [str(next(fds) if each in ours else -1) for each in node.interfaces]
+        path.options = ["--host", ",".join(numbers)]
+    launch.use(path)
+
+
+def _learn(vnf: ProcessVnf, netns: Netns) -> None:
     """Whether XDP is native on a port is for the kernel to say."""
-    modes = set()
+    modes, bpf = set(), []
     for port in vnf.memory.layout["ports"]:
         driver, _, rest = port["mode"].partition(" ")
         if driver == "af_xdp":
-            driver = f"{driver} {xdp_state(port['name'], netns).mode}"
+            state = xdp_state(port["name"], netns)
+            driver = f"{driver} {state.mode}"
+            bpf.append(BpfId("program", state.program_id))
         modes.add(f"{driver} {rest}".strip())
-    vnf.mode = ", ".join(["+".join(sorted(modes)), *vnf.describe()["notes"]])
+    vnf.learn("+".join(sorted(modes)), bpf)

@@ -253,6 +253,7 @@ class ProcessVnf(RunningVnf):
         resources: ExitStack,
         process: subprocess.Popen[Any] | None = None,
         bpf: Sequence[BpfId] = (),
+        left_behind: ExitStack | None = None,
     ) -> None:
         self.dataplane = description["dataplane"]
         self.mode = ", ".join([_common_mode(memory.layout), *description["notes"]])
@@ -263,6 +264,17 @@ class ProcessVnf(RunningVnf):
         self._resources = resources
         self._process = process
         self._bpf = list(bpf)
+        self._left_behind = left_behind or ExitStack()
+
+    def learn(self, mode: str, bpf: Sequence[BpfId]) -> None:
+        """Take note of what the kernel says of the VNF once its ports are open.
+
+        Args:
+            mode: how the data plane works here.
+            bpf: what of BPF the process has made itself.
+        """
+        self.mode = ", ".join([mode, *self._description["notes"]])
+        self._bpf += bpf
 
     @property
     def pid(self) -> int:
@@ -292,6 +304,8 @@ class ProcessVnf(RunningVnf):
     def failure(self) -> str | None:
         if self._process is not None:
             status = self._process.poll()
+            if status is not None:
+                self._left_behind.close()
             return None if status is None else why_ended(status, Path(self._description["log"]))
         try:
             self.memory.ask(_DESCRIBE)
@@ -368,7 +382,14 @@ def start_process(
             "notes": list(launch.notes),
         }
         return ProcessVnf(
-            description, manifest, memory, parameters, undo.pop_all(), process, launch.bpf
+            description,
+            manifest,
+            memory,
+            parameters,
+            undo.pop_all(),
+            process,
+            launch.bpf,
+            launch.resources,
         )
 
 

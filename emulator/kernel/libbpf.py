@@ -69,7 +69,6 @@ _SIGNATURES: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "bpf_link_detach": (_INT, (_INT,)),
     "bpf_xdp_query": (_INT, (_INT, _INT, _P)),
     "bpf_xdp_detach": (_INT, (_INT, _U32, _P)),
-    "bpf_xdp_detach": (_INT, (_INT, _U32, _P)),
     "bpf_prog_test_run_opts": (_INT, (_INT, _P)),
     "libbpf_num_possible_cpus": (_INT, ()),
 }
