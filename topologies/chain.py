@@ -10,8 +10,15 @@ plane it runs and how many of them there are can be set, and that is the whole e
     vnf bench topologies/chain.py --vary length=1,2,4,8
 
 ``dataplane=none`` leaves the VNFs out and joins client and server directly: what remains is the
-floor of the bench itself, and a VNF's own share is what it adds to that. Other settings are
-parameters of the VNF: ``--set vnf=drop --set every=100`` loses every hundredth frame.
+floor of the bench itself, and a VNF's own share is what it adds to that.
+
+    vnf bench topologies/chain.py --vary dataplane=none,xdp,afxdp,dpdk --core 0 --set cores=1
+    vnf bench topologies/chain.py --set dataplane=dpdk --vary 'idle=poll;yield;spin:20us,wait'
+
+``cores``, ``idle`` and ``driver`` are for data planes that are processes: where one runs, what it
+does while no frame comes, and how it gets at its ports. The two inside the kernel have no process,
+and are left as they are. Other settings are parameters of the VNF: ``--set vnf=drop --set
+every=100`` loses every hundredth frame.
 """
 
 from typing import Any
@@ -27,8 +34,13 @@ class Chain(Topo):
         dataplane: str = "xdp",
         vnf: str = "forward",
         length: int = 1,
+        cores: int | str | None = None,
+        idle: str | None = None,
+        driver: str | None = None,
         **parameters: Any,
     ) -> None:
+        if dataplane not in ("kernel", "xdp"):
+            parameters |= {"cores": cores, "idle": idle, "driver": driver}
         before = self.addHost("client")
         server = self.addHost("server")
         for number in range(1, length + 1 if dataplane != "none" else 1):

@@ -41,7 +41,8 @@ def bench(
         typer.Option(
             "--vary",
             metavar="KEY=A,B...",
-            help="Measure with each of these values of a parameter; several --vary are combined.",
+            help="Measure with each of these values of a parameter; several --vary are combined. "
+            "Values that have commas in them are separated by semicolons.",
         ),
     ] = None,
     source: Annotated[
@@ -117,6 +118,7 @@ def bench(
     Examples:
       vnf bench topologies/chain.py --vary dataplane=none,kernel,xdp
       vnf bench --topo chain --set dataplane=xdp --vary length=1,2,4 --rate 100k
+      vnf bench --topo chain --set dataplane=afxdp --vary 'idle=poll;spin:20us,wait'
     """
     fixed = parse_settings(settings)
     target = target_of(file, topo)

@@ -25,8 +25,9 @@ if TYPE_CHECKING:
 
 LINK = "veth"
 MAX_SEARCH_TRIALS = 12
-_FIXED_STEPS = 4
-"""Of every case, beside its latency trials and its search: start, readiness, warm-up, cost."""
+_FIXED_STEPS = 5
+"""Of every case, beside its latency trials and its search: start, readiness, warm-up, idle CPU,
+cost."""
 _BESIDE_SAMPLES_BYTES = 4 << 20
 _OPTIONS = {"frame_size_bytes": "--size", "core": "--core"}
 """What the probe calls a value -> the option it came from."""

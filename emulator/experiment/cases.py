@@ -37,6 +37,8 @@ class Case:
 def parse_vary(options: Iterable[str]) -> dict[str, list[str]]:
     """Read ``KEY=VALUE[,VALUE…]`` options, as ``vnf bench --vary`` takes them.
 
+    Where there is a semicolon, semicolons separate the values, and a comma is part of one.
+
     Raises:
         UsageError: no ``=``, no key, an empty or repeated value, a key given twice.
     """
@@ -55,9 +57,9 @@ def parse_vary(options: Iterable[str]) -> dict[str, list[str]]:
                 f"{key!r} is varied twice",
                 where=f"--vary {option}",
                 hint=f"give all its values at once: --vary {key}="
-                + ",".join([*vary[key], text.strip()]),
+                + _joined([*vary[key], text.strip()]),
             )
-        vary[key] = [value.strip() for value in text.split(",")]
+        vary[key] = [value.strip() for value in text.split(";" if ";" in text else ",")]
     check_vary(vary)
     return vary
 
@@ -107,6 +109,10 @@ def expand_cases(settings: Mapping[str, str], vary: Mapping[str, Sequence[str]])
         for values in itertools.product(*vary.values())
         for chosen in [dict(zip(vary, values, strict=True))]
     ]
+
+
+def _joined(values: Sequence[str]) -> str:
+    return (";" if any("," in value for value in values) else ",").join(values)
 
 
 def random_order(cases: Sequence[Case], seed: int) -> list[Case]:

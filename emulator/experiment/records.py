@@ -124,9 +124,13 @@ class ThroughputRecord(Record):
 
 
 class CostRecord(Record):
-    """CPU time of the whole path per delivered packet, over one saturating trial.
+    """CPU time of the whole path per packet, over one saturating trial.
 
     Attributes:
+        cpu_ns_per_packet: ``cpu_ns`` by packets sent, plus ``process_cpu_ns`` by packets received.
+        cpu_ns: of the generator's thread and of the kernel's packet threads.
+        process_cpu_ns: of the processes of all VNFs.
+        vnf_cpu_ns: the same for each VNF that is a process, by the name of its node.
         softirq_accounting: how this kernel accounts for the work of interrupts: ``in-task`` (in the
             time of the threads that were summed), ``separate`` (added from the whole machine's
             counters, which are coarse) or ``unknown``.
@@ -135,6 +139,9 @@ class CostRecord(Record):
 
     cpu_ns_per_packet: float | None
     cpu_ns: int
+    process_cpu_ns: int = 0
+    vnf_cpu_ns: dict[str, int] = {}
+    sent: int | None = None
     received: int
     elapsed_ns: int
     softirq_accounting: str
@@ -154,13 +161,26 @@ class VnfShareRecord(Record):
 
 
 class VnfRecord(Record):
-    """A VNF that stood in the path; ``mode`` is what the kernel reported, such as ``native``."""
+    """A VNF that stood in the path.
+
+    Attributes:
+        mode: what the kernel reported, such as ``native``.
+        idle: where it is a process, what that does while no packet comes; otherwise null.
+        cores: the CPUs that the process may run on; none given: any.
+        driver: how it gets at its ports, where its data plane has a choice.
+        idle_cpu_ratio: CPU time of its process while no packet came, as a share of one core; null
+            when there is no process, or it was not measured.
+    """
 
     node: str
     vnf: str
     dataplane: str
     mode: str
     parameters: dict[str, Any]
+    idle: str | None = None
+    cores: tuple[int, ...] = ()
+    driver: str | None = None
+    idle_cpu_ratio: float | None = None
 
 
 Status = Literal["finished", "failed", "unfinished"]
@@ -190,6 +210,21 @@ class CaseRecord(Record):
     throughput: ThroughputRecord | None = None
     cost: CostRecord | None = None
     vnf_share: VnfShareRecord | None = None
+
+    @property
+    def has_processes(self) -> bool:
+        """Whether any of its VNFs is a process."""
+        return any(vnf.idle is not None for vnf in self.vnfs)
+
+    @property
+    def idle_cpu_ratio(self) -> float | None:
+        """CPU time of its VNFs while no packet came, in cores; null without VNFs or unmeasured.
+
+        A VNF inside the kernel does nothing then.
+        """
+        ratios = [0.0 if vnf.idle is None else vnf.idle_cpu_ratio for vnf in self.vnfs]
+        known = [ratio for ratio in ratios if ratio is not None]
+        return sum(known) if ratios and len(known) == len(ratios) else None
 
     @property
     def valid(self) -> bool:

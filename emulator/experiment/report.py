@@ -59,7 +59,10 @@ def labels_for(cases: Sequence[CaseRecord]) -> tuple[list[str], list[list[str]]]
 
 
 def columns_for(summary: SummaryRecord) -> list[Column]:
-    """The columns worth printing: p99.9 only when some case has packets enough for it."""
+    """The columns worth printing.
+
+    p99.9 only when some case has packets enough for it, idle CPU only when a VNF is a process.
+    """
     columns = [
         Column("p50", "µs", lambda case: _latency(case, lambda found: found.p50_ns)),
         Column("p90", "µs", lambda case: _latency(case, lambda found: found.p90_ns)),
@@ -71,6 +74,8 @@ def columns_for(summary: SummaryRecord) -> list[Column]:
         Column("rate", "Gbit/s", lambda case: _throughput(case, 1e9, lambda t: t.rate_bps)),
         Column("CPU", "ns/pkt", _cost),
     ]
+    if any(case.has_processes for case in summary.cases):
+        columns.append(Column("idle", "CPU %", _idle_cpu))
     if not any(case.latency and case.latency.p999_ns is not None for case in summary.cases):
         columns = [column for column in columns if column.name != "p99.9"]
     return columns
@@ -112,6 +117,12 @@ def notes(summary: SummaryRecord) -> list[str]:
         "CPU: time the whole path takes per packet at full load, generator and receiver included.",
         f"Links are {summary.link}, the probe is {summary.mechanism}: compare with the same only.",
     ]
+    processes = any(case.has_processes for case in summary.cases)
+    if processes:
+        lines += [
+            "VNFs that are processes: their CPU by packets that arrived, the rest by packets sent.",
+            "Idle: CPU time of the VNFs' processes while no packet comes, in percent of a core.",
+        ]
     if summary.repeat > 1:
         lines.append(
             f"Percentiles are medians over {summary.repeat} trials; max is the largest of all."
@@ -132,6 +143,11 @@ def notes(summary: SummaryRecord) -> list[str]:
             f"{INVALID} invalid: the probe was kept from its work, in every attempt; the "
             "machine is too busy, or the rate too high."
         )
+        if processes:
+            lines.append(
+                "VNFs that are processes may be what the probe had to wait for: --core 0 and "
+                "--set cores=1 keep them apart, where the topology takes cores."
+            )
     if unsent := [case for case in summary.cases if case.unsent]:
         counts = ", ".join(f"{case.name} {grouped(case.unsent)}" for case in unsent)
         lines.append(f"Packets never sent, the generator's failure and no loss: {counts}.")
@@ -298,6 +314,13 @@ def _throughput(
 def _cost(case: CaseRecord) -> str:
     text = _whole(case.cost.cpu_ns_per_packet if case.cost else None)
     return text if case.cost is None or case.cost.valid else f"{INVALID}{text}"
+
+
+def _idle_cpu(case: CaseRecord) -> str:
+    ratio = case.idle_cpu_ratio
+    if ratio is None:
+        return MISSING
+    return f"{100 * ratio:.0f}" if not 0 < ratio < 0.0995 else f"{100 * ratio:.1f}"
 
 
 def _whole(value: float | None) -> str:

@@ -6,7 +6,7 @@ import time
 from dataclasses import asdict
 from typing import Protocol
 
-from emulator.errors import MeasurementError
+from emulator.errors import LabError, MeasurementError
 from emulator.experiment.bench import MAX_SEARCH_TRIALS, BenchSpec
 from emulator.experiment.bundle import BundleWriter
 from emulator.experiment.prepare import PreparedCase
@@ -24,7 +24,8 @@ from emulator.measure.latency import summarise
 from emulator.measure.throughput import ThroughputResult, Trial, search_throughput
 from emulator.network import Network
 from emulator.node import Node
-from emulator.traffic.probe import ProbeResult, run_probe
+from emulator.traffic.machine import process_cpu_ns
+from emulator.traffic.probe import ProbeResult, ProbeSpec, run_probe
 
 _READY_WITHIN_S = 10.0
 # A bridge that runs the spanning tree protocol listens and learns for 15 s each (IEEE 802.1D-1998,
@@ -32,6 +33,7 @@ _READY_WITHIN_S = 10.0
 _READY_WITHIN_STP_S = 45.0
 _READINESS_RATE_PPS, _READINESS_S = 1000.0, 0.01
 _WARM_UP_S = 0.2
+_IDLE_S = 0.5
 _ATTEMPTS = 3
 _MAX_DISTURBED_RATIO = 0.01
 """Of a latency trial: with more than one packet in a hundred unsent or overrun, or the generator
@@ -52,6 +54,54 @@ class Recorder(Protocol):
     def keep(self, case: str, **measured: object) -> None:
         """Add fields to the record of a case, and write the summary."""
         ...
+
+
+class _Path:
+    """The way that is measured, with the VNFs on it."""
+
+    def __init__(self, network: Network, source: Node, destination: Node) -> None:
+        self.source = source
+        self.destination = destination
+        self._vnfs = network.vnfs
+        pids = {node.name: node.vnf.pid for node in self._vnfs if node.vnf is not None}
+        self.processes = {name: pid for name, pid in pids.items() if pid is not None}
+
+    def probe(self, spec: ProbeSpec) -> ProbeResult:
+        """One trial, on a path that is whole before and after it.
+
+        Raises:
+            LabError: a VNF has died.
+            MeasurementError: the probe failed.
+        """
+        processes = self.processes.values()
+        try:
+            result = run_probe(self.source, self.destination, spec, processes=processes)
+        except MeasurementError:
+            self._check_vnfs()
+            raise
+        self._check_vnfs()
+        return result
+
+    def vnf_records(self) -> tuple[VnfRecord, ...]:
+        """What each VNF is and how it runs."""
+        return tuple(_vnf_record(node) for node in self._vnfs)
+
+    def idle_cpu_ratios(self) -> dict[str, float]:
+        """The share of a core that each VNF's process takes while no packet comes."""
+        before = {name: process_cpu_ns(pid) for name, pid in self.processes.items()}
+        started_ns = time.monotonic_ns()
+        time.sleep(_IDLE_S)
+        elapsed_ns = time.monotonic_ns() - started_ns
+        return {
+            name: (process_cpu_ns(pid) - before[name]) / elapsed_ns
+            for name, pid in self.processes.items()
+        }
+
+    def _check_vnfs(self) -> None:
+        for node in self._vnfs:
+            failure = node.failure
+            if failure is not None:
+                raise LabError(failure, where=node.name)
 
 
 class CaseMeasurement:
@@ -79,32 +129,45 @@ class CaseMeasurement:
         spec = self._spec
         self._tell("starting the network")
         with Network(self._ready.topo, catalog=self._ready.catalog) as network:
-            source, destination = network[self._ready.source], network[self._ready.destination]
+            ends = network[self._ready.source], network[self._ready.destination]
+            path = _Path(network, *ends)
             self._recorder.keep(
                 self._name,
                 plan=self._bundle.write_plan(self._name, network.plan),
-                vnfs=tuple(_vnf_record(node) for node in network.vnfs),
+                vnfs=path.vnf_records(),
             )
             self._tell("waiting until the path carries packets")
-            _await_path(source, destination, spec, stp=any(n.stp for n in network.plan.switches()))
+            _await_path(path, spec, stp=any(n.stp for n in network.plan.switches()))
             self._tell("warming up")
-            run_probe(source, destination, spec.probe(spec.rate_pps, _WARM_UP_S, record=False))
+            path.probe(spec.probe(spec.rate_pps, _WARM_UP_S, record=False))
+            self._idle(path)
             for round_number in range(1, spec.repeat + 1):
-                self._latency(source, destination, round_number)
-            self._throughput(source, destination)
-            self._cost(source, destination)
+                self._latency(path, round_number)
+            self._throughput(path)
+            self._cost(path)
 
     def _tell(self, step: str) -> None:
         self._recorder.tell(self._name, step)
 
-    def _latency(self, source: Node, destination: Node, round_number: int) -> None:
+    def _idle(self, path: _Path) -> None:
+        if not path.processes:
+            return
+        self._tell("measuring idle CPU")
+        ratios = path.idle_cpu_ratios()
+        records = (
+            record.model_copy(update={"idle_cpu_ratio": ratios.get(record.node)})
+            for record in path.vnf_records()
+        )
+        self._recorder.keep(self._name, vnfs=tuple(records))
+
+    def _latency(self, path: _Path, round_number: int) -> None:
         """Measure until the generator keeps to its schedule, within reason."""
         of = f" {round_number}/{self._spec.repeat}" if self._spec.repeat > 1 else ""
         spec = self._spec.probe(self._spec.rate_pps, self._spec.duration_s, record=True)
         for attempt in range(1, _ATTEMPTS + 1):
             again = f", attempt {attempt}" if attempt > 1 else ""
             self._tell(f"measuring latency{of}{again}")
-            result = run_probe(source, destination, spec)
+            result = path.probe(spec)
             if self._keep_trial(result, round_number).valid:
                 return
 
@@ -122,14 +185,14 @@ class CaseMeasurement:
             self._recorder.keep(self._name, trials=self._trials)
         return record
 
-    def _throughput(self, source: Node, destination: Node) -> None:
+    def _throughput(self, path: _Path) -> None:
         undisturbed = True
 
         def measure(rate_pps: float | None) -> Trial:
             nonlocal undisturbed
             load = "at full load" if rate_pps is None else f"at {rate_pps / 1e6:.3g} Mpps"
             self._tell(f"searching throughput, {load}")
-            result, alone = self._loaded(source, destination, rate_pps)
+            result, alone = self._loaded(path, rate_pps)
             undisturbed &= alone
             return Trial.of(result)
 
@@ -139,29 +202,29 @@ class CaseMeasurement:
         record = _throughput_record(found, self._spec.frame_size_bytes, valid=undisturbed)
         self._recorder.keep(self._name, throughput=record)
 
-    def _cost(self, source: Node, destination: Node) -> None:
+    def _cost(self, path: _Path) -> None:
         self._tell("measuring cost at full load")
-        result, undisturbed = self._loaded(source, destination, None)
-        cost = asdict(cost_of(result))
-        self._recorder.keep(self._name, cost=CostRecord(**cost, valid=undisturbed))
+        result, undisturbed = self._loaded(path, None)
+        vnf_cpu_ns = {name: result.process_cpu_ns[pid] for name, pid in path.processes.items()}
+        cost = {**asdict(cost_of(result)), "vnf_cpu_ns": vnf_cpu_ns, "valid": undisturbed}
+        self._recorder.keep(self._name, cost=CostRecord(**cost))
 
-    def _loaded(
-        self, source: Node, destination: Node, rate_pps: float | None
-    ) -> tuple[ProbeResult, bool]:
+    def _loaded(self, path: _Path, rate_pps: float | None) -> tuple[ProbeResult, bool]:
         """A trial without records and whether the generator was left alone; the best of a few."""
         spec = self._spec.probe(rate_pps, self._spec.search_duration_s, record=False)
         results: list[ProbeResult] = []
         for _ in range(_ATTEMPTS):
-            results.append(run_probe(source, destination, spec))
+            results.append(path.probe(spec))
             if _wait_ratio(results[-1]) <= _MAX_WAIT_RATIO:
                 return results[-1], True
         return min(results, key=_wait_ratio), False
 
 
-def _await_path(source: Node, destination: Node, spec: BenchSpec, *, stp: bool) -> None:
+def _await_path(path: _Path, spec: BenchSpec, *, stp: bool) -> None:
     """Send a few packets again and again until some arrive.
 
     Raises:
+        LabError: a VNF has died.
         MeasurementError: the path carries nothing.
     """
     within_s = _READY_WITHIN_STP_S if stp else _READY_WITHIN_S
@@ -169,29 +232,31 @@ def _await_path(source: Node, destination: Node, spec: BenchSpec, *, stp: bool) 
     probe = spec.probe(_READINESS_RATE_PPS, _READINESS_S, record=False)
     while True:
         try:
-            if run_probe(source, destination, probe).received:
+            if path.probe(probe).received:
                 return
         except MeasurementError:
             if time.monotonic() > deadline_s:
                 raise
         if time.monotonic() > deadline_s:
             raise MeasurementError(
-                f"nothing that {source.name} sent has arrived at {destination.name} "
+                f"nothing that {path.source.name} sent has arrived at {path.destination.name} "
                 f"within {within_s:.0f} s",
-                where=f"{source.name} → {destination.name}",
+                where=f"{path.source.name} → {path.destination.name}",
                 hint="is there a VNF on the way that drops everything, or a link that is down",
             )
 
 
 def _vnf_record(node: Node) -> VnfRecord:
-    assert node.plan.vnf is not None
-    assert node.vnf is not None
+    stats = node.stats()
     return VnfRecord(
-        node=node.name,
-        vnf=node.plan.vnf.vnf,
-        dataplane=node.plan.vnf.dataplane,
-        mode=node.vnf.mode,
-        parameters=dict(node.plan.vnf.parameters),
+        node=stats.node,
+        vnf=stats.vnf,
+        dataplane=stats.dataplane,
+        mode=stats.mode,
+        parameters=dict(stats.parameters),
+        idle=stats.idle,
+        cores=stats.cores,
+        driver=stats.driver,
     )
 
 

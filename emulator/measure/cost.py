@@ -14,15 +14,21 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class PacketCost:
-    """CPU time of the whole path per packet that arrived: generator, links, VNFs and receiver.
+    """CPU time of the whole path per packet: generator, links, VNFs and receiver.
 
     In the kernel a packet is mostly carried on the back of the thread that sent it, so the time of
-    the generator's thread and of the kernel's packet threads is the time of the path. A VNF's own
-    share is what it costs more than the same path without it, see :func:`share_ns_per_packet`. A
-    process that forwards packets in user space is not part of it.
+    the generator's thread and of the kernel's packet threads is the time of the path, up to the
+    first VNF that is a process. Such a VNF takes packets at a pace of its own, and at full load
+    most of those that were sent are lost in front of it. So each part counts by the packets that
+    it carried: the sender's side by those sent, the processes by those that arrived.
+
+    A VNF's own share is what it costs more than the same path without it, see
+    :func:`share_ns_per_packet`.
 
     Attributes:
-        cpu_ns_per_packet: CPU time by packets that arrived.
+        cpu_ns_per_packet: the sum of both parts.
+        cpu_ns: of the generator's thread and of the kernel's packet threads.
+        process_cpu_ns: of the VNFs' processes, polling included.
         softirq_accounting: "in-task" where the kernel counts softirqs in the time of the tasks they
             interrupt; "separate" where the time of all interrupts of the machine was added;
             "unknown" where either may be the case.
@@ -30,6 +36,8 @@ class PacketCost:
 
     cpu_ns_per_packet: float
     cpu_ns: int
+    process_cpu_ns: int
+    sent: int
     received: int
     elapsed_ns: int
     softirq_accounting: SoftirqAccounting
@@ -49,9 +57,12 @@ def cost_of(result: ProbeResult) -> PacketCost:
             "no packet arrived, so there is no cost per packet",
             where=f"{result.source} → {result.destination}",
         )
+    process_cpu_ns = sum(result.process_cpu_ns.values())
     return PacketCost(
-        cpu_ns_per_packet=result.cpu_ns / result.received,
+        cpu_ns_per_packet=result.cpu_ns / result.sent + process_cpu_ns / result.received,
         cpu_ns=result.cpu_ns,
+        process_cpu_ns=process_cpu_ns,
+        sent=result.sent,
         received=result.received,
         elapsed_ns=result.elapsed_ns,
         softirq_accounting=result.softirq_accounting,

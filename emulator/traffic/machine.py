@@ -66,6 +66,20 @@ def softirq_thread_ns() -> int:
     return total
 
 
+def process_cpu_ns(pid: int) -> int:
+    """CPU time of all threads of a process, its softirqs included where tasks bear them.
+
+    0 when there is no such process. The time of threads that have ended is not part of it.
+    """
+    total = 0
+    try:
+        for thread in Path(f"/proc/{pid}/task").iterdir():
+            total += int((thread / "schedstat").read_text().split()[0])
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+    return total
+
+
 def separate_softirq_ns() -> int:
     """CPU time of interrupts and softirqs on the whole machine, where it is accounted for apart.
 

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import mmap
 import time
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from emulator.errors import MeasurementError
-from emulator.traffic.machine import separate_softirq_ns, softirq_accounting, softirq_thread_ns
+from emulator.traffic.machine import (
+    process_cpu_ns,
+    separate_softirq_ns,
+    softirq_accounting,
+    softirq_thread_ns,
+)
 from emulator.traffic.native import FRACTION_BITS, Counts, Progress, monotonic_ns
 from emulator.traffic.path import ProbeNode
 from emulator.traffic.probe import ProbeResult, ProbeSpec
@@ -26,13 +32,25 @@ ENDLESS_S = 10.0
 
 
 class CpuMeter:
-    """CPU time that the machine spends on carrying packets, outside of the generator's thread."""
+    """CPU time that the machine spends on carrying packets, outside of the generator's thread.
 
-    def __init__(self) -> None:
+    Args:
+        processes: those whose time is told apart.
+    """
+
+    def __init__(self, processes: Iterable[int] = ()) -> None:
+        self._processes = {pid: process_cpu_ns(pid) for pid in processes}
         self._before = self._now()
 
     def spent_ns(self) -> int:
+        """Of the kernel's threads and, where they are accounted for apart, of interrupts."""
         return self._now() - self._before
+
+    def spent_by_process_ns(self) -> dict[int, int]:
+        """Of each of the processes."""
+        return {
+            pid: max(0, process_cpu_ns(pid) - before) for pid, before in self._processes.items()
+        }
 
     @staticmethod
     def _now() -> int:
@@ -47,6 +65,7 @@ class Sending:
     cpu_ns: int
     wait_ns: int
     sent_ns: NDArray[np.uint64] | None
+    process_cpu_ns: Mapping[int, int]
 
 
 @dataclass(frozen=True)
@@ -138,6 +157,7 @@ def make_result(
         start_ns=int(progress.start_ns),
         elapsed_ns=_elapsed_ns(spec, progress),
         cpu_ns=sending.cpu_ns,
+        process_cpu_ns=sending.process_cpu_ns,
         wait_ns=sending.wait_ns,
         softirq_accounting=softirq_accounting(),
         dma_latency_held=dma_latency_held,

@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import math
 import random
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal, get_args
@@ -165,6 +166,7 @@ class ProbeResult:
         cpu_ns: CPU time of the generator's thread and of the kernel threads that carry packets
             (ksoftirqd, threaded NAPI). A process that receives is not part of it. With
             ``softirq_accounting`` "separate" it includes the interrupts of the whole machine.
+        process_cpu_ns: while packets were sent, the CPU time of each process that was asked for.
         wait_ns: how long the generator was kept from running by something else on its core.
         softirq_accounting: whether softirqs are in the CPU time of tasks on this machine.
         dma_latency_held: whether the CPUs were kept out of deep idle states meanwhile.
@@ -193,6 +195,7 @@ class ProbeResult:
     start_ns: int
     elapsed_ns: int
     cpu_ns: int
+    process_cpu_ns: Mapping[int, int]
     wait_ns: int
     softirq_accounting: SoftirqAccounting
     dma_latency_held: bool
@@ -243,8 +246,20 @@ class ProbeResult:
         return latency
 
 
-def run_probe(source: ProbeNode, destination: ProbeNode, spec: ProbeSpec) -> ProbeResult:
+def run_probe(
+    source: ProbeNode,
+    destination: ProbeNode,
+    spec: ProbeSpec,
+    *,
+    processes: Collection[int] = (),
+) -> ProbeResult:
     """Send packets from one node to another and say what became of each.
+
+    Args:
+        source: the node that sends.
+        destination: the node that receives.
+        spec: what to send.
+        processes: by number, those on the way whose CPU time shall be told: VNFs.
 
     Raises:
         UsageError: the two are the same node, or a frame is larger than the path carries.
@@ -264,7 +279,15 @@ def run_probe(source: ProbeNode, destination: ProbeNode, spec: ProbeSpec) -> Pro
     flow = random.SystemRandom().randrange(1 << 16)
     probe = probe_by_kernel if spec.mechanism == "kernel" else probe_by_app
     with low_wakeup_latency() as held:
-        return probe(source, destination, spec, path, flow, dma_latency_held=held)
+        return probe(
+            source,
+            destination,
+            spec,
+            path,
+            flow,
+            processes=processes,
+            dma_latency_held=held,
+        )
 
 
 def _check_frame_fits(spec: ProbeSpec, path: NetworkPath) -> None:

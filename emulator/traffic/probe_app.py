@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import mmap
 import os
+from collections.abc import Collection
 from contextlib import ExitStack
 from typing import Any
 
@@ -51,6 +52,7 @@ def probe_by_app(
     path: NetworkPath,
     flow: int,
     *,
+    processes: Collection[int],
     dma_latency_held: bool,
 ) -> ProbeResult:
     """Run one trial; see ``emulator.traffic.probe.run_probe``."""
@@ -74,7 +76,7 @@ def probe_by_app(
                 _Receiver(source, path.source_ifindex, SOURCE_PORT, spec, flow, role=ROLE_RECEIVE)
             )
         stack.enter_context(udp_cut_before_the_link(source.netns, path.source_interface))
-        sending = _send(source, spec, path, flow)
+        sending = _send(source, spec, path, flow, processes)
         sent = int(sending.progress.sent)
         for receiver in {far, near}:
             receiver.sending_ended(sent)
@@ -143,7 +145,13 @@ class _Receiver:
         return Receiving(Counts.from_buffer_copy(value.counts), records, int(value.overrun))
 
 
-def _send(source: ProbeNode, spec: ProbeSpec, path: NetworkPath, flow: int) -> Sending:
+def _send(
+    source: ProbeNode,
+    spec: ProbeSpec,
+    path: NetworkPath,
+    flow: int,
+    processes: Collection[int],
+) -> Sending:
     with ExitStack() as stack:
         block = SharedBlock(ROLE_SEND)
         stack.callback(block.close)
@@ -169,11 +177,12 @@ def _send(source: ProbeNode, spec: ProbeSpec, path: NetworkPath, flow: int) -> S
             value.memory_fd = fd
             passed.append(fd)
             sent_ns = view(memory, np.uint64, spec.places)
-        meter = CpuMeter()
+        meter = CpuMeter(processes)
         with ProbeProcess(source, block, passed) as process:
             process.wait(spec.duration_s + _END_WITHIN_S)
+            spent_ns, by_process_ns = meter.spent_ns(), meter.spent_by_process_ns()
         progress = Progress.from_buffer_copy(value.progress)
-        return Sending(progress, value.cpu_ns + meter.spent_ns(), value.wait_ns, sent_ns)
+        return Sending(progress, value.cpu_ns + spent_ns, value.wait_ns, sent_ns, by_process_ns)
 
 
 def _records(stack: ExitStack, size_bytes: int) -> tuple[int, mmap.mmap]:

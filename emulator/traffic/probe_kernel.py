@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Collection
 from contextlib import ExitStack
 from typing import Any
 
@@ -44,6 +45,7 @@ def probe_by_kernel(
     path: NetworkPath,
     flow: int,
     *,
+    processes: Collection[int],
     dma_latency_held: bool,
 ) -> ProbeResult:
     """Run one trial; see ``emulator.traffic.probe.run_probe``."""
@@ -61,7 +63,7 @@ def probe_by_kernel(
             near = stack.enter_context(
                 _Recorder(source, path.source_interface, spec, flow, reflecting=False)
             )
-        sending = _generate(source, spec, path, flow)
+        sending = _generate(source, spec, path, flow, processes)
         drain(near.counts, int(sending.progress.sent), spec, destination)
         return make_result(
             source,
@@ -110,7 +112,13 @@ class _Recorder:
         return Receiving(self.counts, records)
 
 
-def _generate(source: ProbeNode, spec: ProbeSpec, path: NetworkPath, flow: int) -> Sending:
+def _generate(
+    source: ProbeNode,
+    spec: ProbeSpec,
+    path: NetworkPath,
+    flow: int,
+    processes: Collection[int],
+) -> Sending:
     frame = udp_frame(
         source_mac=path.source_mac,
         destination_mac=path.next_hop_mac,
@@ -138,15 +146,16 @@ def _generate(source: ProbeNode, spec: ProbeSpec, path: NetworkPath, flow: int) 
         value.schedule.interval, value.schedule.count = spec.interval, spec.places
         value.duration_ns = round(spec.duration_s * 1e9)
         value.set_frame(frame)
-        meter = CpuMeter()
+        meter = CpuMeter(processes)
         with ProbeProcess(source, block, [value.program_fd, value.progress_fd]) as process:
             process.wait(spec.duration_s + _END_WITHIN_S)
+            spent_ns, by_process_ns = meter.spent_ns(), meter.spent_by_process_ns()
         sent_ns: Any = None
         if spec.record:
             memory = program.map("sent_ns").mmap(writable=False)
             sent_ns = view(memory, np.uint64, spec.places)
         progress = Progress.from_buffer_copy(value.progress)
-        return Sending(progress, value.cpu_ns + meter.spent_ns(), value.wait_ns, sent_ns)
+        return Sending(progress, value.cpu_ns + spent_ns, value.wait_ns, sent_ns, by_process_ns)
 
 
 def _batch(spec: ProbeSpec) -> int:

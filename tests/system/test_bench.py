@@ -28,6 +28,7 @@ pytestmark = [pytest.mark.root, pytest.mark.xdp]
 QUICK: dict[str, Any] = {"rate_pps": 2000, "duration_s": 0.2, "search_duration_s": 0.1}
 QUICK_OPTIONS = ["--rate", "2000", "--duration", "200ms", "--search-duration", "100ms"]
 DEADLINE_S = 60.0
+PLANES = ("none", "kernel", "xdp", "packet")
 
 ODD = """
 from emulator import Topo
@@ -41,10 +42,11 @@ class Odd(Topo):
 
 @pytest.fixture(scope="module")
 def measured(tmp_path_factory: pytest.TempPathFactory) -> BenchResult:
-    """Three cases, two rounds each, as the demonstration runs them."""
+    """Four cases, two rounds each, much as the demonstration runs them."""
     spec = BenchSpec(
         "chain",
-        vary={"dataplane": ["none", "kernel", "xdp"]},
+        settings={"cores": "0", "idle": "spin:10us,wait"},
+        vary={"dataplane": list(PLANES)},
         repeat=2,
         seed=3,
         output=tmp_path_factory.mktemp("results"),
@@ -62,9 +64,7 @@ def test_every_case_is_measured_and_reads_back(measured: BenchResult, bundle: Bu
     assert measured.exit_code == 0
     assert bundle.summary == measured.summary
     assert [case.name for case in bundle.summary.cases] == [
-        "dataplane=none",
-        "dataplane=kernel",
-        "dataplane=xdp",
+        f"dataplane={plane}" for plane in PLANES
     ]
     for case in bundle.summary.cases:
         assert case.status == "finished"
@@ -96,7 +96,7 @@ def test_the_summary_follows_from_the_samples(bundle: Bundle) -> None:
 
 def test_a_bundle_holds_what_the_readme_says(bundle: Bundle) -> None:
     names = {path.name for path in bundle.folder.iterdir()}
-    plans = {f"plan-dataplane={plane}.json" for plane in ("none", "kernel", "xdp")}
+    plans = {f"plan-dataplane={plane}.json" for plane in PLANES}
     files = {"README.txt", "run.json", "machine.json", "summary.json", "latency-cdf.png"}
     assert names == plans | files | {"samples"}
     assert len(bundle.plan("dataplane=xdp").vnfs()) == 1
@@ -119,11 +119,30 @@ def test_each_plane_says_how_it_ran_and_what_it_adds(bundle: Bundle) -> None:
         "dataplane=none": [],
         "dataplane=kernel": ["bridge"],
         "dataplane=xdp": ["native"],
+        "dataplane=packet": ["AF_PACKET ring"],
     }
-    for name in ("dataplane=kernel", "dataplane=xdp"):
+    for name in ("dataplane=kernel", "dataplane=xdp", "dataplane=packet"):
         share = bundle.summary.case(name).vnf_share
         assert share is not None
         assert share.baseline == "dataplane=none"
+
+
+def test_the_time_of_a_vnf_that_is_a_process_is_part_of_the_cost(bundle: Bundle) -> None:
+    found = bundle.summary.case("dataplane=packet")
+    (vnf,) = found.vnfs
+    assert (vnf.idle, vnf.cores) == ("spin:10us,wait", (0,))
+    assert vnf.idle_cpu_ratio is not None
+    assert 0 <= vnf.idle_cpu_ratio < 0.5
+    cost = found.cost
+    assert cost is not None
+    assert set(cost.vnf_cpu_ns) == {"vnf1"}
+    assert cost.process_cpu_ns == cost.vnf_cpu_ns["vnf1"] > 0
+    assert cost.sent is not None
+    expected = cost.cpu_ns / cost.sent + cost.process_cpu_ns / cost.received
+    assert cost.cpu_ns_per_packet == pytest.approx(expected)
+    inside = bundle.summary.case("dataplane=xdp")
+    assert (inside.vnfs[0].idle, inside.idle_cpu_ratio) == (None, 0)
+    assert bundle.summary.case("dataplane=none").idle_cpu_ratio is None
 
 
 def test_the_events_tell_of_every_case_and_never_go_back(tmp_path: Path) -> None:

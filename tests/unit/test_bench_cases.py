@@ -75,6 +75,14 @@ def test_vary_options_are_read_in_the_order_written() -> None:
     assert list(vary.items()) == [("dataplane", ["none", "kernel", "xdp"]), ("length", ["1"])]
 
 
+def test_semicolons_separate_values_that_have_commas_in_them() -> None:
+    vary = parse_vary(["idle=poll; yield;spin:20us,wait", "cores=0,1"])
+    assert vary == {"idle": ["poll", "yield", "spin:20us,wait"], "cores": ["0", "1"]}
+    with pytest.raises(UsageError) as caught:
+        parse_vary(["idle=poll;spin:20us,wait", "idle=yield"])
+    assert caught.value.hint.endswith("--vary idle=poll;spin:20us,wait;yield")
+
+
 @pytest.mark.parametrize(
     ("options", "complaint"),
     [
@@ -201,11 +209,11 @@ def test_ends_that_cannot_be_are_explained(
 
 def test_mistakes_of_all_cases_are_told_together_before_anything_runs(chain: str) -> None:
     with pytest.raises(TopologyError) as caught:
-        prepared(chain, {"dataplane": ["none", "kernel", "warp", "python"], "hosts": ["2"]})
+        prepared(chain, {"dataplane": ["none", "kernel", "warp", "woof"], "hosts": ["2"]})
     places = [problem.where for problem in caught.value.problems]
     assert len(places) == 2
     assert places[0].startswith("dataplane=warp,hosts=2: ")
-    assert places[1].startswith("dataplane=python,hosts=2: ")
+    assert places[1].startswith("dataplane=woof,hosts=2: ")
 
 
 def test_a_mistake_that_all_cases_share_is_told_once(chain: str) -> None:

@@ -191,7 +191,7 @@ def test_the_table_fits_a_terminal_and_cuts_no_number(width: int) -> None:
             "cost": busy.cost.model_copy(update={"valid": False}),
         }
     )
-    of = summary(NONE, XDP, busy)
+    of = summary(NONE, XDP, busy, PACKET)
     text = printed(of, width)
     assert "…" not in text
     assert max(len(line.rstrip()) for line in text.splitlines()) <= width
@@ -258,6 +258,48 @@ def test_a_ceiling_from_a_disturbed_generator_limits_nothing() -> None:
     found = summary(NONE.model_copy(update={"throughput": low}), XDP).case("dataplane=xdp")
     assert found.throughput
     assert not found.throughput.bench_limited
+
+
+PACKET = case("packet", 5_000, 400_000, 2_900, mode="AF_PACKET ring")
+PACKET = PACKET.model_copy(
+    update={"vnfs": (PACKET.vnfs[0].model_copy(update={"idle": "poll", "idle_cpu_ratio": 0.998}),)}
+)
+
+
+def test_idle_cpu_is_shown_where_a_vnf_is_a_process() -> None:
+    assert "idle" not in printed(summary(NONE, XDP))
+    calm = PACKET.vnfs[0].model_copy(update={"idle": "wait", "idle_cpu_ratio": 0.0021})
+    several = PACKET.model_copy(
+        update={
+            "name": "dataplane=dpdk",
+            "settings": {"dataplane": "dpdk"},
+            "vnfs": (calm, calm, PACKET.vnfs[0]),
+        }
+    )
+    quiet = PACKET.model_copy(
+        update={
+            "name": "dataplane=afxdp",
+            "settings": {"dataplane": "afxdp"},
+            "vnfs": (calm,),
+        }
+    )
+    text = printed(summary(NONE, XDP, PACKET, quiet, several))
+    shown = {name: row(text, name)[-1] for name in ("none", "xdp", "packet", "afxdp", "dpdk")}
+    assert shown == {"none": "–", "xdp": "0", "packet": "100", "afxdp": "0.2", "dpdk": "100"}
+    assert "in percent of a core" in text
+    unknown = PACKET.model_copy(
+        update={"vnfs": (PACKET.vnfs[0].model_copy(update={"idle_cpu_ratio": None}),)}
+    )
+    assert row(printed(summary(unknown)), "packet")[-1] == "–"
+
+
+def test_the_hint_for_disturbed_trials_tells_how_to_keep_processes_apart() -> None:
+    def disturbed(of: CaseRecord) -> CaseRecord:
+        assert of.cost
+        return of.model_copy(update={"cost": of.cost.model_copy(update={"valid": False})})
+
+    assert "--set cores=1" in printed(summary(disturbed(PACKET)))
+    assert "--set cores=1" not in printed(summary(disturbed(XDP)))
 
 
 def test_the_vnf_share_is_the_difference_to_the_path_without_vnf() -> None:
