@@ -7,11 +7,13 @@
  */
 #define _GNU_SOURCE
 #include <dirent.h>
+#include <limits.h>
 #include <linux/if_packet.h>
 #include <linux/if_xdp.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/timerfd.h>
 
 /* DPDK includes it for nothing, and a VNF has the same structures from <linux/ip.h>. */
@@ -35,14 +37,33 @@
 
 #define RING_FRAMES    1024
 #define CACHED_BUFFERS 256
-/* How long to sleep where nothing tells of a frame that comes. */
+/* How long to sleep where nothing tells of a frame that comes, or of a neighbour. */
 #define BLIND_SLEEP_NS 100000
-#define MODE_BYTES     64
-#define MESSAGE_BYTES  4096
+#define APART_SLEEP_NS 10000000
+/* A neighbour that takes the call answers at once, but for a machine that has much else to do. */
+#define ANSWER_NS 500000000
+/* The driver takes the old connection apart in a thread of its own. */
+#define CLEAR_UP_NS   20000000
+#define LOOKS_AT_LINK 64
+#define MODE_BYTES    64
+#define MESSAGE_BYTES 4096
+
+/*
+ * Beside the rings of a memif link, which cannot wake anybody: who sleeps is woken through a FIFO.
+ * A neighbour that is no program of ours knows nothing of it and is never there.
+ */
+struct bell {
+    struct {
+        __u32 there;
+        __u32 asleep;
+    } __attribute__((aligned(64))) side[2];
+};
 
 static struct port {
     /* How the port tells that a frame has come while we sleep. */
-    enum { SILENT, SOCKET, INTERRUPT } tells;
+    enum { SILENT, SOCKET, INTERRUPT, BELL } tells;
+    /* A memif port and its neighbour; all others are joined for ever. */
+    enum { JOINED, CALLING, APART } link;
     __u16 id;
     /* Of the socket, or of an epoll instance that gets the interrupts. */
     int fd;
@@ -51,10 +72,18 @@ static struct port {
     __u16 early;
     struct rte_mbuf *early_frames[VNF_BURST_FRAMES];
     char mode[MODE_BYTES];
+    /* Only of memif ports. */
+    struct bell *bell;
+    int neighbour_fd;
+    __u8 side;
+    __u8 calls; /* the server waits for calls */
+    __u32 empty_looks;
+    __u64 due_ns;
 } ports[VNF_MAX_PORTS];
 
 static struct {
     char *device[VNF_MAX_PORTS];
+    char *bell[VNF_MAX_PORTS];
     __u32 devices;
     __u32 buffers;
     __u32 room;
@@ -131,13 +160,47 @@ static int configure(struct port *port, int interrupts) {
         failed = rte_eth_rx_queue_setup(port->id, 0, rx, SOCKET_ID_ANY, NULL, dpdk.pool);
     if (!failed)
         failed = rte_eth_tx_queue_setup(port->id, 0, tx, SOCKET_ID_ANY, NULL);
-    return failed ? failed : rte_eth_dev_start(port->id);
+    /* Who is to call a neighbour may do so before that one listens. */
+    if (!failed && !port->calls)
+        failed = rte_eth_dev_start(port->id);
+    return failed;
+}
+
+static int open_fifo(const char *base, __u32 side) {
+    char path[PATH_MAX];
+    snprintf(path, sizeof(path), "%s.%u", base, side);
+    mkfifo(path, 0600);
+    return open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC);
+}
+
+/* Where the bell of a memif link is: `server=` or `client=` and the beginning of its paths. */
+static void open_bell(struct port *port, const char *option) {
+    const char *base = strchr(option, '=') + 1;
+    char path[PATH_MAX];
+    port->calls = port->side = option[0] == 'c';
+    port->link = port->calls ? APART : CALLING;
+    port->tells = BELL;
+    snprintf(path, sizeof(path), "%s.bell", base);
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (fd >= 0 && !ftruncate(fd, sizeof(struct bell)))
+        port->bell = mmap(NULL, sizeof(struct bell), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    port->fd = open_fifo(base, port->side);
+    port->neighbour_fd = open_fifo(base, !port->side);
+    if (!port->bell || port->bell == MAP_FAILED || port->fd < 0 || port->neighbour_fd < 0)
+        vnf_fail(EXIT_MACHINE, NULL, "%s: its bell %s cannot be made: %s",
+                 vnf.port_name[port - ports], path, strerror(errno));
+    close(fd);
+    port->bell->side[port->side].asleep = 0;
+    port->bell->side[port->side].there = 1;
 }
 
 static const char *port_open(__u32 number) {
     struct port *port = &ports[number];
     const char *name = vnf.port_name[number];
     struct rte_eth_dev_info info;
+
+    if (dpdk.bell[number])
+        open_bell(port, dpdk.bell[number]);
 
     int failed = rte_eth_dev_get_port_by_name(dpdk.device[number], &port->id);
     if (!failed)
@@ -148,14 +211,62 @@ static const char *port_open(__u32 number) {
     if (failed)
         vnf_fail(EXIT_MACHINE, NULL, "%s: DPDK cannot open it by %s: %s", name, dpdk.device[number],
                  rte_strerror(-failed));
+    if (port->bell) {
+        vnf.port_apart[number] = 1;
+        return "memif";
+    }
     rte_eth_promiscuous_enable(port->id);
     find_descriptor(port, info.driver_name);
     return port->mode;
 }
 
 static void port_close(__u32 number) {
-    rte_eth_dev_stop(ports[number].id);
-    rte_eth_dev_close(ports[number].id);
+    struct port *port = &ports[number];
+    if (port->bell)
+        port->bell->side[port->side].there = 0;
+    rte_eth_dev_stop(port->id);
+    rte_eth_dev_close(port->id);
+}
+
+/* ---- memif links ---- */
+
+static void hang_up(struct port *port) {
+    rte_eth_dev_stop(port->id);
+    port->link = APART;
+}
+
+static void call(struct port *port, __u64 now_ns) {
+    int failed = rte_eth_dev_start(port->id);
+    port->link = failed ? APART : CALLING;
+    port->due_ns = now_ns + (failed ? APART_SLEEP_NS : ANSWER_NS);
+}
+
+/* See whether the neighbour is there; one that has gone may come back, and is called again. */
+static void look_at_link(struct port *port) {
+    __u64 now_ns = vnf_monotonic_ns();
+    struct rte_eth_link link = {0};
+    if (port->link != APART)
+        rte_eth_link_get_nowait(port->id, &link);
+    if (link.link_status) {
+        port->link = JOINED;
+    } else if (port->link == JOINED) {
+        port->link = CALLING;
+        port->due_ns = now_ns + CLEAR_UP_NS;
+    } else if (port->calls && now_ns >= port->due_ns) {
+        if (port->link == CALLING)
+            hang_up(port);
+        else
+            call(port, now_ns);
+    }
+    vnf.port_apart[port - ports] = port->link != JOINED;
+}
+
+static void wake_neighbour(struct port *port) {
+    rte_smp_mb();
+    if (port->bell->side[!port->side].asleep &&
+        __atomic_exchange_n(&port->bell->side[!port->side].asleep, 0, __ATOMIC_ACQ_REL) &&
+        write(port->neighbour_fd, "", 1) < 0)
+        return; /* it is full, so the neighbour has been woken */
 }
 
 /* ---- frames ---- */
@@ -195,9 +306,13 @@ static __u32 port_receive(__u32 number, struct vnf_packet *packets, __u32 room) 
         count = port->early;
         memcpy(mbufs, port->early_frames, count * sizeof(mbufs[0]));
         port->early = 0;
-    } else {
+    } else if (likely(port->link != APART)) {
         count = rte_eth_rx_burst(port->id, 0, mbufs, (__u16)room);
+    } else {
+        count = 0;
     }
+    if (!count && port->bell && (port->link != JOINED || !(++port->empty_looks % LOOKS_AT_LINK)))
+        look_at_link(port);
     for (__u32 i = 0; i < count; i++) {
         if (unlikely(mbufs[i]->nb_segs != 1) && rte_pktmbuf_linearize(mbufs[i])) {
             vnf.shared->counters[number].dropped_packets++;
@@ -210,10 +325,15 @@ static __u32 port_receive(__u32 number, struct vnf_packet *packets, __u32 room) 
 }
 
 static __u32 port_send(__u32 number, struct vnf_packet *packets, __u32 count) {
+    struct port *port = &ports[number];
     struct rte_mbuf *mbufs[VNF_BURST_FRAMES];
+    __u32 sent = 0;
     for (__u32 i = 0; i < count; i++)
         mbufs[i] = take_over(&packets[i]);
-    __u32 sent = rte_eth_tx_burst(ports[number].id, 0, mbufs, (__u16)count);
+    if (likely(port->link != APART))
+        sent = rte_eth_tx_burst(port->id, 0, mbufs, (__u16)count);
+    if (port->bell && sent)
+        wake_neighbour(port);
     if (unlikely(sent < count))
         rte_pktmbuf_free_bulk(mbufs + sent, count - sent);
     return sent;
@@ -246,41 +366,62 @@ static int port_copy(__u32 number, const struct vnf_packet *packet, struct vnf_p
 
 /* Have the port tell of frames; those that came meanwhile are kept. */
 static void arm(struct port *port) {
-    rte_eth_dev_rx_intr_enable(port->id, 0);
     port->armed = 1;
+    if (port->bell) {
+        __atomic_store_n(&port->bell->side[port->side].asleep, 1, __ATOMIC_RELEASE);
+        rte_smp_mb();
+    } else {
+        rte_eth_dev_rx_intr_enable(port->id, 0);
+    }
     port->early = rte_eth_rx_burst(port->id, 0, port->early_frames, VNF_BURST_FRAMES);
 }
 
 static void disarm(struct port *port) {
-    struct rte_epoll_event event;
     port->armed = 0;
-    rte_eth_dev_rx_intr_disable(port->id, 0);
-    while (rte_epoll_wait(port->fd, &event, 1, 0) > 0)
-        ;
+    if (port->bell) {
+        char rings[64];
+        __atomic_store_n(&port->bell->side[port->side].asleep, 0, __ATOMIC_RELEASE);
+        while (read(port->fd, rings, sizeof(rings)) == sizeof(rings))
+            ;
+    } else {
+        struct rte_epoll_event event;
+        rte_eth_dev_rx_intr_disable(port->id, 0);
+        while (rte_epoll_wait(port->fd, &event, 1, 0) > 0)
+            ;
+    }
 }
 
-static struct pollfd alarm_clock(__u64 time_ns) {
-    struct itimerspec once = {.it_value = {.tv_nsec = (long)time_ns}};
-    timerfd_settime(dpdk.timer, 0, &once, NULL);
-    return (struct pollfd){.fd = dpdk.timer, .events = POLLIN};
+/* For how long nobody would tell us of a frame; 0: somebody would. */
+static __u64 unheard_ns(const struct port *port) {
+    if (port->link != JOINED)
+        return APART_SLEEP_NS;
+    if (port->tells == SILENT || (port->bell && !port->bell->side[!port->side].there))
+        return BLIND_SLEEP_NS;
+    return 0;
 }
 
 static __u32 port_wait(struct pollfd *fds) {
-    __u32 count = 0, silent = 0, early = 0;
+    __u64 sleep_ns = VNF_WHENEVER;
+    __u32 count = 0, early = 0;
     for (__u32 number = 0; number < vnf.ports; number++) {
         struct port *port = &ports[number];
-        if (port->tells == INTERRUPT)
+        __u64 unheard = unheard_ns(port);
+        if (unheard) {
+            sleep_ns = unheard < sleep_ns ? unheard : sleep_ns;
+            continue;
+        }
+        if (port->tells != SOCKET)
             arm(port);
         early += port->early;
-        if (port->tells == SILENT)
-            silent++;
-        else
-            fds[count++] = (struct pollfd){.fd = port->fd, .events = POLLIN};
+        fds[count++] = (struct pollfd){.fd = port->fd, .events = POLLIN};
     }
-    if (early)
+    if (early) {
         fds[0] = (struct pollfd){.fd = dpdk.always_ready, .events = POLLIN};
-    else if (silent)
-        fds[count++] = alarm_clock(BLIND_SLEEP_NS);
+    } else if (sleep_ns != VNF_WHENEVER) {
+        struct itimerspec once = {.it_value = {.tv_nsec = (long)sleep_ns}};
+        timerfd_settime(dpdk.timer, 0, &once, NULL);
+        fds[count++] = (struct pollfd){.fd = dpdk.timer, .events = POLLIN};
+    }
     return count;
 }
 
@@ -342,6 +483,11 @@ static int own_option(const char *name, char *value) {
         for (char *device = strtok(value, ","); device && dpdk.devices < VNF_MAX_PORTS;
              device = strtok(NULL, ","))
             dpdk.device[dpdk.devices++] = device;
+    } else if (!strcmp(name, "--bells")) {
+        __u32 port = 0;
+        for (char *bell = strtok(value, ","); bell && port < VNF_MAX_PORTS;
+             bell = strtok(NULL, ","), port++)
+            dpdk.bell[port] = strchr(bell, '=') ? bell : NULL;
     } else if (!strcmp(name, "--buffers")) {
         dpdk.buffers = (__u32)atoi(value);
     } else if (!strcmp(name, "--room")) {
