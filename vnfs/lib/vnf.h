@@ -114,6 +114,7 @@ static __always_inline __u64 vnf_mix64(__u64 value) {
  *
  *     vnf_load(ctx, offset, to, bytes)
  *     vnf_store(ctx, offset, from, bytes)
+ *     VNF_PIECES   1 if frames can lie in several pieces, 0 if end - data is always ctx->length
  *
  * Time and chance:
  *

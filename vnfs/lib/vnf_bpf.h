@@ -38,6 +38,13 @@ static __always_inline int vnf_trim(struct vnf_ctx *ctx, __u32 bytes) {
     return bpf_xdp_adjust_tail(ctx->frame, -(int)bytes) ? -1 : 0;
 }
 
+/* See xdp.bpf.c: only where an interface's MTU is that large. */
+#ifdef VNF_FRAGMENTS
+#define VNF_PIECES 1
+#else
+#define VNF_PIECES 0
+#endif
+
 static __always_inline int vnf_load(struct vnf_ctx *ctx, __u32 offset, void *to, __u32 bytes) {
     return bpf_xdp_load_bytes(ctx->frame, offset, to, bytes) ? -1 : 0;
 }

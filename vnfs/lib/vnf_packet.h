@@ -11,14 +11,17 @@
 #include <linux/udp.h>
 
 #if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
-#define vnf_htons(value) ((__be16)__builtin_bswap16(value))
-#define vnf_htonl(value) ((__be32)__builtin_bswap32(value))
+#define vnf_htons(value)  ((__be16)__builtin_bswap16(value))
+#define vnf_htonl(value)  ((__be32)__builtin_bswap32(value))
+#define vnf_htonll(value) ((__be64)__builtin_bswap64(value))
 #else
-#define vnf_htons(value) ((__be16)(value))
-#define vnf_htonl(value) ((__be32)(value))
+#define vnf_htons(value)  ((__be16)(value))
+#define vnf_htonl(value)  ((__be32)(value))
+#define vnf_htonll(value) ((__be64)(value))
 #endif
-#define vnf_ntohs(value) ((__u16)vnf_htons(value))
-#define vnf_ntohl(value) ((__u32)vnf_htonl(value))
+#define vnf_ntohs(value)  ((__u16)vnf_htons(value))
+#define vnf_ntohl(value)  ((__u32)vnf_htonl(value))
+#define vnf_ntohll(value) ((__u64)vnf_htonll(value))
 
 /* IEEE 802.1Q and 802.1ad tags that vnf_parse() looks behind. */
 #define VNF_MAX_VLANS 2

@@ -26,12 +26,15 @@ struct vnf_datagram {
 /* Headers further behind the frame's beginning than this are left alone. */
 #define VNF_UDP_FURTHEST 2047
 
-/* An offset that was checked already, so that the BPF verifier, too, can tell its bounds. */
-static __always_inline __u64 vnf_udp_offset(__u64 offset) {
+/*
+ * A number whose bits are all in `mask`; for BPF, one that neither the compiler nor the verifier
+ * connects with what it was computed from.
+ */
+static __always_inline __u64 vnf_udp_number(__u64 number, __u64 mask) {
 #ifdef __bpf__
-    barrier_var(offset);
+    barrier_var(number);
 #endif
-    return offset & VNF_UDP_FURTHEST;
+    return number & mask;
 }
 
 /*
@@ -43,12 +46,13 @@ static __always_inline int vnf_udp_find(const struct vnf_ctx *ctx, const struct 
     if (!found->udp || found->fragment)
         return -1;
     void *frame = found->eth;
-    __u32 ip, end_of_ip, udp = (void *)found->udp - frame, bytes = vnf_ntohs(found->udp->len);
+    __u32 udp = vnf_udp_number((void *)found->udp - frame, 0xffff);
+    __u32 ip, end_of_ip, bytes = vnf_ntohs(found->udp->len);
     if (found->ipv4) {
-        ip = (void *)found->ipv4 - frame;
+        ip = vnf_udp_number((void *)found->ipv4 - frame, 0xff);
         end_of_ip = ip + vnf_ntohs(found->ipv4->tot_len);
     } else if (found->ipv6) {
-        ip = (void *)found->ipv6 - frame;
+        ip = vnf_udp_number((void *)found->ipv6 - frame, 0xff);
         end_of_ip = ip + sizeof(struct ipv6hdr) + vnf_ntohs(found->ipv6->payload_len);
     } else {
         return -1;
@@ -80,8 +84,8 @@ static __always_inline struct udphdr *vnf_udp_extend(struct vnf_ctx *ctx,
     if (end_of_ip > ctx->length && vnf_append(ctx, end_of_ip - ctx->length))
         return 0;
     void *data = vnf_data(ctx), *end = vnf_end(ctx);
-    struct iphdr *ipv4 = data + vnf_udp_offset(ip_at);
-    struct udphdr *udp = data + vnf_udp_offset(udp_at);
+    struct iphdr *ipv4 = data + vnf_udp_number(ip_at, VNF_UDP_FURTHEST);
+    struct udphdr *udp = data + vnf_udp_number(udp_at, VNF_UDP_FURTHEST);
     if (!VNF_FITS(ipv4, end) || !VNF_FITS(udp, end))
         return 0;
     if (ipv4->version == 4) {

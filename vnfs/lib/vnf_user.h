@@ -104,6 +104,8 @@ static __always_inline int vnf_trim(struct vnf_ctx *ctx, __u32 bytes) {
     return 0;
 }
 
+#define VNF_PIECES 0
+
 static __always_inline int vnf_load(struct vnf_ctx *ctx, __u32 offset, void *to, __u32 bytes) {
     struct vnf_packet *packet = ctx->frame;
     if ((__u64)offset + bytes > (__u64)(packet->end - packet->data))

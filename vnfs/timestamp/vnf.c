@@ -20,7 +20,7 @@ static __always_inline void stamp(struct vnf_ctx *ctx, void *data, void *end) {
         ctx->counters->too_long++;
         return;
     }
-    __u64 now = __builtin_bswap64(vnf_now_ns(ctx));
+    __be64 now = vnf_htonll(vnf_now_ns(ctx));
     vnf_udp_fill(ctx, udp, &datagram, &now, sizeof(now));
     ctx->counters->stamped++;
 }
