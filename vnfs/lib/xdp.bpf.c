@@ -9,11 +9,9 @@
 #include <bpf/bpf_helpers.h>
 
 #include "vnf.h"
+/* The hooks of vnf.h are for user space: the kernel calls handle(). */
+#pragma GCC poison VNF_BURST VNF_IDLE VNF_START
 #include VNF_SOURCE
-
-#if defined(VNF_BURST) || defined(VNF_IDLE) || defined(VNF_START)
-#error "the hooks of user space do not exist in the kernel: put them behind #ifndef __bpf__"
-#endif
 
 #ifdef VNF_FRAGMENTS
 #define VNF_SECTION "xdp.frags"
