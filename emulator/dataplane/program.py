@@ -11,6 +11,7 @@ was lost before a port could take it stands in counters that the manifest names 
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import time
@@ -47,7 +48,6 @@ _POLL_S = 0.01
 _MEGABYTES_BESIDE = 64
 """testpmd alone takes 40 for its tables; what is not used costs nothing."""
 _SHIM_FLAGS = ("-O3", "-shared", "-fPIC")
-_ETHDEV = "librte_ethdev"
 _STATS, _INFO, _LIST = "/ethdev/stats", "/ethdev/info", "/ethdev/list"
 
 
@@ -149,12 +149,12 @@ def start(node: NodePlan, netns: Netns, manifest: Manifest, site: Site | None) -
         telemetry = undo.enter_context(_wait_for_ports(node, runtime, process, log))
         _check_counters(telemetry, manifest)
         if policy.then != "poll":
-            _check_linkage(process.pid, node, manifest)
+            _check_policy_holds(node, log)
         xdp = _xdp_states(node, netns)
         description = {
             "dataplane": node.vnf.dataplane,
             "program": manifest.name,
-            "mode": _mode(node, xdp),
+            "mode": _mode(node, xdp, log),
             "ports": [interface.name for interface in node.interfaces],
             "counters": list(manifest.counters),
             "parameters": {"values": node.vnf.parameters},
@@ -268,11 +268,16 @@ def _check_counters(telemetry: Telemetry, manifest: Manifest) -> None:
             )
 
 
-def _check_linkage(pid: int, node: NodePlan, manifest: Manifest) -> None:
+def _has_no_socket(log: Path) -> bool:
+    return "has no socket to wait on" in log.read_text(errors="replace")
+
+
+def _check_policy_holds(node: NodePlan, log: Path) -> None:
     """A program that has DPDK inside is out of the reach of a library loaded before it."""
-    if _ETHDEV not in Path(f"/proc/{pid}/maps").read_text():
+    watched = set(re.findall(r"idle: port (\d+) queue \d+ has", log.read_text(errors="replace")))
+    if not watched.issuperset(str(port) for port in range(len(node.interfaces))):
         raise UsageError(
-            f"{manifest.name} is not linked to DPDK's shared libraries and can only poll",
+            "the program is not linked to DPDK's shared libraries and can only poll",
             where=node.name,
             hint='give it idle="poll", or link it to them',
         )
@@ -298,7 +303,7 @@ def _xdp_states(node: NodePlan, netns: Netns) -> dict[str, XdpState]:
     }
 
 
-def _mode(node: NodePlan, xdp: Mapping[str, XdpState]) -> str:
+def _mode(node: NodePlan, xdp: Mapping[str, XdpState], log: Path) -> str:
     """``af_xdp native, testpmd io``: the ports' drivers, then the VNF and its words."""
     assert node.vnf is not None
     drivers = set()
@@ -306,4 +311,7 @@ def _mode(node: NodePlan, xdp: Mapping[str, XdpState]) -> str:
         driver = device.removeprefix("net_").rstrip("0123456789")
         drivers.add(f"{driver} {xdp[device].mode}" if device in xdp else driver)
     words = [value for value in node.vnf.parameters.values() if isinstance(value, str)]
-    return f"{'+'.join(sorted(drivers))}, {' '.join([node.vnf.vnf, *words])}"
+    parts = ["+".join(sorted(drivers)), " ".join([node.vnf.vnf, *words])]
+    if parse_idle(node.vnf.idle or DEFAULT).then == "wait" and _has_no_socket(log):
+        parts.append("looks every 100 us instead of waiting")
+    return ", ".join(parts)

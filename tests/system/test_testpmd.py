@@ -232,6 +232,28 @@ def test_a_program_in_the_vnfs_own_folder_gets_its_arguments(lab: VnfLab, tmp_pa
         assert lab.transfer(lab.left, lab.right, [sent], last=sent) == [sent]
 
 
+def test_a_program_that_the_idle_policy_cannot_reach_is_not_left_polling_in_silence(
+    lab: VnfLab, tmp_path: Path
+) -> None:
+    manifest = own_program(
+        tmp_path,
+        'unset LD_PRELOAD; exec dpdk-testpmd "$@"',
+        extra='arguments = ["--total-num-mbufs={buffers}"]\n',
+    )
+    with pytest.raises(UsageError, match="can only poll") as caught:
+        start(lab, manifest)
+    assert 'idle="poll"' in caught.value.hint
+    with start(lab, manifest, idle="poll") as vnf:
+        assert vnf.failure() is None
+
+
+def test_a_port_without_a_socket_is_told_in_the_mode(lab: VnfLab, testpmd: Manifest) -> None:
+    with start(lab, testpmd, driver="null") as vnf:
+        assert vnf.mode == "null, testpmd io, looks every 100 us instead of waiting"
+    with start(lab, testpmd, driver="null", idle="yield") as vnf:
+        assert vnf.mode == "null, testpmd io"
+
+
 def test_a_counter_that_dpdk_does_not_have_is_refused(lab: VnfLab, tmp_path: Path) -> None:
     manifest = own_program(
         tmp_path,

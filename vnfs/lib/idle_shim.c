@@ -6,6 +6,8 @@
  * each of its receive queues gets a callback, which learns of every look at the queue. A thread may
  * look at many queues, so it idles only when it has found all of its queues empty, one after the
  * other: no frame ever waits for a thread that waits at another port.
+ *
+ * Lines that begin with "idle: " on standard error tell the emulator that this works, and how.
  */
 #define _GNU_SOURCE
 #include <dirent.h>
@@ -322,25 +324,34 @@ static void give_up(uint16_t port, uint16_t number) {
             port, number);
 }
 
+/* Frames of a queue come by the sockets that appear while it is set up, or that its port has. */
+static void find_sockets(struct queue *queue, const struct open_socket *before,
+                         uint32_t count_before) {
+    struct open_socket now[MAX_SOCKETS];
+    uint32_t count = list_sockets(now), interface = interface_of(queue->port);
+    queue->sockets = 0;
+    for (uint32_t i = 0; i < count; i++)
+        if (!is_among(&now[i], before, count_before) || leads_to(&now[i], interface))
+            add_socket(queue, now[i].fd);
+}
+
 int rte_eth_rx_queue_setup(uint16_t port, uint16_t number, uint16_t descriptors,
                            unsigned int socket, const struct rte_eth_rxconf *config,
                            struct rte_mempool *pool) {
     static __typeof__(rte_eth_rx_queue_setup) *real;
-    struct open_socket before[MAX_SOCKETS], after[MAX_SOCKETS];
+    struct open_socket before[MAX_SOCKETS];
     if (!real)
         real = (__typeof__(real))hidden("rte_eth_rx_queue_setup");
     uint32_t count_before = list_sockets(before);
     int result = real(port, number, descriptors, socket, config, pool);
     if (result || policy.then == IDLE_POLL)
         return result;
-    uint32_t count_after = list_sockets(after);
     pthread_mutex_lock(&queues_lock);
     struct queue *queue = queue_of(port, number);
     if (queue) {
-        queue->sockets = 0;
-        for (uint32_t i = 0; i < count_after; i++)
-            if (!is_among(&after[i], before, count_before))
-                add_socket(queue, after[i].fd);
+        find_sockets(queue, before, count_before);
+        fprintf(stderr, "idle: port %u queue %u has %s\n", port, number,
+                queue->sockets ? "a socket to wait on" : "no socket to wait on");
     } else {
         give_up(port, number);
     }
@@ -348,37 +359,23 @@ int rte_eth_rx_queue_setup(uint16_t port, uint16_t number, uint16_t descriptors,
     return result;
 }
 
-/* The program may look at the queue from now on. */
-static void watch(uint32_t slot, const struct open_socket *sockets, uint32_t count) {
-    struct queue *queue = &queues[slot];
-    uint32_t interface = interface_of(queue->port);
-    for (uint32_t i = 0; i < count; i++)
-        if (leads_to(&sockets[i], interface))
-            add_socket(queue, sockets[i].fd);
-    if (!queue->callback)
-        queue->callback = rte_eth_add_rx_callback(queue->port, queue->number, after_look,
-                                                  (void *)(uintptr_t)slot);
-    if (!queue->callback)
-        give_up(queue->port, queue->number);
-    else if (policy.then == IDLE_WAIT && !queue->sockets)
-        fprintf(stderr,
-                "idle: port %u queue %u has no socket to wait on: a look every 100 us instead\n",
-                queue->port, queue->number);
-}
-
 int rte_eth_dev_start(uint16_t port) {
     static __typeof__(rte_eth_dev_start) *real;
-    struct open_socket sockets[MAX_SOCKETS];
     if (!real)
         real = (__typeof__(real))hidden("rte_eth_dev_start");
     int result = real(port);
     if (result || policy.then == IDLE_POLL)
         return result;
-    uint32_t count = list_sockets(sockets);
     pthread_mutex_lock(&queues_lock);
-    for (uint32_t slot = 0; slot < queue_count; slot++)
-        if (queues[slot].port == port)
-            watch(slot, sockets, count);
+    for (uint32_t slot = 0; slot < queue_count; slot++) {
+        struct queue *queue = &queues[slot];
+        if (queue->port != port || queue->callback)
+            continue;
+        queue->callback =
+            rte_eth_add_rx_callback(port, queue->number, after_look, (void *)(uintptr_t)slot);
+        if (!queue->callback)
+            give_up(port, queue->number);
+    }
     pthread_mutex_unlock(&queues_lock);
     return result;
 }
