@@ -135,7 +135,9 @@ def search_throughput(
     the rest is bisection, between the highest load that met the goal and the lowest that did not.
 
     What counts is always the load that was really given: a trial in which the generator fell behind
-    proves only that much, and when it also lost nothing, the load asked for is out of its reach.
+    proves only that much. When it also lost nothing, the load asked for is out of its reach; unless
+    it has given twice as much before, for then something else kept it from running, and the load is
+    tried once more.
 
     A trial with too few packets to bound the loss (:func:`packets_to_bound`) is no evidence that
     its load is carried. Lower loads have fewer packets still, so the search ends with the first
@@ -184,6 +186,8 @@ class _Search:
         self._packets_needed = packets_to_bound(loss_goal)
         self._width = width
         self._guesses: list[float] = []
+        self._fastest_pps = 0.0
+        self._repeated_pps = 0.0
         self.trials: list[Trial] = []
         self.best: Trial | None = None
         self.low = 0.0
@@ -208,6 +212,7 @@ class _Search:
     def trial(self, load_pps: float | None) -> None:
         trial = self.checked(load_pps)
         self.trials.append(trial)
+        self._fastest_pps = max(self._fastest_pps, trial.offered_pps)
         self.too_low = trial.sent + trial.unsent < self._packets_needed
         if trial.loss_ratio > self._loss_goal:
             self._missed(trial)
@@ -216,7 +221,11 @@ class _Search:
             self._met(trial)
         asked = trial.rate_pps
         if asked is not None and trial.offered_pps < asked * (1 - self._width):
-            self._bound(asked, "generator")
+            if self._fastest_pps < 2 * asked or asked == self._repeated_pps:
+                self._bound(asked, "generator")
+            else:
+                self._repeated_pps = asked
+                self._guesses.insert(0, asked)
 
     def next_load(self) -> float:
         """The guesses that still lie inside the interval, then its middle."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -114,6 +115,24 @@ def test_a_generator_that_cannot_keep_to_a_schedule_is_the_limit() -> None:
     result = search_throughput(measure)
     assert result.limited_by == "generator"
     assert result.throughput_pps == pytest.approx(1e6, rel=0.01)
+
+
+def test_a_generator_that_was_held_up_once_is_not_taken_for_a_slow_one() -> None:
+    system = System(400_000, 5_000_000)
+    held_up = iter([4, 7])
+    stop = next(held_up)
+
+    def measure(rate_pps: float | None) -> Trial:
+        nonlocal stop
+        if len(system.asked) + 1 == stop:
+            stop = next(held_up, 0)
+            system.measure(rate_pps and rate_pps / 3)
+            return replace(system.measure(rate_pps and rate_pps / 3), rate_pps=rate_pps)
+        return system.measure(rate_pps)
+
+    found = search_throughput(measure)
+    assert found.throughput_pps == pytest.approx(400_000, rel=0.02)
+    assert found.limited_by == "loss"
 
 
 def test_a_path_that_collapses_under_load_is_measured_below_it() -> None:
