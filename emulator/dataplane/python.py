@@ -26,8 +26,10 @@ if TYPE_CHECKING:
 MAX_COUNTERS = 64
 """VNF_OWN_NUMBERS in vnfs/lib/python/vnf_config.h."""
 
+STARTS = {"packet": packet.start_command, "afxdp": afxdp.start_command}
+"""Driver -> what starts a process that has its loop; the default first."""
+
 _FLAGS = (*FAST, "-shared", "-fPIC")
-_STARTS = {"packet": packet.start_command, "afxdp": afxdp.start_command}
 _LIBRARIES = {"afxdp": afxdp.LIBRARIES}
 _ARGUMENTS = {
     "handle": ("ctx", "packet", "port"),
@@ -41,10 +43,10 @@ _HINT = "define handle(ctx, packet, port) or handle_burst(ctx, burst, port)"
 def start(node: NodePlan, netns: Netns, manifest: Manifest, site: Site | None) -> ProcessVnf:
     """Start the VNF of a node; see ``start_vnf``."""
     assert node.vnf is not None
-    driver = node.vnf.driver or next(iter(_STARTS))
+    driver = node.vnf.driver or next(iter(STARTS))
     note = "handled in bursts" if check_source(manifest) else "handled one by one"
     command = _command(manifest, driver)
-    return _STARTS[driver](node, netns, manifest, site, command, notes=(note,))
+    return STARTS[driver](node, netns, manifest, site, command, notes=(note,))
 
 
 def memory_command(manifest: Manifest) -> list[str]:

@@ -16,10 +16,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from emulator.catalog import Manifest, read_manifest
+from emulator.dataplane import python
 from emulator.dataplane.bpf_memory import random_state
 from emulator.dataplane.build import library_dir
 from emulator.dataplane.python import check_source
 from emulator.errors import LabError, UsageError
+from emulator.plan.process_options import DRIVERS
 from emulator.trying.trial import START_NS, Trial, open_trial
 
 FRAME = bytes(range(60))
@@ -77,6 +79,11 @@ def test_names_mean_what_they_mean_in_c(vnf: ModuleType) -> None:
         assert getattr(vnf, name) == int(found[name])
     assert vnf.FORWARD(3) == int(found["FORWARD_BASE"]) + 3
     assert [vnf.peer(0), vnf.peer(1)] == [1, 0]
+
+
+def test_a_driver_is_a_loop_in_c() -> None:
+    assert tuple(python.STARTS) == DRIVERS["python"]
+    assert all((library_dir() / f"{driver}.c").is_file() for driver in DRIVERS["python"])
 
 
 def test_the_hash_is_that_of_c(vnf: ModuleType) -> None:
@@ -399,3 +406,22 @@ def test_a_traceback_begins_in_the_handler(tmp_path: Path) -> None:
         trial.handle(0, FRAME)
     assert f'{tmp_path}/mine/vnf.py", line 2, in handle' in caught.value.message
     assert "python_loop" not in caught.value.message
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_the_examples_in_the_guide_do_what_they_say(tmp_path: Path, number: int) -> None:
+    guide = (library_dir().parent / "README.md").read_text()
+    folder = tmp_path / "ttl"
+    folder.mkdir()
+    text = guide.split("```toml\n")[1].split("```")[0]
+    (folder / "vnf.py").write_text(guide.split("```python\n")[number].split("```")[0])
+    planes = '[dataplanes.xdp]\nsource = "vnf.c"\n'
+    assert planes in text
+    (folder / "vnf.toml").write_text(text.replace(planes, "[dataplanes.python]\n"))
+    manifest = read_manifest(folder / "vnf.toml")
+    head = bytes(12) + b"\x08\x00" + bytes(8)
+    with open_trial(manifest, "python", {"least": 5}) as trial:
+        for hops in (4, 5, 1, 64):
+            packet = head + bytes([hops, 17]) + bytes(36)
+            assert trial.handle(0, packet).sent == ({1: packet} if hops >= 5 else {})
+        assert trial.counters()[0].own == {"expired": 2}
