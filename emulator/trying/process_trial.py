@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 _DESCRIBE = 0
 _NO_PORT = 0xFFFFFFFF
 _HEAD = struct.Struct("=II")
-_DEADLINE_S = 10.0
+_DEADLINE_S = 5.0
 _SANITIZERS = {
     # No summary of the machine's memory, which nobody reads, and no core file.
     "ASAN_OPTIONS": "print_legend=0:disable_coredump=1:detect_leaks=0",
