@@ -92,7 +92,12 @@ class Fabric:
 
     def add_links(self, plan: Plan, links: Iterable[LinkPlan]) -> None:
         """Creates links between nodes that exist, and gives their ends addresses."""
-        wanted = [link for link in links if (link.a.node, link.a.interface) not in self._index]
+        wanted = [
+            link
+            for link in links
+            # The VNFs at its ends make a memif link themselves.
+            if link.kind == "veth" and (link.a.node, link.a.interface) not in self._index
+        ]
         self._progress("links", 0, len(wanted))
         for link in wanted:
             self._add_link(plan, link)
@@ -142,6 +147,8 @@ class Fabric:
         """Makes a node's interfaces finish their frames, or receive by NAPI, as the plan says."""
         wanted = {}
         for interface in node.interfaces:
+            if interface.memif is not None:
+                continue
             key = (node.name, interface.name)
             offloads = Offloads(interface.receive_napi, interface.frame_offload)
             if offloads != self._offloads.get(key, _NEW_VETH):

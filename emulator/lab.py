@@ -18,7 +18,7 @@ from emulator.kernel.rtnl import link_states
 from emulator.node import Node
 from emulator.plan.difference import Difference
 from emulator.plan.model import EndPlan, NodePlan, Plan
-from emulator.readiness import wait_ready
+from emulator.readiness import wait_joined, wait_ready
 from emulator.runtime.namespace import Processes
 from emulator.vnfs import Vnfs
 
@@ -103,6 +103,10 @@ class Lab:
     def netns(self, node: str) -> Netns:
         """The network namespace that holds a node's interfaces."""
         return self.nodes[node].netns
+
+    def running_vnf(self, node: str) -> RunningVnf | None:
+        """The VNF that a node runs, as far as this process knows."""
+        return self.nodes[node].running_vnf
 
     def far_end(self, node: str, kernel_name: str) -> tuple[Netns, str]:
         """The namespace and the kernel name of the other end of an interface's link.
@@ -205,6 +209,7 @@ class OwnedLab(Lab):
             lab._fabric.add_links(plan, plan.links)
             lab._add_nodes(plan.nodes)
             wait_ready(plan, lab.netns)
+            wait_joined(plan, lab.running_vnf)
             lab._write_record()
         return lab
 
@@ -236,13 +241,14 @@ class OwnedLab(Lab):
         settled = [
             EndPlan(node=node.name, interface=interface.name)
             for interface in node.plan.interfaces
-            if states[interface.kernel_name].operational
+            if interface.memif is None and states[interface.kernel_name].operational
         ]
         try:
             self._vnfs.restart(node)
         finally:
             self._write_record()
         wait_ready(self.plan, self.netns, settled)
+        wait_joined(self.plan, self.running_vnf)
 
     def _carry_out(self, difference: Difference, plan: Plan) -> None:
         moved = (*difference.nodes_changed, *difference.nodes_gone)
@@ -257,6 +263,7 @@ class OwnedLab(Lab):
         self.nodes = {node.name: self.nodes[node.name] for node in plan.nodes}
         self.plan = plan
         wait_ready(plan, self.netns)
+        wait_joined(plan, self.running_vnf)
 
     def _add_nodes(self, plans: Iterable[NodePlan]) -> None:
         vnfs = []

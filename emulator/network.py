@@ -261,6 +261,12 @@ class Network:
         links = self.plan.links_between(node1, node2)
         if not links:
             raise UsageError(f"there is no link between {node1} and {node2}")
+        if any(link.kind == "memif" for link in links):
+            raise UsageError(
+                "a memif link is memory that two VNFs share, and cannot be taken up or down",
+                where=f"{node1} - {node2}",
+                hint="remove it with delLink, or stop the VNF at one of its ends",
+            )
         for link in links:
             end = min((link.a, link.b), key=lambda end: _PULLED_FIRST[self[end.node].kind])
             node = self[end.node]

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING
 
 from emulator.errors import LabError
 from emulator.kernel.netns import Netns
 from emulator.kernel.rtnl import BLOCKING, FORWARDING, LinkState, Rtnl
 from emulator.plan.graph import Groups
 from emulator.plan.model import EndPlan, LinkPlan, Plan
+
+if TYPE_CHECKING:
+    from emulator.dataplane import RunningVnf
 
 _DEADLINE_S = 60.0
 _POLL_S = 0.002
@@ -49,6 +53,27 @@ def wait_ready(
                         where=min(waiting, default="spanning tree of the switches"),
                     )
                 time.sleep(_POLL_S)
+
+
+def wait_joined(plan: Plan, vnf_of: Callable[[str], RunningVnf | None]) -> None:
+    """Returns when the VNFs at the ends of every memif link have found each other.
+
+    A VNF that does not run any more is not waited for, nor is who is linked to it.
+
+    Raises:
+        LabError: when that takes longer than it ever should.
+    """
+    deadline = time.monotonic() + _DEADLINE_S
+    for link in plan.links:
+        if link.kind != "memif":
+            continue
+        vnfs = {end: vnf_of(end.node) for end in (link.a, link.b)}
+        while all(vnf is not None and vnf.failure() is None for vnf in vnfs.values()):
+            if not any(vnf and end.interface in vnf.apart() for end, vnf in vnfs.items()):
+                break
+            if time.monotonic() > deadline:
+                raise LabError(f"its ends did not meet within {_DEADLINE_S:g} s", where=link.id)
+            time.sleep(_POLL_S)
 
 
 def spans(plan: Plan, states: Mapping[str, LinkState]) -> bool:

@@ -130,7 +130,8 @@ class Topo:
                 from 1, when none is given.
             key: the link's key; one more than the highest between the two nodes by default.
             opts: ``intfName1``, ``intfName2``, ``addr1``, ``addr2`` (MAC addresses),
-                ``params1``, ``params2`` (``{"ip": …, "ipv6": …, "mac": …}``), ``mtu`` in bytes.
+                ``params1``, ``params2`` (``{"ip": …, "ipv6": …, "mac": …}``), ``mtu`` in bytes,
+                ``kind``: ``"memif"`` joins two VNFs on the data plane dpdk by memory they share.
         """
         name1, name2 = _name_of(node1), _name_of(node2)
         place = self._place()

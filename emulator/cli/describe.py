@@ -109,7 +109,9 @@ def _print_plan(compiled: Plan) -> None:
         columns.append("IPv6")
     columns += ["MTU", "peer"]
     renamed = any(
-        intf.kernel_name != intf.name for node in compiled.nodes for intf in node.interfaces
+        intf.kernel_name != intf.name and intf.memif is None
+        for node in compiled.nodes
+        for intf in node.interfaces
     )
     if renamed:
         columns.append("name in the kernel")
@@ -125,15 +127,20 @@ def _print_plan(compiled: Plan) -> None:
                     *([intf.ipv6] if compiled.ipv6 else []),
                     intf.mtu,
                     compiled.peer(node.name, intf.name).interface,
-                    *([intf.kernel_name] if renamed else []),
+                    *([None if intf.memif else intf.kernel_name] if renamed else []),
                 ]
             )
     print_table(columns, rows, title="Interfaces", right=("port", "MTU"))
 
-    links = [
-        (link.a.node, link.a.interface, link.b.interface, link.b.node) for link in compiled.links
+    columns = ["node", "interface", "interface", "node"]
+    rows = [
+        [link.a.node, link.a.interface, link.b.interface, link.b.node] for link in compiled.links
     ]
-    print_table(("node", "interface", "interface", "node"), links, title="Links")
+    if any(link.kind != "veth" for link in compiled.links):
+        columns.append("kind")
+        for link, row in zip(compiled.links, rows, strict=True):
+            row.append(link.kind)
+    print_table(columns, rows, title="Links")
 
 
 def _print_manifests(manifests: list[Manifest]) -> None:

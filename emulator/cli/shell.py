@@ -193,19 +193,29 @@ class Shell:
         return hosts
 
     def ends_up(self) -> set[EndPlan]:
-        """The ends of links that carry packets, as the kernel tells."""
+        """The ends of links that carry packets, as the kernel and the VNFs tell."""
         from emulator.kernel.rtnl import link_states
 
         # All switches share one namespace: it is asked once.
         states = {node.netns: link_states(node.netns) for node in self.net.nodes}
         plan = self.net.plan
-        return {
+        joined = {
+            end
+            for link in plan.links
+            for end in (link.a, link.b)
+            if link.kind == "memif" and self._joined(end)
+        }
+        return joined | {
             end
             for link in plan.links
             for end in (link.a, link.b)
             if (state := states[self.net[end.node].netns].get(plan.interface(end).kernel_name))
             and state.operational
         }
+
+    def _joined(self, end: EndPlan) -> bool:
+        vnf = self.net[end.node].vnf
+        return vnf is not None and vnf.failure() is None and end.interface not in vnf.apart()
 
     def evaluate(self, text: str, mode: Literal["eval", "exec"]) -> None:
         """Evaluate or execute Python in which ``net`` and the nodes are names; print the value.

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from emulator.catalog import Manifest
     from emulator.dataplane.running import Description
     from emulator.kernel.netns import Netns
-    from emulator.plan.model import InterfacePlan, NodePlan
+    from emulator.plan.model import InterfacePlan, MemifPlan, NodePlan
 
 HEADROOM_BYTES = 128
 """RTE_PKTMBUF_HEADROOM; as much as every VNF may push."""
@@ -62,6 +63,7 @@ def start(node: NodePlan, netns: Netns, manifest: Manifest, site: Site | None) -
             *eal_arguments(node, site),
             "--",
             *("--devices", ",".join(eal_devices(node))),
+            *("--bells", ",".join(_bells(node, site))),
             *("--buffers", str(buffer_count(node))),
             *("--room", str(data_room_bytes(node))),
         ],
@@ -110,6 +112,9 @@ def eal_arguments(
         arguments.append("--in-memory")
     else:
         arguments += ["--no-huge", "-m", str(megabytes)]
+    if any(interface.memif is not None for interface in node.interfaces):
+        # Else the far end cannot map the packet buffers.
+        arguments.append("--single-file-segments")
     if not _given(own, "-a", "--allow"):
         arguments.append("--no-pci")
     if not _given(own, "-l", "-c", "--lcores"):
@@ -118,7 +123,7 @@ def eal_arguments(
         where = ",".join(map(str, cpus))
         arguments += ["--lcores", ",".join(f"{thread}@({where})" for thread in range(threads))]
     for device, interface in zip(eal_devices(node), node.interfaces, strict=True):
-        options = _device_options(node, interface)
+        options = _device_options(node, interface, site)
         arguments.append(f"--vdev={','.join([device, *options])}")
     return [*arguments, *own]
 
@@ -165,11 +170,23 @@ def buffer_count(node: NodePlan) -> int:
 
 def _driver(node: NodePlan, interface: InterfacePlan) -> str:
     assert node.vnf is not None
-    return node.vnf.driver or "af_xdp"
+    return "memif" if interface.memif is not None else node.vnf.driver or "af_xdp"
 
 
-def _device_options(node: NodePlan, interface: InterfacePlan) -> Iterator[str]:
+def _device_options(node: NodePlan, interface: InterfacePlan, site: Site) -> Iterator[str]:
     driver = _driver(node, interface)
+    if interface.memif is not None:
+        path = _memif_path(interface.memif, site).with_suffix(".sock")
+        if interface.memif.role == "server":
+            # One that was killed has left its socket.
+            path.unlink(missing_ok=True)
+        yield f"role={interface.memif.role}"
+        yield "id=0"
+        yield f"socket={path}"
+        yield "socket-abstract=no"
+        yield f"bsize={data_room_bytes(node) - HEADROOM_BYTES}"
+        if interface.memif.role == "client":
+            yield "zero-copy=yes"
     if driver == "af_xdp":
         if interface.mtu > _AF_XDP_MTU:
             raise UsageError(
@@ -194,6 +211,19 @@ def _slot_bytes(interface: InterfacePlan) -> int:
     while slot_bytes < interface.mtu + _HEADER_BYTES + _TAILROOM_BYTES + HEADROOM_BYTES:
         slot_bytes *= 2
     return slot_bytes
+
+
+def _memif_path(memif: MemifPlan, site: Site) -> Path:
+    """What the files of a memif link are called, without their endings."""
+    return site.folder / f"memif-{zlib.crc32(memif.link.encode()):08x}"
+
+
+def _bells(node: NodePlan, site: Site) -> list[str]:
+    """For each port where the far end of its memif link is woken; see vnfs/lib/dpdk.c."""
+    return [
+        "-" if each.memif is None else f"{each.memif.role}={_memif_path(each.memif, site)}"
+        for each in node.interfaces
+    ]
 
 
 def _prefix(node: NodePlan, site: Site) -> str:

@@ -301,6 +301,11 @@ class ProcessVnf(RunningVnf):
             raise LabError(failure, where=where)
         self._parameters.set(changes, where=where)
 
+    def apart(self) -> list[str]:
+        ports = json.loads(self.memory.ask(_DESCRIBE))["ports"]
+        names = {kernel_name: name for name, kernel_name in self._description["ports"].items()}
+        return [names.get(port["name"], port["name"]) for port in ports if port["apart"]]
+
     def failure(self) -> str | None:
         if self._process is not None:
             status = self._process.poll()
@@ -367,6 +372,8 @@ def start_process(
             undo.callback(parameters.forget)
             ask(connection, _START)
             memory.layout = json.loads(ask(connection, _DESCRIBE))
+            # A process may have found more ports than those of the node's interfaces.
+            ports |= {each["name"]: each["name"] for each in memory.layout["ports"][len(ports) :]}
         except LabError as error:
             raise start_error(process, log, node.name, error) from error
         description = {

@@ -93,6 +93,10 @@ class RunningVnf(Closing):
             f"a VNF on the data plane {self.dataplane} has no parameters to change", where=where
         )
 
+    def apart(self) -> list[str]:
+        """The ports whose links lead nowhere now, because the VNF at the far end is not there."""
+        return []
+
     def failure(self) -> str | None:
         """Why the VNF does not run any more; None while it does."""
         return None

@@ -18,7 +18,7 @@ from emulator.names import NAME_RULE, is_name
 from emulator.plan import assign, wiring
 from emulator.plan.addresses import AddressMistake, BaseNetwork
 from emulator.plan.link_options import read_link
-from emulator.plan.model import EndPlan, InterfacePlan, LinkPlan, NodePlan, Plan
+from emulator.plan.model import EndPlan, InterfacePlan, LinkPlan, MemifPlan, NodePlan, Plan
 from emulator.plan.node_options import read_node
 from emulator.topo import Topo
 
@@ -71,6 +71,7 @@ def compile_plan(
         problems,
     )
     wiring.check_port_counts(network, problems)
+    wiring.join_memory(network, problems)
     wiring.check_loops(network, problems)
     wiring.mark_segments(network)
     if previous is not None:
@@ -151,7 +152,17 @@ def _interface_plan(interface: wiring.Interface) -> InterfacePlan:
         frame_offload=(owner.sees_frames or not owner.near_frames) and not interface.peer.crowded,
         # A port with an XDP program of its own receives redirected frames without further ado.
         receive_napi=(interface.peer.owner.runs_xdp and not owner.runs_xdp) or interface.crowded,
+        memif=_memif_plan(interface),
     )
+
+
+def _memif_plan(interface: wiring.Interface) -> MemifPlan | None:
+    if interface.memif_role is None:
+        return None
+    server, client = interface, interface.peer
+    if interface.memif_role == "client":
+        server, client = client, server
+    return MemifPlan(link=f"{server.name}<->{client.name}", role=interface.memif_role)
 
 
 def _link_plan(a: wiring.Interface, b: wiring.Interface) -> LinkPlan:
@@ -159,4 +170,5 @@ def _link_plan(a: wiring.Interface, b: wiring.Interface) -> LinkPlan:
         id=f"{a.name}<->{b.name}",
         a=EndPlan(node=a.owner.name, interface=a.name),
         b=EndPlan(node=b.owner.name, interface=b.name),
+        kind=a.wish.kind,
     )

@@ -53,7 +53,7 @@ def _links(plan: Plan, nodes: set[str]) -> dict[str, tuple[object, ...]]:
     """By id, what makes a link of a plan what it is, for the links between some nodes."""
     return {
         link.id: tuple(
-            (i.kernel_name, i.mac, i.mtu, i.ipv4, i.ipv6)
+            (i.kernel_name, i.mac, i.mtu, i.ipv4, i.ipv6, i.memif)
             for i in (plan.interface(link.a), plan.interface(link.b))
         )
         for link in plan.links

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, get_args
 
 from emulator.errors import Problem
 from emulator.multigraph import LinkEntry
 from emulator.names import place_of, suggestion
+from emulator.plan.model import LinkKind
 from emulator.plan.options import AUTOMATIC, class_name, not_yet, pop_meant
 
 _ADDRESSES = ("ip", "ipv6", "mac")
@@ -23,6 +24,7 @@ _IMPAIRMENTS = frozenset((
 _SHAPERS = frozenset(("use_htb", "use_hfsc", "use_tbf", "gro", "txo", "rxo"))
 _LINK_OPTIONS = (
     "port1", "port2", "params1", "params2", "intfName1", "intfName2", "addr1", "addr2", "mtu",
+    "kind",
 )
 # fmt: on
 _MTU_BYTES = range(68, 65536)
@@ -37,6 +39,7 @@ class EndWish:
     name: Any
     where: str
     mtu: int = 1500
+    kind: LinkKind = "veth"
     ip: Any = AUTOMATIC
     ipv6: Any = AUTOMATIC
     mac: Any = AUTOMATIC
@@ -91,6 +94,7 @@ def _read_link_options(wish: LinkWish, ipv6: bool, problems: list[Problem]) -> N
         else:
             for end in wish.ends:
                 end.mtu = mtu
+    _read_kind(wish, options.pop("kind", None), problems)
     for end, number in zip(wish.ends, "12", strict=True):
         params = options.pop(f"params{number}", None) or {}
         end.mac = options.pop(f"addr{number}", None) or AUTOMATIC
@@ -108,6 +112,9 @@ def _read_link_options(wish: LinkWish, ipv6: bool, problems: list[Problem]) -> N
                 text = f"addr{number} and params{number} give different MAC addresses"
                 problems.append(Problem(wish.where, text, "keep one of them"))
             end.mac = mac
+        if end.kind == "memif" and _gives_address(end):
+            text = f"params{number} gives an address to an end of a memif link"
+            problems.append(Problem(wish.where, text, "no network stack sees it; leave it out"))
         for key in params:
             hint = suggestion(key, _ADDRESSES) or f"its keys: {', '.join(_ADDRESSES)}"
             text = f"params{number} has no key {key}"
@@ -120,3 +127,19 @@ def _read_link_options(wish: LinkWish, ipv6: bool, problems: list[Problem]) -> N
         hint = suggestion(key, (*_LINK_OPTIONS, *sorted(_IMPAIRMENTS)))
         hint = hint or f"its options: {', '.join(_LINK_OPTIONS)}"
         problems.append(Problem(wish.where, f"a link has no option {key}", hint))
+
+
+def _read_kind(wish: LinkWish, kind: Any, problems: list[Problem]) -> None:
+    known = get_args(LinkKind)
+    if kind is None:
+        return
+    if kind not in known:
+        hint = suggestion(kind, known) or f"its kinds: {', '.join(known)}"
+        problems.append(Problem(wish.where, f"there is no link of the kind {kind}", hint))
+        return
+    for end in wish.ends:
+        end.kind = kind
+
+
+def _gives_address(end: EndWish) -> bool:
+    return any(given is not AUTOMATIC and given is not None for given in (end.ip, end.ipv6))

@@ -15,11 +15,21 @@ from emulator.errors import UsageError
 from emulator.multigraph import NodeKind
 from emulator.names import choice_hint
 
+LinkKind = Literal["veth", "memif"]
 Mechanism = Literal["bridge", "ip-forwarding", "bpf", "process"]
 
 
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class MemifPlan(_Frozen):
+    """One end of a memif link."""
+
+    link: str
+    """What both ends call the link."""
+    role: Literal["server", "client"]
+    """The client connects to the server, whichever of them starts first."""
 
 
 class InterfacePlan(_Frozen):
@@ -47,6 +57,8 @@ class InterfacePlan(_Frozen):
     """True: GRO must be on, which has a veth receive by NAPI, through a queue of its own: either
     the peer is a port of an XDP VNF, which can redirect frames only into such a veth, or so many
     hear each other's broadcasts that the common queue would overflow."""
+    memif: MemifPlan | None = None
+    """Given: the VNF's port is an end of a memif link, and the kernel knows no such interface."""
 
 
 class VnfPlan(_Frozen):
@@ -121,6 +133,8 @@ class LinkPlan(_Frozen):
     """``h1-eth0<->s1-eth1``."""
     a: EndPlan
     b: EndPlan
+    kind: LinkKind = "veth"
+    """``veth`` is a pair of interfaces in the kernel, ``memif`` memory that two DPDK VNFs share."""
 
 
 class Plan(_Frozen):

@@ -59,6 +59,19 @@ def read_process_options(
     return fields
 
 
+def added_ports(eal: Sequence[str]) -> int:
+    """How many ports the user's arguments of the EAL add to those a VNF has by its links."""
+    count = 0
+    for number, word in enumerate(eal):
+        name, _, value = word.partition("=")
+        if name == "--vdev":
+            device = value or "".join(eal[number + 1 : number + 2])
+            count += device.startswith(("net_", "eth_"))
+        else:
+            count += name == "--allow" or word.startswith("-a")
+    return count
+
+
 def _read_cores(where: str, cores: Any, fields: dict[str, Any], problems: list[Problem]) -> None:
     if cores is None:
         return

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Literal
 
 from emulator.errors import Problem
 from emulator.names import NAME_RULE, is_name
@@ -12,6 +13,7 @@ from emulator.plan.graph import Groups, loops
 from emulator.plan.link_options import EndWish, LinkWish
 from emulator.plan.model import InterfacePlan
 from emulator.plan.node_options import NodeWish
+from emulator.plan.process_options import added_ports
 
 _NAMED_AT_MOST = 8
 
@@ -40,6 +42,8 @@ class Interface:
     ipv6: str | None = None
     mac: str = ""
     kernel_name: str = ""
+    memif_role: Literal["server", "client"] | None = None
+    """Which part it has in a memif link, if it is an end of one."""
 
 
 @dataclass(eq=False)
@@ -69,16 +73,32 @@ class Node:
         In a running lab they stay where they are. Only when no interface that was there has an
         address, because the one that had it is gone, a new interface takes its place.
         """
-        kept = [interface.kept for interface in self.interfaces if interface.kept is not None]
+        able = [interface for interface in self.interfaces if interface.wish.kind != "memif"]
+        kept = [interface.kept for interface in able if interface.kept is not None]
         if not kept:
-            return self.interfaces[0] if self.interfaces else None
+            return able[0] if able else None
         if not self.wish.ip or any(interface.ipv4 for interface in kept):
             return None
-        return next((interface for interface in self.interfaces if interface.kept is None), None)
+        return next((interface for interface in able if interface.kept is None), None)
 
     @property
     def runs_xdp(self) -> bool:
         return self.wish.vnf is not None and self.wish.vnf.mechanism == "bpf"
+
+    @property
+    def could_run_dpdk(self) -> bool:
+        """Whether it is a VNF that runs on DPDK, or of which that cannot be known."""
+        if self.wish.vnf is None:
+            return self.kind == "vnf"
+        return self.wish.vnf.dataplane == "dpdk"
+
+    @property
+    def runs_program(self) -> bool:
+        """Whether it is a VNF that is a program used as it is."""
+        vnf, manifest = self.wish.vnf, self.wish.manifest
+        if vnf is None or manifest is None:
+            return False
+        return manifest.dataplanes[vnf.dataplane].program is not None
 
     @property
     def sees_frames(self) -> bool:
@@ -176,6 +196,8 @@ def check_port_counts(wiring: Wiring, problems: list[Problem]) -> None:
     """A VNF has the ports its manifest asks for."""
     for node in wiring.nodes.values():
         count, manifest = len(node.interfaces), node.wish.manifest
+        if node.wish.vnf is not None:
+            count += added_ports(node.wish.vnf.eal)
         if manifest is not None and not manifest.ports.allow(count):
             short = count < manifest.ports.min
             problems.append(
@@ -186,6 +208,39 @@ def check_port_counts(wiring: Wiring, problems: list[Problem]) -> None:
                     f"link {node.name} to its next node" if short else "take a link away",
                 )
             )
+
+
+def join_memory(wiring: Wiring, problems: list[Problem]) -> None:
+    """A memif link joins two DPDK VNFs, of which one calls the other until it answers.
+
+    A program that is used as it is does not call again, so it is the one that is called.
+    """
+    for node in wiring.nodes.values():
+        kinds = {interface.wish.kind for interface in node.interfaces}
+        if kinds == {"memif"} and node.wish.ip:
+            text = "it has an address, and only memif links, which no network stack sees"
+            problems.append(Problem(node.wish.where, text, "leave ip out"))
+    for a, b in wiring.links:
+        if a.wish.kind != "memif":
+            continue
+        strangers = [end.owner for end in (a, b) if not end.owner.could_run_dpdk]
+        problems += [_stranger_to_memory(node, a.wish.where) for node in strangers]
+        if not strangers and a.owner.runs_program and b.owner.runs_program:
+            text = f"neither {a.owner.name} nor {b.owner.name} calls again until the other answers"
+            hint = "put a VNF that is no ready program between them, or leave kind out"
+            problems.append(Problem(a.wish.where, text, hint))
+        a.memif_role, b.memif_role = "server", "client"
+        if b.owner.runs_program:
+            a.memif_role, b.memif_role = "client", "server"
+
+
+def _stranger_to_memory(node: Node, where: str) -> Problem:
+    what, hint = f"is a {node.kind}", "leave kind out"
+    if node.wish.vnf is not None:
+        what = f"runs on {node.wish.vnf.dataplane}"
+        hint = f'give {node.name} dataplane="dpdk", or leave kind out'
+    text = f"a memif link joins VNFs on the data plane dpdk, and {node.name} {what}"
+    return Problem(where, text, hint)
 
 
 def check_loops(wiring: Wiring, problems: list[Problem]) -> None:
