@@ -4,14 +4,14 @@
 /* The first byte of a word in memory is the lowest one of its number. */
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the key is laid out for other machines");
 
-/* What can be changed in place, and a mask for the offset where that ends. */
+/* The most bytes that are changed in place, and a mask for any offset up to their end. */
 #define BLOCK_BYTES 32
 #ifdef __bpf__
-#define BLOCKS   128
-#define FURTHEST 0x3fff
+#define MOST_BYTES 0xfff
+#define FURTHEST   0x3fff
 #else
-#define BLOCKS   2048
-#define FURTHEST 0x1ffff
+#define MOST_BYTES 0xffff
+#define FURTHEST   0x1ffff
 #endif
 /* What lies in several pieces is copied to be changed, so much at a time. */
 #define COPY_BYTES 128
@@ -33,12 +33,25 @@ struct common_bits {
     __u64 upper_sum;
 };
 
+/*
+ * For BPF, clang has to be told what is best for it: one word after the other, or it would run out
+ * of registers; and to go on from the very pointer that was checked.
+ */
+#ifdef __bpf__
+#define IN_ORDER()     asm volatile("" ::: "memory")
+#define KEEP(variable) barrier_var(variable)
+#else
+#define IN_ORDER()     ((void)0)
+#define KEEP(variable) ((void)0)
+#endif
+
 static __always_inline void change(vnf_word64 *word, __u64 key, struct common_bits *common) {
     __u64 before = *word;
     *word = before ^ key;
     before &= key;
     common->sum += before;
     common->upper_sum += before >> 32;
+    IN_ORDER();
 }
 
 /* A sum in the arithmetic of the checksum, where 65536 is 1. */
@@ -50,28 +63,36 @@ static __always_inline void keep_checksum(struct udphdr *udp, __u64 key, __u32 s
                                           const struct common_bits *common) {
     __u64 upper_sum = common->upper_sum - common->zero;
     __u64 lower_sum = common->sum - common->zero - (upper_sum << 32);
-    __u64 both = folded(folded(lower_sum) + folded(upper_sum));
     __u64 last = key & ~(~0ULL << (bytes % 8 * 8));
-    __u16 more = folded(bytes / 8 * folded(key) + folded(last) + 2 * (0xffff - both));
+    __u64 sum = bytes / 8 * folded(key) + (__u32)last + (last >> 32);
+    __u16 more = folded(sum + 2 * (0xffff - folded(lower_sum + upper_sum)));
     /* From an odd byte on, each of the key's is in the other half of its word. */
     if (start & 1)
         more = __builtin_bswap16(more);
     vnf_udp_checksum_replace16(&udp->check, 0, more);
 }
 
-/* Change bytes wherever they lie. */
+/* Change at most COPY_BYTES, wherever they lie. */
+static __always_inline int change_copy(struct vnf_ctx *ctx, __u32 at, __u32 bytes, __u64 key,
+                                       struct common_bits *common) {
+    __u64 words[COPY_BYTES / 8];
+    if (bytes < COPY_BYTES)
+        __builtin_memset(words, 0, sizeof(words));
+    if (vnf_load(ctx, at, words, bytes))
+        return -1;
+    for (int word = 0; word < COPY_BYTES / 8; word++)
+        change(&words[word], key, common);
+    return vnf_store(ctx, at, words, bytes);
+}
+
 static __always_inline void change_copies(struct vnf_ctx *ctx, __u32 start, __u32 bytes, __u64 key,
                                           struct common_bits *common) {
-    for (__u32 done = 0; done < 65536 && done < bytes; done += COPY_BYTES) {
-        __u64 words[COPY_BYTES / 8] = {0};
-        __u32 left = vnf_udp_number(bytes - done, 0xffff);
-        __u32 now = vnf_udp_number((left < COPY_BYTES ? left : COPY_BYTES) - 1, COPY_BYTES - 1) + 1;
-        if (vnf_load(ctx, start + done, words, now))
-            break;
-        for (int word = 0; word < COPY_BYTES / 8; word++)
-            change(&words[word], key, common);
-        vnf_store(ctx, start + done, words, now);
-    }
+    for (__u32 done = 0; done < 65536 && done + COPY_BYTES <= bytes; done += COPY_BYTES)
+        if (change_copy(ctx, start + done, COPY_BYTES, key, common))
+            return;
+    __u32 left = vnf_udp_number(bytes, COPY_BYTES - 1);
+    if (left)
+        change_copy(ctx, start + (bytes & ~(COPY_BYTES - 1)), left, key, common);
 }
 
 /*
@@ -86,21 +107,23 @@ static __always_inline void change_in_place(struct vnf_ctx *ctx, __u32 start, __
                                             __u64 key, struct common_bits *common) {
     void *data = vnf_data(ctx), *end = vnf_end(ctx);
     void *at = data + vnf_udp_number(start, FURTHEST);
-    __u32 left = vnf_udp_number(bytes, FURTHEST);
-    for (int i = 0; i < BLOCKS && left >= BLOCK_BYTES && at + BLOCK_BYTES <= end; i++) {
+    __u32 left = vnf_udp_number(bytes, MOST_BYTES);
+    while (left >= BLOCK_BYTES && at + BLOCK_BYTES <= end) {
         vnf_word64 *words = at;
         change(&words[0], key, common);
         change(&words[1], key, common);
         change(&words[2], key, common);
         change(&words[3], key, common);
         at += BLOCK_BYTES;
+        KEEP(at);
         left -= BLOCK_BYTES;
     }
     at = data + vnf_udp_number(start + (bytes & ~(BLOCK_BYTES - 1)), FURTHEST);
     left = vnf_udp_number(bytes, BLOCK_BYTES - 1);
-    for (int i = 1; i < BLOCK_BYTES / 8 && left >= 8 && at + 8 <= end; i++) {
+    while (left >= 8 && at + 8 <= end) {
         change(at, key, common);
         at += 8;
+        KEEP(at);
         left -= 8;
     }
     /* The word that ends with them; no bit of the key lies over what was changed already. */
@@ -130,7 +153,7 @@ static __always_inline int handle(struct vnf_ctx *ctx, void *data, void *end, __
     struct common_bits common = {.zero = key, .sum = key, .upper_sum = key};
     __u32 bytes = datagram.payload_bytes - offset;
     __u32 start = datagram.payload + offset;
-    if (!VNF_PIECES || (bytes <= BLOCKS * BLOCK_BYTES && start + bytes <= end - data))
+    if (!VNF_PIECES || (bytes <= MOST_BYTES && start + bytes <= end - data))
         change_in_place(ctx, start, bytes, key, &common);
     else
         change_copies(ctx, start, bytes, key, &common);
