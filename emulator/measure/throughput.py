@@ -136,8 +136,8 @@ def search_throughput(
 
     What counts is always the load that was really given: a trial in which the generator fell behind
     proves only that much. When it also lost nothing, the load asked for is out of its reach; unless
-    it has given twice as much before, for then something else kept it from running, and the load is
-    tried once more.
+    it has given twice as much before, for then something else kept it from running. The load is
+    tried once more, and if it is held up again the search ends: at lower loads it would be too.
 
     A trial with too few packets to bound the loss (:func:`packets_to_bound`) is no evidence that
     its load is carried. Lower loads have fewer packets still, so the search ends with the first
@@ -164,7 +164,7 @@ def search_throughput(
     search = _Search(measure, loss_goal, width)
     warm_up = search.checked(None)
     search.trial(None)
-    while search.undecided and not search.too_low and len(search.trials) + 1 < max_trials:
+    while search.goes_on and len(search.trials) + 1 < max_trials:
         search.trial(search.next_load())
     return ThroughputResult(
         best=search.best,
@@ -195,6 +195,12 @@ class _Search:
         self.limited_by: LimitedBy = "generator"
         self.too_low = False
         """Whether the search has come down to a load with too few packets for any evidence."""
+        self.held_up = False
+        """Whether the generator is kept from giving loads that it could give."""
+
+    @property
+    def goes_on(self) -> bool:
+        return self.undecided and not self.too_low and not self.held_up
 
     @property
     def undecided(self) -> bool:
@@ -221,11 +227,14 @@ class _Search:
             self._met(trial)
         asked = trial.rate_pps
         if asked is not None and trial.offered_pps < asked * (1 - self._width):
-            if self._fastest_pps < 2 * asked or asked == self._repeated_pps:
+            if self._fastest_pps < 2 * asked:
                 self._bound(asked, "generator")
-            else:
+            elif asked != self._repeated_pps:
                 self._repeated_pps = asked
                 self._guesses.insert(0, asked)
+            else:
+                self.held_up = True
+                self.limited_by = "generator"
 
     def next_load(self) -> float:
         """The guesses that still lie inside the interval, then its middle."""

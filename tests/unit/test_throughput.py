@@ -135,6 +135,19 @@ def test_a_generator_that_was_held_up_once_is_not_taken_for_a_slow_one() -> None
     assert found.limited_by == "loss"
 
 
+def test_a_generator_that_is_held_up_again_and_again_ends_the_search() -> None:
+    system = System(400_000, 5_000_000)
+
+    def measure(rate_pps: float | None) -> Trial:
+        return replace(system.measure(rate_pps and rate_pps / 3), rate_pps=rate_pps)
+
+    found = search_throughput(measure)
+    assert found.throughput_pps == pytest.approx(400_000 / 3, rel=0.02)
+    assert found.limited_by == "generator"
+    assert not found.converged
+    assert len(found.trials) == 3
+
+
 def test_a_path_that_collapses_under_load_is_measured_below_it() -> None:
     system = System(1e6, 5e6, overload_pps=1e5)
     result = search_throughput(system.measure)
