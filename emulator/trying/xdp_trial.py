@@ -121,8 +121,6 @@ class XdpTrial(Trial):
         result = self._programs[port].test_run(frame)
         if result.verdict == _XDP_DROP:
             return Outcome({})
-        if result.verdict == _XDP_TX:
-            return Outcome({port: result.packet})
         if result.verdict == _XDP_PASS:
             return Outcome({}, result.packet)
         if result.verdict != _XDP_REDIRECT:

@@ -107,7 +107,8 @@ static __always_inline int run(struct xdp_md *xdp, __u32 port) {
         in->back_packets++;
         in->tx_packets++;
         in->tx_bytes += length_of(xdp);
-        return XDP_TX;
+        /* With XDP_TX, veth wakes its peer only if that runs XDP too: the frame would lie there. */
+        return bpf_redirect(port_ifindex[port], 0);
     }
     if (verdict == VNF_FLOOD) {
 #pragma clang loop unroll(full)
