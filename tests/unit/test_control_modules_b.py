@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import ipaddress
 import struct
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from emulator.catalog import Catalog
-from emulator.control import ParameterError, TableContent, content_of
+from emulator.control import ParameterError, PortInfo, TableContent, content_of
 from emulator.match import parse_match
 from emulator.trying.trial import example_ports
 
@@ -66,3 +68,82 @@ def test_the_firewall_refuses_what_is_no_rule(
     assert message in str(caught.value)
     assert caught.value.parameter == parameter
     assert caught.value.hint
+
+
+def route(prefix: str, kind: int, port: int, via: str = "::") -> tuple[bytes, bytes]:
+    network, next_hop = ipaddress.ip_network(prefix), ipaddress.ip_address(via)
+    packed = next_hop.packed if via != "::" else b""
+    key = struct.pack("=I", network.prefixlen) + network.network_address.packed
+    return key, struct.pack("=16sII", packed, port, kind)
+
+
+def test_the_router_knows_the_networks_of_its_ports() -> None:
+    made = content("router")
+    assert made.tables["routes4"] == dict(
+        [
+            route("10.0.0.0/24", 1, 0),
+            route("10.0.0.0/32", 3, 0),
+            route("10.0.0.255/32", 3, 0),
+            route("10.0.0.1/32", 2, 0),
+            route("10.0.1.0/24", 1, 1),
+            route("10.0.1.0/32", 3, 1),
+            route("10.0.1.255/32", 3, 1),
+            route("10.0.1.1/32", 2, 1),
+        ]
+    )
+    assert made.tables["routes6"] == dict(
+        [
+            route("fd00::/64", 1, 0),
+            route("fd00::1/128", 2, 0),
+            route("fd00:1::/64", 1, 1),
+            route("fd00:1::1/128", 2, 1),
+        ]
+    )
+
+
+def test_the_router_finds_the_port_of_a_next_hop() -> None:
+    made = content("router", routes="10.9.0.0/16 via 10.0.1.7; default via fd00:1::7")
+    for table, prefix, via in (
+        ("routes4", "10.9.0.0/16", "10.0.1.7"),
+        ("routes6", "::/0", "fd00:1::7"),
+    ):
+        key, value = route(prefix, 0, 1, via)
+        assert made.tables[table][key] == value
+
+
+@pytest.mark.parametrize(
+    ("routes", "message"),
+    [
+        ("10.9.0.0/16", "in '10.9.0.0/16': this is no route"),
+        ("10.9.0.0/16 dev eth0", "this is no route"),
+        ("10.9.0.0/16 via r2", "r2 is not an address"),
+        ("10.9.0.1/16 via 10.0.1.7", "has host bits set"),
+        ("everything via 10.0.1.7", "'everything' does not appear to be"),
+        ("fd00:9::/64 via 10.0.1.7", "IPv6 does not go via IPv4"),
+        ("10.9.0.0/16 via 10.7.0.1", "no port is in a network with 10.7.0.1"),
+        ("10.9.0.0/16 via 10.0.1.1", "10.0.1.1 is the router itself"),
+        ("10.0.1.0/24 via 10.0.0.7", "10.0.1.0/24 is routed already"),
+        ("default via 10.0.0.7; 0.0.0.0/0 via 10.0.1.7", "0.0.0.0/0 is routed already"),
+        (
+            ";".join(f"10.{n // 256}.{n % 256}.0/24 via 10.0.1.7" for n in range(256, 1280)),
+            "there is room for 1024 routes of IPv4",
+        ),
+    ],
+)
+def test_the_router_refuses_what_is_no_route(routes: str, message: str) -> None:
+    with pytest.raises(ParameterError) as caught:
+        content("router", routes=routes)
+    assert message in str(caught.value)
+    assert caught.value.parameter == "routes"
+
+
+def test_a_router_needs_addresses_in_different_networks() -> None:
+    manifest = Catalog.load()["router"]
+    values, _ = manifest.check_parameters({})
+    plain = [PortInfo(f"port{n}", f"02:00:00:00:01:0{n}") for n in range(2)]
+    with pytest.raises(ParameterError, match="no port of the router has an address") as caught:
+        content_of(manifest, values, tuple(plain))
+    assert "addLink" in caught.value.hint
+    both = [replace(port, ipv4=f"10.0.0.{n + 1}/8") for n, port in enumerate(plain)]
+    with pytest.raises(ParameterError, match="port0 and port1 are both in 10.0.0.0/8"):
+        content_of(manifest, values, tuple(both))
