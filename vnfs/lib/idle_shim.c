@@ -47,7 +47,7 @@
  */
 #define LATELY_NS     1000000ULL
 #define SHORT_WAIT_NS 100000ULL
-#define LONG_WAIT_NS  10000000ULL
+#define LONG_WAIT_NS  50000000ULL
 /* Instead of waiting, where a queue has no socket to wait on. */
 #define BLIND_SLEEP_NS 100000ULL
 
