@@ -49,6 +49,8 @@ _BUFFERS_BESIDE = 2047
 _MEGABYTE = 1 << 20
 _MEGABYTES_BESIDE = 24
 _RING_FRAMES = 2048
+_MEMIF_RING_LOG2 = 12
+"""4096 frames: VNFs that share a core take turns of milliseconds."""
 _HUGEPAGES = Path("/sys/kernel/mm/hugepages")
 
 
@@ -186,6 +188,7 @@ def _device_options(node: NodePlan, interface: InterfacePlan, site: Site) -> Ite
         yield "socket-abstract=no"
         # Without zero copy: this driver closes what it shares as soon as it is joined (22.11), so
         # a second link, or the same one after a restart, would share something else.
+        yield f"rsize={_MEMIF_RING_LOG2}"
         yield f"bsize={data_room_bytes(node) - HEADROOM_BYTES}"
     if driver == "af_xdp":
         if interface.mtu > _AF_XDP_MTU:
