@@ -127,7 +127,8 @@ def test_counters_count_what_went_through_a_vnf():
     assert head[:3] == ["vnf", "port", "rx_packets"]
     assert [row[:2] for row in rows] == [["vnf1", "vnf1-eth0"], ["vnf1", "vnf1-eth1"]]
     assert all(int(row[2]) >= 3 for row in rows)
-    assert "<VNF vnf1: forward() on xdp" in done.stdout
+    assert "<VNF vnf1: forward(" in done.stdout
+    assert ") on xdp vnf1-eth0" in done.stdout
 
 
 def test_iperf_gives_a_rate_at_each_end():
