@@ -30,8 +30,43 @@ static __always_inline int vnf_pull(struct vnf_ctx *ctx, __u32 bytes) {
     return bpf_xdp_adjust_head(ctx->frame, (int)bytes) ? -1 : 0;
 }
 
+#define VNF_MOVED_BYTES 64
+
+/* Move `length` bytes to the frame's beginning, over `bytes` that are there, and zero the rest. */
+static __always_inline int vnf_move_down(struct xdp_md *frame, __u32 length, __u32 bytes) {
+    __u8 moved[VNF_MOVED_BYTES] = {0};
+    for (__u32 at = 0; at < 65536 && at + VNF_MOVED_BYTES <= length; at += VNF_MOVED_BYTES)
+        if (bpf_xdp_load_bytes(frame, at + bytes, moved, VNF_MOVED_BYTES) ||
+            bpf_xdp_store_bytes(frame, at, moved, VNF_MOVED_BYTES))
+            return -1;
+    /* A number of its own: the verifier need not go on from here after each round of the loop. */
+    barrier_var(length);
+    __u32 left = length & (VNF_MOVED_BYTES - 1), last = length & ~(VNF_MOVED_BYTES - 1);
+    if (left && (bpf_xdp_load_bytes(frame, last + bytes, moved, left) ||
+                 bpf_xdp_store_bytes(frame, last, moved, left)))
+        return -1;
+    __builtin_memset(moved, 0, sizeof(moved));
+    for (int i = 0; i < VNF_TAILROOM_BYTES / VNF_MOVED_BYTES && bytes; i++) {
+        __u32 now = bytes < VNF_MOVED_BYTES ? bytes : VNF_MOVED_BYTES;
+        if (bpf_xdp_store_bytes(frame, length, moved, now))
+            return -1;
+        length += now;
+        bytes -= now;
+    }
+    return 0;
+}
+
+/*
+ * A veth's frame often has no room behind its last byte, but always before its first one: then the
+ * whole frame moves there.
+ */
 static __always_inline int vnf_append(struct vnf_ctx *ctx, __u32 bytes) {
-    return bpf_xdp_adjust_tail(ctx->frame, (int)bytes) ? -1 : 0;
+    if (!bpf_xdp_adjust_tail(ctx->frame, (int)bytes))
+        return 0;
+    __u32 length = bpf_xdp_get_buff_len(ctx->frame);
+    if (bytes > VNF_TAILROOM_BYTES || bpf_xdp_adjust_head(ctx->frame, -(int)bytes))
+        return -1;
+    return vnf_move_down(ctx->frame, length, bytes);
 }
 
 static __always_inline int vnf_trim(struct vnf_ctx *ctx, __u32 bytes) {
