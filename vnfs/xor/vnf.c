@@ -5,7 +5,7 @@
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the key is laid out for other machines");
 
 /* The most bytes that are changed in place, and a mask for any offset up to their end. */
-#define BLOCK_BYTES 32
+#define GROUP_BYTES 32
 #ifdef __bpf__
 #define MOST_BYTES 0xfff
 #define FURTHEST   0x3fff
@@ -108,18 +108,18 @@ static __always_inline void change_in_place(struct vnf_ctx *ctx, __u32 start, __
     void *data = vnf_data(ctx), *end = vnf_end(ctx);
     void *at = data + vnf_udp_number(start, FURTHEST);
     __u32 left = vnf_udp_number(bytes, MOST_BYTES);
-    while (left >= BLOCK_BYTES && at + BLOCK_BYTES <= end) {
+    while (left >= GROUP_BYTES && at + GROUP_BYTES <= end) {
         vnf_word64 *words = at;
         change(&words[0], key, common);
         change(&words[1], key, common);
         change(&words[2], key, common);
         change(&words[3], key, common);
-        at += BLOCK_BYTES;
+        at += GROUP_BYTES;
         KEEP(at);
-        left -= BLOCK_BYTES;
+        left -= GROUP_BYTES;
     }
-    at = data + vnf_udp_number(start + (bytes & ~(BLOCK_BYTES - 1)), FURTHEST);
-    left = vnf_udp_number(bytes, BLOCK_BYTES - 1);
+    at = data + vnf_udp_number(start + (bytes & ~(GROUP_BYTES - 1)), FURTHEST);
+    left = vnf_udp_number(bytes, GROUP_BYTES - 1);
     while (left >= 8 && at + 8 <= end) {
         change(at, key, common);
         at += 8;
