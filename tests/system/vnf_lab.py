@@ -30,6 +30,9 @@ _OUTGOING = 4
 _SOL_PACKET, _PACKET_AUXDATA = 263, 8
 _AUXDATA = struct.Struct("=IIIHHHH")
 _VLAN_VALID = 1 << 4
+_SO_RCVBUFFORCE = 33
+_RECEIVE_BUFFER_BYTES = 4 << 20
+"""Frames wait there until all are sent."""
 _DEADLINE_S = 5.0
 
 
@@ -171,6 +174,7 @@ def _socket() -> socket.socket:
     every_protocol = socket.htons(3)
     opened = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, every_protocol)
     opened.setsockopt(_SOL_PACKET, _PACKET_AUXDATA, 1)
+    opened.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _RECEIVE_BUFFER_BYTES)
     opened.bind((HOST_PORT, 0))
     return opened
 

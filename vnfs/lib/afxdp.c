@@ -58,7 +58,7 @@ static __u64 chunk_of(__u64 address) {
 
 /* Take back the chunks of frames that have been sent. */
 static __always_inline void reap(struct port *port) {
-    __u32 at, count = xsk_ring_cons__peek(&port->sent, RING_FRAMES, &at);
+    __u32 at = 0, count = xsk_ring_cons__peek(&port->sent, RING_FRAMES, &at);
     for (__u32 i = 0; i < count; i++)
         memory.free[memory.free_count++] = chunk_of(*xsk_ring_cons__comp_addr(&port->sent, at + i));
     if (count)
@@ -67,7 +67,7 @@ static __always_inline void reap(struct port *port) {
 
 /* Give the kernel chunks to receive into. */
 static __always_inline void refill(struct port *port) {
-    __u32 at, count = xsk_prod_nb_free(&port->to_fill, VNF_BURST_FRAMES);
+    __u32 at = 0, count = xsk_prod_nb_free(&port->to_fill, VNF_BURST_FRAMES);
     if (count > memory.free_count)
         count = memory.free_count;
     if (!count || !xsk_ring_prod__reserve(&port->to_fill, count, &at))
@@ -177,7 +177,7 @@ static const char *port_open(__u32 number) {
 
 static __u32 port_receive(__u32 number, struct vnf_packet *packets, __u32 room) {
     struct port *port = &ports[number];
-    __u32 at, count = xsk_ring_cons__peek(&port->received, room, &at);
+    __u32 at = 0, count = xsk_ring_cons__peek(&port->received, room, &at);
 
     for (__u32 i = 0; i < count; i++) {
         const struct xdp_desc *frame = xsk_ring_cons__rx_desc(&port->received, at + i);
@@ -212,7 +212,7 @@ static void port_release(__u32 number, struct vnf_packet *packets, __u32 count) 
 
 static __u32 port_send(__u32 number, struct vnf_packet *packets, __u32 count) {
     struct port *port = &ports[number];
-    __u32 at, room = xsk_prod_nb_free(&port->to_send, count);
+    __u32 at = 0, room = xsk_prod_nb_free(&port->to_send, count);
 
     if (room < count) {
         kick(port);
