@@ -14,7 +14,6 @@ from emulator.errors import BuildVnfError, LabError, UsageError
 from emulator.fabric import Fabric, Progress
 from emulator.kernel.limits import allow_open_files
 from emulator.kernel.netns import Netns, ensure_root
-from emulator.kernel.rtnl import link_states
 from emulator.node import Node
 from emulator.plan.difference import Difference
 from emulator.plan.model import EndPlan, NodePlan, Plan
@@ -237,17 +236,12 @@ class OwnedLab(Lab):
         """Nobody else starts our VNFs."""
 
     def restart_vnf(self, node: Node) -> None:
-        states = link_states(node.netns)
-        settled = [
-            EndPlan(node=node.name, interface=interface.name)
-            for interface in node.plan.interfaces
-            if interface.memif is None and states[interface.kernel_name].operational
-        ]
         try:
             self._vnfs.restart(node)
         finally:
             self._write_record()
-        wait_ready(self.plan, self.netns, settled)
+        ports = [EndPlan(node=node.name, interface=port.name) for port in node.plan.interfaces]
+        wait_ready(self.plan, self.netns, ports)
         wait_joined(self.plan, self.running_vnf)
 
     def _carry_out(self, difference: Difference, plan: Plan) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from emulator.errors import LabError
 from emulator.kernel.netns import Netns
-from emulator.kernel.rtnl import BLOCKING, FORWARDING, LinkState, Rtnl
+from emulator.kernel.rtnl import BLOCKING, FORWARDING, LinkState, Rtnl, link_states
 from emulator.plan.graph import Groups
 from emulator.plan.model import EndPlan, LinkPlan, Plan
 
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 _DEADLINE_S = 60.0
 _POLL_S = 0.002
+_PATIENCE_S = 0.05
+"""So long an interface may take to hear of its carrier before it is asked why there is none."""
 
 
 def wait_ready(
@@ -29,15 +31,15 @@ def wait_ready(
     Args:
         namespace_of: the namespace that holds a node's interfaces.
         ends: which interfaces; by default those of every link that are not ready at once.
-            Interfaces that were taken down are not waited for.
+            Interfaces that were taken down, and those whose far end was, are not waited for.
 
     Raises:
         LabError: when that takes longer than it ever should.
     """
-    deadline = time.monotonic() + _DEADLINE_S
-    names: dict[Netns, set[str]] = {}
+    began_s = time.monotonic()
+    names: dict[Netns, dict[str, EndPlan]] = {}
     for end in ends if ends is not None else _raised_first(plan):
-        names.setdefault(namespace_of(end.node), set()).add(plan.interface(end).kernel_name)
+        names.setdefault(namespace_of(end.node), {})[plan.interface(end).kernel_name] = end
     switches = [node.name for node in plan.switches() if node.stp]
     fabric = namespace_of(switches[0]) if switches else None
     for netns, wanted in names.items():
@@ -45,14 +47,26 @@ def wait_ready(
             while True:
                 states = {state.name: state for state in rtnl.links()}
                 waiting = [name for name in wanted if name in states and not _ready(states[name])]
+                waited_s = time.monotonic() - began_s
+                if waiting and waited_s > _PATIENCE_S:
+                    waiting = [
+                        name for name in waiting if not _cut_off(plan, namespace_of, wanted[name])
+                    ]
                 if not waiting and (netns is not fabric or spans(plan, states)):
                     break
-                if time.monotonic() > deadline:
+                if waited_s > _DEADLINE_S:
                     raise LabError(
                         f"the network was not ready within {_DEADLINE_S:g} s",
                         where=min(waiting, default="spanning tree of the switches"),
                     )
                 time.sleep(_POLL_S)
+
+
+def _cut_off(plan: Plan, namespace_of: Callable[[str], Netns], end: EndPlan) -> bool:
+    """Whether the far end of an interface's link was taken down."""
+    far = plan.peer(end.node, end.interface)
+    state = link_states(namespace_of(far.node)).get(plan.interface(far).kernel_name)
+    return state is not None and not state.up
 
 
 def wait_joined(plan: Plan, vnf_of: Callable[[str], RunningVnf | None]) -> None:

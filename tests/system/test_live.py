@@ -228,6 +228,16 @@ def test_vnfs_that_are_processes_live_through_changes_of_the_lab() -> None:
         assert arrives(net)
 
 
+@pytest.mark.parametrize("dataplane", ["kernel", "packet"])
+def test_a_link_that_was_taken_down_holds_nobody_up(dataplane: str) -> None:
+    with Network(Chain(dataplane, "forward")) as net:
+        net.configLinkStatus("fw", "server", "down")
+        net["fw"].restart()
+        net.addHost("guest")
+        net.configLinkStatus("fw", "server", "up")
+        assert arrives(net)
+
+
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
 @pytest.mark.usefixtures("alarm_as_ctrl_c")
