@@ -27,8 +27,19 @@ pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0, reason="needs root"),
 ]
 
-PLANES = ("afxdp", "packet")
-MODES = {"afxdp": "AF_XDP native copy, need-wakeup", "packet": "AF_PACKET ring"}
+PLANES = (
+    "afxdp",
+    "packet",
+    pytest.param("dpdk:af_xdp", marks=pytest.mark.dpdk),
+    pytest.param("dpdk:af_packet", marks=pytest.mark.dpdk),
+)
+"""Data planes, of dpdk with the driver."""
+MODES = {
+    "afxdp": "AF_XDP native copy, need-wakeup",
+    "packet": "AF_PACKET ring",
+    "dpdk:af_xdp": "af_xdp native copy",
+    "dpdk:af_packet": "af_packet",
+}
 SIZES = (60, 61, 64, 127, 128, 590, 1513, 1514)
 DEADLINE_S = 10.0
 WATCH_S = 0.5
@@ -91,7 +102,7 @@ def by_number(tmp_path_factory: pytest.TempPathFactory) -> Manifest:
     folder = tmp_path_factory.mktemp("vnfs") / "mine"
     folder.mkdir()
     (folder / "vnf.c").write_text(HANDLER)
-    planes = "".join(f"[dataplanes.{name}]\n" for name in ("xdp", *PLANES))
+    planes = "".join(f"[dataplanes.{name}]\n" for name in ("xdp", "afxdp", "packet", "dpdk"))
     (folder / "vnf.toml").write_text(
         f'name = "mine"\nsummary = "every verdict"\nports = {{min = 2, max = 3}}\n{planes}'
     )
@@ -111,7 +122,8 @@ def start(
     parameters: dict[str, int | float | bool | str] | None = None,
     **options: str,
 ) -> ProcessVnf:
-    node = lab.node(manifest.name, plane, parameters=parameters, **options)
+    plane, _, driver = plane.partition(":")
+    node = lab.node(manifest.name, plane, parameters=parameters, **options, driver=driver or None)
     vnf = start_vnf(node, lab.vnf, manifest, lab.site)
     assert isinstance(vnf, ProcessVnf)
     return vnf
@@ -146,7 +158,7 @@ def test_forward_changes_no_byte_and_counts_every_frame(lab: VnfLab, plane: str)
     frames = [frame(number, SIZES[number % len(SIZES)]) for number in range(70)]
     back = [frame(number, 60 + number, reverse=True) for number in range(30)]
     with start(lab, Catalog.load()["forward"], plane) as vnf:
-        assert (vnf.dataplane, vnf.mode) == (plane, MODES[plane])
+        assert (vnf.dataplane, vnf.mode) == (plane.partition(":")[0], MODES[plane])
         assert lab.transfer(lab.left, lab.right, frames, last=frames[-1]) == frames
         assert lab.transfer(lab.right, lab.left, back, last=back[-1]) == back
         there, here = sum(map(len, frames)), sum(map(len, back))
@@ -159,6 +171,8 @@ def test_forward_changes_no_byte_and_counts_every_frame(lab: VnfLab, plane: str)
 @pytest.mark.parametrize("plane", PLANES)
 def test_forward_keeps_vlan_tags(lab: VnfLab, plane: str) -> None:
     q, ad = (0x8100, 0x2064), (0x88A8, 0x00C8)
+    if plane == "dpdk:af_packet":
+        ad = q  # its driver puts back no other tag
     frames = [
         tagged(number, size, *tags)
         for number, (size, tags) in enumerate(
@@ -223,7 +237,8 @@ def test_a_frame_can_grow_at_both_ends(lab: VnfLab, by_number: Manifest, plane: 
 @pytest.mark.parametrize("plane", ["xdp", *PLANES])
 def test_a_host_behind_its_vnf_answers_pings(lab: VnfLab, by_number: Manifest, plane: str) -> None:
     give_addresses(lab)
-    node = lab.node("mine", plane)
+    name, _, driver = plane.partition(":")
+    node = lab.node("mine", name, driver=driver or None)
     with start_vnf(node, lab.vnf, by_number, lab.site) as vnf:
         assert ping(lab.left, "10.1.0.254", count=5) == 5
         counters = vnf.counters()["fn-eth0"]

@@ -139,8 +139,9 @@ static void find_descriptor(struct port *port, const char *driver) {
         port->fd = fd;
         if (domain == AF_XDP)
             how = copy_mode(fd);
-        else
-            vnf_ignore_marked(fd);
+        else if (vnf_ignore_marked(fd))
+            vnf_fail(EXIT_MACHINE, NULL, "%s: the packet socket takes no filter: %s",
+                     vnf.port_name[port - ports], strerror(errno));
     } else {
         port->fd = epoll_create1(EPOLL_CLOEXEC);
         if (port->fd >= 0 &&
@@ -418,6 +419,13 @@ static __u64 unheard_ns(const struct port *port) {
     return 0;
 }
 
+/* That a port went down is told once; left unread, it would end every wait at once. */
+static void forget_error(int fd) {
+    int error;
+    socklen_t size = sizeof(error);
+    getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size);
+}
+
 static __u32 port_wait(struct pollfd *fds) {
     __u64 sleep_ns = VNF_WHENEVER;
     __u32 count = 0, early = 0;
@@ -428,7 +436,9 @@ static __u32 port_wait(struct pollfd *fds) {
             sleep_ns = unheard < sleep_ns ? unheard : sleep_ns;
             continue;
         }
-        if (port->tells != SOCKET)
+        if (port->tells == SOCKET)
+            forget_error(port->fd);
+        else
             arm(port);
         early += port->early;
         fds[count++] = (struct pollfd){.fd = port->fd, .events = POLLIN};
