@@ -196,14 +196,14 @@ def check_port_counts(wiring: Wiring, problems: list[Problem]) -> None:
     """A VNF has the ports its manifest asks for."""
     for node in wiring.nodes.values():
         count, manifest = len(node.interfaces), node.wish.manifest
-        if node.wish.vnf is not None:
-            count += added_ports(node.wish.vnf.eal)
+        added = added_ports(node.wish.vnf.eal) if node.wish.vnf is not None else 0
+        count, what = count + added, "port" if added else "link"
         if manifest is not None and not manifest.ports.allow(count):
             short = count < manifest.ports.min
             problems.append(
                 Problem(
                     node.wish.where,
-                    f"it has {count} link{'' if count == 1 else 's'}, "
+                    f"it has {count} {what}{'' if count == 1 else 's'}, "
                     f"and VNF {manifest.name} needs {manifest.ports}",
                     f"link {node.name} to its next node" if short else "take a link away",
                 )
@@ -217,7 +217,7 @@ def join_memory(wiring: Wiring, problems: list[Problem]) -> None:
     """
     for node in wiring.nodes.values():
         kinds = {interface.wish.kind for interface in node.interfaces}
-        if kinds == {"memif"} and node.wish.ip:
+        if kinds == {"memif"} and node.kind == "vnf" and node.wish.ip:
             text = "it has an address, and only memif links, which no network stack sees"
             problems.append(Problem(node.wish.where, text, "leave ip out"))
     for a, b in wiring.links:
