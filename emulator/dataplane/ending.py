@@ -41,24 +41,28 @@ def start_error(
     return _ERRORS.get(status, LabError)(message, where=node, hint=hint)
 
 
-def why_ended(status: int, log: Path) -> str:
-    """What became of a process that ended with ``status``, and its last lines."""
+def why_ended(status: int, log: Path, since: int = 0) -> str:
+    """What became of a process that ended with ``status``, and its last lines.
+
+    Args:
+        since: how many bytes it had printed when it was ready; they tell nothing of its end.
+    """
     if status < 0:
         how = f"was ended by signal {-status} ({signal.Signals(-status).name})"
     else:
         how = f"ended with exit code {status}"
-    return f"the VNF's process {how}{last_words(log)}"
+    return f"the VNF's process {how}{last_words(log, since)}"
 
 
-def last_words(log: Path) -> str:
+def last_words(log: Path, since: int = 0) -> str:
     """The last lines that a process printed, to go on with in a message; empty without any."""
-    lines = last_lines(log)
+    lines = last_lines(log, since)
     return "; its last lines:" + "".join(f"\n    {line}" for line in lines) if lines else ""
 
 
-def last_lines(log: Path) -> list[str]:
-    """The last lines that a process printed; none when there is no file."""
+def last_lines(log: Path, since: int = 0) -> list[str]:
+    """The last lines that a process printed, after so many bytes; none when there is no file."""
     try:
-        return log.read_text(errors="replace").splitlines()[-_LAST_LINES:]
+        return log.read_bytes()[since:].decode(errors="replace").splitlines()[-_LAST_LINES:]
     except OSError:
         return []

@@ -311,12 +311,16 @@ class ProcessVnf(RunningVnf):
             status = self._process.poll()
             if status is not None:
                 self._left_behind.close()
-            return None if status is None else why_ended(status, Path(self._description["log"]))
+            return None if status is None else why_ended(status, *self._log)
         try:
             self.memory.ask(_DESCRIBE)
         except LabError as error:
-            return error.message + last_words(Path(self._description["log"]))
+            return error.message + last_words(*self._log)
         return None
+
+    @property
+    def _log(self) -> tuple[Path, int]:
+        return Path(self._description["log"]), self._description["log_since"]
 
     def describe(self) -> dict[str, Any]:
         return {**self._description, "bpf": [[bpf.kind, bpf.id] for bpf in self._bpf]}
@@ -385,6 +389,7 @@ def start_process(
             "shared": shared,
             "socket": str(path),
             "log": str(log),
+            "log_since": log.stat().st_size,
             "parameters": parameters.describe(),
             "notes": list(launch.notes),
         }
@@ -413,7 +418,8 @@ def attach_process(description: Description, netns: Netns) -> ProcessVnf:
             connection.settimeout(_ANSWER_S)
             connection.connect(description["socket"])
         except (ConnectionRefusedError, FileNotFoundError) as error:
-            raise LabError(_ENDED + last_words(Path(description["log"]))) from error
+            said = last_words(Path(description["log"]), description["log_since"])
+            raise LabError(_ENDED + said) from error
         except OSError as error:
             raise LabError(f"the VNF cannot be reached: {error.strerror}") from error
         layout = json.loads(ask(connection, _DESCRIBE))

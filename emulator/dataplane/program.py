@@ -93,14 +93,14 @@ class ProgramVnf(RunningVnf):
         )
 
     def failure(self) -> str | None:
-        log = Path(self._description["log"])
+        log, since = Path(self._description["log"]), self._description["log_since"]
         if self._process is not None:
             status = self._process.poll()
-            return None if status is None else why_ended(status, log)
+            return None if status is None else why_ended(status, log, since)
         try:
             self._telemetry.ask(_LIST)
         except LabError as error:
-            return error.message + last_words(log)
+            return error.message + last_words(log, since)
         return None
 
     def describe(self) -> dict[str, Any]:
@@ -161,6 +161,7 @@ def start(node: NodePlan, netns: Netns, manifest: Manifest, site: Site | None) -
             "pid": process.pid,
             "telemetry": str(telemetry.path),
             "log": str(log),
+            "log_since": log.stat().st_size,
             "bpf": [["program", state.program_id] for state in xdp.values() if state.program_id],
         }
         return ProgramVnf(description, telemetry, undo.pop_all(), process)
@@ -176,7 +177,7 @@ def attach(description: Description, netns: Netns) -> ProgramVnf:
         try:
             telemetry = undo.enter_context(Telemetry(Path(description["telemetry"])))
         except OSError as error:
-            said = last_words(Path(description["log"]))
+            said = last_words(Path(description["log"]), description["log_since"])
             raise LabError(f"the VNF cannot be reached: {error.strerror}{said}") from error
         return ProgramVnf(dict(description), telemetry, undo.pop_all(), None)
 
