@@ -147,3 +147,37 @@ def test_a_router_needs_addresses_in_different_networks() -> None:
     both = [replace(port, ipv4=f"10.0.0.{n + 1}/8") for n, port in enumerate(plain)]
     with pytest.raises(ParameterError, match="port0 and port1 are both in 10.0.0.0/8"):
         content_of(manifest, values, tuple(both))
+
+
+def test_the_nat_shows_the_address_given_or_that_of_its_outside_port() -> None:
+    mac = bytes.fromhex("020000000101")
+    assert content("nat").settings["owns"] == [bytes([10, 0, 1, 1]) + mac + bytes(2)]
+    given = content("nat", address="203.0.113.9", inside=1).settings["owns"]
+    assert given == [bytes([203, 0, 113, 9]) + mac[:5] + bytes([0, 0, 0])]
+
+
+@pytest.mark.parametrize(
+    ("given", "parameter", "message"),
+    [
+        ({"address": "224.0.0.1"}, "address", "224.0.0.1 is not an address of one host"),
+        ({"address": "255.255.255.255"}, "address", "is not an address of one host"),
+        ({"address": "127.0.0.1"}, "address", "is not an address of one host"),
+        ({"first_port": 9, "last_port": 8}, "first_port", "9 is above last_port, 8"),
+    ],
+)
+def test_the_nat_refuses_what_nobody_can_show(
+    given: dict[str, Any], parameter: str, message: str
+) -> None:
+    with pytest.raises(ParameterError) as caught:
+        content("nat", **given)
+    assert message in str(caught.value)
+    assert caught.value.parameter == parameter
+
+
+def test_a_nat_needs_an_address() -> None:
+    manifest = Catalog.load()["nat"]
+    values, _ = manifest.check_parameters({})
+    plain = tuple(PortInfo(f"port{n}", f"02:00:00:00:01:0{n}") for n in range(2))
+    with pytest.raises(ParameterError, match="port1, the port outside, has no address") as caught:
+        content_of(manifest, values, plain)
+    assert "address=" in caught.value.hint
