@@ -44,9 +44,10 @@ class BpfMemory(LiveMemory):
         """That of an object loaded just now; the maps stay the object's."""
         internal = {"counters", "all_ports"}
         tables = {
-            each.name: each
-            for each in (bpf.map(name) for name in bpf.map_names())
-            if not each.name.startswith((".", "xdp")) and each.name not in internal
+            # The kernel cuts the names of maps short.
+            name: bpf.map(name)
+            for name in bpf.map_names()
+            if "." not in name and name not in internal
         }
         return cls(bpf.map(_SECTION), bpf.variables(_SECTION), tables)
 
