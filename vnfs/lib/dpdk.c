@@ -465,15 +465,30 @@ static int is_small_talk(const char *line) {
     return !*line;
 }
 
-/* Start the EAL; if it does not, its own words are the message. */
+static int stand_in(int fd, int other) {
+    int kept = dup(fd);
+    dup2(other, fd);
+    return kept;
+}
+
+static void give_back(int fd, int kept) {
+    dup2(kept, fd);
+    close(kept);
+}
+
+/*
+ * Start the EAL; if it does not, its own words are the message. They go to standard error; on
+ * standard output it only lists all the arguments there are.
+ */
 static void start_eal(int argc, char **argv) {
     static char said[MESSAGE_BYTES], message[MESSAGE_BYTES];
-    int terminal = dup(STDERR_FILENO), heard = memfd_create("eal", MFD_CLOEXEC);
-    dup2(heard, STDERR_FILENO);
+    int heard = memfd_create("eal", MFD_CLOEXEC), nowhere = open("/dev/null", O_WRONLY | O_CLOEXEC);
+    int error = stand_in(STDERR_FILENO, heard), output = stand_in(STDOUT_FILENO, nowhere);
     int failed = rte_eal_init(argc, argv) < 0;
-    fflush(stderr);
-    dup2(terminal, STDERR_FILENO);
-    close(terminal);
+    fflush(NULL);
+    give_back(STDERR_FILENO, error);
+    give_back(STDOUT_FILENO, output);
+    close(nowhere);
     ssize_t size = pread(heard, said, sizeof(said) - 1, 0);
     close(heard);
     said[size > 0 ? size : 0] = 0;
