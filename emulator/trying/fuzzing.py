@@ -124,7 +124,7 @@ def fuzz(
         MachineError: clang or its libFuzzer is not installed.
         LabError: the fuzzer itself fails.
     """
-    _require_runtime()
+    require_libfuzzer()
     program = build_program(
         manifest, dataplane, run_loop="fuzz", flags=_FLAGS, compiler=find_clang()
     )
@@ -160,7 +160,12 @@ def fuzz(
 
 
 @cache
-def _require_runtime() -> None:
+def require_libfuzzer() -> None:
+    """Check that there is a fuzzer to use.
+
+    Raises:
+        MachineError: clang or its libFuzzer is not installed.
+    """
     clang = find_clang()
 
     def ask(*arguments: str) -> str:

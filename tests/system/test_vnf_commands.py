@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 
 from emulator.cli.main import execute
-from emulator.kernel.clang import find_clang
+from emulator.errors import MachineError
+from emulator.trying.fuzzing import require_libfuzzer
 from tests.system.terminal import ROOT
 
 HANDLER = """\
@@ -356,16 +357,6 @@ def test_list_knows_the_vnfs_of_the_folder_one_is_in(tmp_path: Path) -> None:
     assert "mine   packet" in vnf("list", "mine", cwd=tmp_path).stdout
 
 
-@pytest.mark.skipif(
-    not any(
-        Path(
-            subprocess.run(
-                [find_clang(), "--print-resource-dir"], capture_output=True, text=True
-            ).stdout.strip()
-        ).glob("lib/**/libclang_rt.fuzzer*")
-    ),
-    reason="needs libFuzzer: apt-get install libclang-rt-14-dev",
-)
 def test_fuzzing_finds_the_frame_that_breaks_a_handler(tmp_path: Path) -> None:
     body = (
         "__u8 *frame = data;\n"
@@ -373,6 +364,10 @@ def test_fuzzing_finds_the_frame_that_breaks_a_handler(tmp_path: Path) -> None:
         "    return frame[ctx->length] ? VNF_DROP : VNF_BACK;"
     )
     write(tmp_path, "mine", body, planes="packet")
+    try:
+        require_libfuzzer()
+    except MachineError as error:
+        pytest.skip(str(error))
 
     done = vnf("test", "mine", "--fuzz", "30s", "--json", cwd=tmp_path)
 
