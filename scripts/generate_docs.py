@@ -21,6 +21,7 @@ import emulator
 from emulator.catalog import Catalog, Manifest
 from emulator.cli.main import app
 from emulator.cli.shell_commands import COMMANDS
+from emulator.cli.shell_vnf import SHADOWED, VNF_COMMANDS
 
 REFERENCE = Path(__file__).resolve().parents[1] / "docs" / "reference"
 HELP_WIDTH = 90
@@ -70,6 +71,13 @@ def cli() -> str:
             f"## {command.name}\n\n{_code(f'{command.name} {command.usage}'.rstrip())}\n\n"
             f"{_prose(command.help)}"
             for command in sorted(COMMANDS.values(), key=lambda command: command.name)
+        ),
+        "# Words for VNFs",
+        f"In the shell behind the name of a VNF, and by `vnf exec`. {_prose(SHADOWED)}",
+        *(
+            f"## VNF {command.name}\n\n{_code(f'VNF {command.name} {command.usage}'.rstrip())}\n\n"
+            f"{_prose(command.help)}"
+            for command in VNF_COMMANDS.values()
         ),
     ]
     return _document(parts)
