@@ -75,20 +75,26 @@ def open_host_path(node: NodePlan, netns: Netns, *, shield: bool) -> HostPath:
     """
     path = compile_bpf(library_dir() / "tohost.bpf.c", includes=[library_dir()])
     ports = [interface.kernel_name for interface in node.interfaces]
-    with BpfObject(path, name=f"{node.name}: way to its host") as programs:
+    with ExitStack() as undo:
+        programs = undo.enter_context(BpfObject(path, name=f"{node.name}: way to its host"))
         programs.load()
-        return netns.run(_open, programs, ports, netns, shield, node.name)
+        return netns.run(_open, undo.pop_all(), programs, ports, netns, shield, node.name)
 
 
 def _open(
-    programs: BpfObject, ports: Sequence[str], netns: Netns, shield: bool, where: str
+    resources: ExitStack,
+    programs: BpfObject,
+    ports: Sequence[str],
+    netns: Netns,
+    shield: bool,
+    where: str,
 ) -> HostPath:
     """Runs inside the node's namespace."""
     from pyroute2 import IPRoute
 
     fds: list[int] = []
     missing = ""
-    with ExitStack() as undo, _kernel_errors(where), IPRoute() as routes:
+    with resources as undo, _kernel_errors(where), IPRoute() as routes:
         try:
             for number in range(len(ports)):
                 fds.append(_open_tap(f"host{number}"))

@@ -238,14 +238,17 @@ def test_frames_pass_a_chain_of_memory_both_ways_and_are_counted(net: Network) -
     modes = [running(net, name).mode for name in ("v0", "v1", "v2")]
     assert modes == ["af_xdp native copy+memif", "memif", "af_xdp native copy+memif"]
     assert net.ping().lost_percent == 0
-    first = net["v0"].counters()["v0-eth0"]
-    assert first.rx_packets == first.tx_packets > 0
-    for name in ("v0", "v1", "v2"):
-        counters = net[name].counters()
-        assert counters[f"{name}-eth0"] == first
-        assert counters[f"{name}-eth1"] == PortCounters(
-            first.tx_packets, first.tx_bytes, first.rx_packets, first.rx_bytes
-        )
+    eventually(lambda: all_count_the_same(net), "the counters differ")
+    assert min(passed(net)) > 0
+
+
+def all_count_the_same(net: Network) -> bool:
+    """Whether what the first VNF took in is what each one took in and gave on, both ways."""
+    rows = [counters for vnf in net.vnfs for counters in vnf.counters().values()]
+    there, back = rows[::2], rows[1::2]
+    first = there[0]
+    mirrored = PortCounters(first.tx_packets, first.tx_bytes, first.rx_packets, first.rx_bytes)
+    return set(map(repr, there)) == {repr(first)} and set(map(repr, back)) == {repr(mirrored)}
 
 
 def test_frames_of_every_size_pass_unchanged(net: Network) -> None:
