@@ -127,9 +127,12 @@ def _load(path: Path) -> ModuleType:
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     kept, sys.dont_write_bytecode = sys.dont_write_bytecode, True
+    # Where a dataclass looks for the module that it stands in.
+    sys.modules[name] = module
     try:
         spec.loader.exec_module(module)
     except Exception as error:
+        del sys.modules[name]
         raise UsageError(
             f"the control module cannot be loaded: {type(error).__name__}: {error}",
             where=str(path),
