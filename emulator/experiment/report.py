@@ -138,12 +138,12 @@ def notes(summary: SummaryRecord) -> list[str]:
             f"{BENCH_LIMITED} bench-limited: within 10 % of the path without any VNF; "
             "the VNF itself may do more."
         )
-    if not all(_wholly_valid(case) for case in summary.cases):
+    if invalid := [case for case in summary.cases if not _wholly_valid(case)]:
         lines.append(
             f"{INVALID} invalid: the probe was kept from its work, in every attempt; the "
             "machine is too busy, or the rate too high."
         )
-        if processes:
+        if any(vnf.idle and not vnf.cores for case in invalid for vnf in case.vnfs):
             lines.append(
                 "VNFs that are processes may be what the probe had to wait for: --core 0 and "
                 "--set cores=1 keep them apart, where the topology takes cores."

@@ -354,6 +354,17 @@ def test_latencies_of_a_generator_off_its_schedule_are_called_invalid() -> None:
     assert "‡" not in printed(summary(KERNEL))
 
 
+@pytest.mark.parametrize(("cores", "advised"), [((), True), ((1,), False)])
+def test_cores_are_advised_where_a_process_may_have_disturbed_the_generator(
+    cores: tuple[int, ...], advised: bool
+) -> None:
+    late = trial(latency(5_000), unsent=9_000).model_copy(update={"valid": False})
+    busy = case("packet", 5_000, 1_000_000, 290)
+    vnf = busy.vnfs[0].model_copy(update={"idle": "spin:20us,wait", "cores": cores})
+    busy = busy.model_copy(update={"trials": (late,), "vnfs": (vnf,)})
+    assert any("keep them apart" in note for note in notes(summary(busy))) is advised
+
+
 def test_rates_and_costs_of_a_disturbed_generator_are_called_invalid() -> None:
     assert XDP.throughput
     assert XDP.cost
