@@ -13,7 +13,7 @@ from pathlib import Path
 
 from emulator.catalog import Catalog
 from emulator.closing import Closing
-from emulator.dataplane import Site
+from emulator.dataplane import RunningVnf, Site
 from emulator.kernel.bpf import BpfId, all_ids
 from emulator.kernel.netns import Netns
 from emulator.kernel.offload import Offloads, set_offloads
@@ -164,6 +164,30 @@ class VnfLab(Closing):
             deadline = time.monotonic() + _DEADLINE_S
             return [_receive(each, last, deadline, len(frames)) for each in receivers]
 
+    def exchange(
+        self, vnf: RunningVnf, batches: Sequence[tuple[int, Sequence[bytes]]]
+    ) -> list[list[bytes]]:
+        """Send frames from one host after another; returns what has reached each host.
+
+        A batch is the number of a host, and its frames. The VNF has handled each batch before the
+        next one is sent, and whatever it says that it has sent is waited for.
+        """
+        with ExitStack() as opened:
+            receivers = [opened.enter_context(each.run(_socket)) for each in self.hosts]
+            deadline = time.monotonic() + _DEADLINE_S
+            handled = sum(port.rx_packets for port in vnf.counters().values())
+            for host, frames in batches:
+                self.send(self.hosts[host], frames)
+                handled += len(frames)
+                while sum(port.rx_packets for port in vnf.counters().values()) < handled:
+                    assert time.monotonic() < deadline, "the VNF did not get all frames"
+                    time.sleep(0.001)
+            sent = [port.tx_packets for port in vnf.counters().values()]
+            return [
+                _receive_number(receiver, number, deadline)
+                for receiver, number in zip(receivers, sent, strict=True)
+            ]
+
     def close(self) -> None:
         self._undo.close()
         for netns in (self.vnf, *self.hosts):
@@ -182,16 +206,31 @@ def _socket() -> socket.socket:
 def _receive(receiver: socket.socket, last: bytes, deadline: float, sent: int) -> list[bytes]:
     arrived: list[bytes] = []
     while not arrived or arrived[-1] != last:
+        each = _next(receiver, deadline)
+        assert each is not None, f"the last frame did not arrive; {len(arrived)} of {sent} did"
+        arrived.append(each)
+    return arrived
+
+
+def _receive_number(receiver: socket.socket, number: int, deadline: float) -> list[bytes]:
+    arrived: list[bytes] = []
+    while len(arrived) < number:
+        each = _next(receiver, deadline)
+        assert each is not None, f"{len(arrived)} of {number} frames arrived"
+        arrived.append(each)
+    return arrived
+
+
+def _next(receiver: socket.socket, deadline: float) -> bytes | None:
+    """The next frame that came in; None when there is none in time."""
+    while True:
         receiver.settimeout(max(0.001, deadline - time.monotonic()))
         try:
             data, ancillary, _, address = receiver.recvmsg(1 << 16, 256)
         except TimeoutError:
-            raise AssertionError(
-                f"the last frame did not arrive; {len(arrived)} of {sent} did"
-            ) from None
+            return None
         if address[2] != _OUTGOING:
-            arrived.append(_with_tag(data, ancillary))
-    return arrived
+            return _with_tag(data, ancillary)
 
 
 def _with_tag(data: bytes, ancillary: Sequence[tuple[int, int, bytes]]) -> bytes:
