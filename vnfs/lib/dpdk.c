@@ -35,7 +35,7 @@
 #define SOL_XDP 283
 #endif
 
-#define RING_FRAMES    1024
+#define RING_FRAMES    2048
 #define CACHED_BUFFERS 256
 /* How long to sleep where nothing tells of a frame that comes, or of a neighbour. */
 #define BLIND_SLEEP_NS 100000
