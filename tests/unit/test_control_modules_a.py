@@ -162,7 +162,6 @@ MAC = "02:00:00:00:00:01"
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ({"backends": ""}, "backends: there is no server"),
         ({"backends": "10.0.0.1"}, "a server is an IP address, @ and a MAC address"),
         ({"backends": f"10.0.0.1@{MAC} wait 2"}, "a server is an IP address, @ and a MAC address"),
         ({"backends": f"10.0.0.256@{MAC}"}, "10.0.0.256 is not an IPv4 address"),

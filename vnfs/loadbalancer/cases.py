@@ -254,6 +254,15 @@ CASES = [
         parameters=ONE,
     ),
     Case(
+        "without a server there is only the VIP",
+        [
+            Step(ask(SYN), counts={"no_backend": 1}),
+            passes(ask(DATA, A, A_MAC)),
+            Step(bytes(BROADCAST / ARP_FOR_VIP), out={0: bytes(arp_answer(OWN[0]))}),
+            goes_to(A_MAC, SYN, set={"backends": ONE["backends"]}),
+        ],
+    ),
+    Case(
         "a jumbo packet",
         [
             Step(

@@ -102,8 +102,6 @@ def _backends(text: str, vip: str) -> list[Backend]:
         if any(backend.ip == other.ip for other in backends):
             raise _error(f"{backend.ip} is there twice", "give it a weight of 2 instead")
         backends.append(backend)
-    if not backends:
-        raise _error("there is no server", _HINT)
     if len(backends) > _MOST_BACKENDS:
         text = f"{len(backends)} servers are more than there is room for, {_MOST_BACKENDS}"
         raise _error(text, "put a second load balancer behind the first")
