@@ -36,12 +36,17 @@ _LEAST_ROOM_BYTES = 2048 + HEADROOM_BYTES
 _MBUF_OVERHEAD_BYTES = 256
 """What a packet buffer takes beside its data: the mempool's header, struct rte_mbuf, padding."""
 _PAGE_BYTES = 4096
-_AF_XDP_MTU = (
-    _PAGE_BYTES
-    - _MBUF_OVERHEAD_BYTES
-    - (HEADROOM_BYTES + _XDP_HEADROOM_BYTES + _HEADER_BYTES + _TAILROOM_BYTES)
-)
-"""A buffer of AF_XDP, all of it, fits into a page."""
+_BESIDE_MTU_BYTES = HEADROOM_BYTES + _XDP_HEADROOM_BYTES + _HEADER_BYTES + _TAILROOM_BYTES
+_LONGEST_ROOM_BYTES = 65535 // 64 * 64
+"""The length of a packet buffer is a number of 16 bits."""
+_LONGEST_SLOT_BYTES = 1 << 15
+_MAX_MTU = {
+    # A buffer of AF_XDP, all of it, fits into a page.
+    "af_xdp": _PAGE_BYTES - _MBUF_OVERHEAD_BYTES - _BESIDE_MTU_BYTES,
+    "af_packet": _LONGEST_SLOT_BYTES - HEADROOM_BYTES - _HEADER_BYTES - _TAILROOM_BYTES,
+    "memif": _LONGEST_ROOM_BYTES - _BESIDE_MTU_BYTES,
+    "null": _LONGEST_ROOM_BYTES - _BESIDE_MTU_BYTES,
+}
 
 _BUFFERS_PER_PORT = 4096
 """The rings of an AF_XDP port take that many at most: 2048 on their way in and 2048 out."""
@@ -157,7 +162,7 @@ def clear_ports(node: NodePlan, netns: Netns) -> None:
 def data_room_bytes(node: NodePlan) -> int:
     """What a packet buffer has to hold so that a frame never needs two, with room to grow."""
     mtu = max((interface.mtu for interface in node.interfaces), default=1500)
-    whole = HEADROOM_BYTES + _XDP_HEADROOM_BYTES + mtu + _HEADER_BYTES + _TAILROOM_BYTES
+    whole = mtu + _BESIDE_MTU_BYTES
     for interface in node.interfaces:
         if _driver(node, interface) == "af_packet":
             # The driver wants room for a whole slot of its ring, however large the frames.
@@ -177,6 +182,14 @@ def _driver(node: NodePlan, interface: InterfacePlan) -> str:
 
 def _device_options(node: NodePlan, interface: InterfacePlan, site: Site) -> Iterator[str]:
     driver = _driver(node, interface)
+    if interface.mtu > _MAX_MTU[driver]:
+        other = ', or the VNF driver="af_packet"' if driver == "af_xdp" else ""
+        raise UsageError(
+            f"an MTU of {interface.mtu} is more than DPDK's {driver} driver takes, "
+            f"{_MAX_MTU[driver]}",
+            where=interface.name,
+            hint=f"give the link a smaller mtu{other}",
+        )
     if interface.memif is not None:
         path = _memif_path(interface.memif, site).with_suffix(".sock")
         if interface.memif.role == "server":
@@ -191,12 +204,6 @@ def _device_options(node: NodePlan, interface: InterfacePlan, site: Site) -> Ite
         yield f"rsize={_MEMIF_RING_LOG2}"
         yield f"bsize={data_room_bytes(node) - HEADROOM_BYTES}"
     if driver == "af_xdp":
-        if interface.mtu > _AF_XDP_MTU:
-            raise UsageError(
-                f"an MTU of {interface.mtu} is more than DPDK's af_xdp driver takes, {_AF_XDP_MTU}",
-                where=interface.name,
-                hint='give the link a smaller mtu, or the VNF driver="af_packet"',
-            )
         yield f"iface={interface.kernel_name}"
         # Preferred busy polling would burn a core in the kernel.
         yield "busy_budget=0"

@@ -135,6 +135,15 @@ def test_jumbo_frames(lab: VnfLab) -> None:
         assert large.transfer(large.left, large.right, frames, last=frames[-1]) == frames
 
 
+@pytest.mark.parametrize("driver", ["af_packet", "null"])
+def test_an_mtu_that_no_packet_buffer_holds_is_refused(driver: str) -> None:
+    with (
+        VnfLab(mtu=65535) as huge,
+        pytest.raises(UsageError, match=f"MTU of 65535 is more than DPDK's {driver} driver takes"),
+    ):
+        start(huge, driver=driver)
+
+
 def test_its_threads_stay_on_the_cores_asked_for(lab: VnfLab) -> None:
     last = max(os.sched_getaffinity(0))
     for cores, expected in (([last], {last}), ([], os.sched_getaffinity(0))):
