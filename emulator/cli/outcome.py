@@ -19,7 +19,7 @@ from typing import Any, TextIO
 
 from typer.core import TyperGroup
 
-from emulator.errors import BuildVnfError, TopologyError
+from emulator.errors import BuildVnfError, TopologyError, VerifierError
 
 EXIT_BUG = 70
 EXIT_INTERRUPTED = 128 + signal.SIGINT
@@ -154,7 +154,7 @@ def say(message: str, *, hint: str = "") -> None:
 
 def report_error(error: BuildVnfError) -> int:
     """Print an error of ours, every problem of a topology included; returns the exit code."""
-    message = f"{error.where}: {error.message}" if error.where else error.message
+    message = f"{shown(error.where)}: {error.message}" if error.where else error.message
     if isinstance(error, TopologyError):
         lines = [message]
         for problem in error.problems:
@@ -164,8 +164,15 @@ def report_error(error: BuildVnfError) -> int:
         message = "\n".join(lines)
     say(message, hint=error.hint)
     if debugging():
+        if isinstance(error, VerifierError):
+            sys.stderr.write(error.log)
         traceback.print_exception(error)
     return error.exit_code
+
+
+def shown(place: object) -> str:
+    """A path as the user would write it: from the folder we are in, if it is below that."""
+    return str(place).removeprefix(f"{os.getcwd()}{os.sep}")
 
 
 def report_bug(error: BaseException) -> int:

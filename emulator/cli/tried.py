@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from emulator.cli.outcome import say
+from emulator.cli.outcome import report_error, say, shown
 from emulator.cli.output import print_table
 from emulator.errors import BuildVnfError, MachineError
 
 if TYPE_CHECKING:
     from emulator.catalog import Manifest
     from emulator.trying.building import Built
+    from emulator.trying.cases import Mismatch
     from emulator.trying.fuzzing import Breakage, Fuzzed
     from emulator.trying.suite import Verdict
 
@@ -35,14 +34,7 @@ def explain(errors: Iterable[BuildVnfError | None]) -> None:
         if error is None or (error.where or error.message) in told:
             continue
         told.add(error.where or error.message)
-        where = f"{shown(error.where)}: " if error.where else ""
-        say(f"{where}{error.message}", hint=error.hint)
-
-
-def shown(place: object) -> str:
-    """A path as the user would write it: from the folder we are in, if it is below that."""
-    text, here = str(place), f"{Path.cwd()}{os.sep}"
-    return text.removeprefix(here)
+        report_error(error)
 
 
 def print_cases(
@@ -60,12 +52,16 @@ def print_cases(
     heads = [", ".join(same) for same in columns.values()]
     print_table((manifest.name, *heads), rows.values(), styles=_STYLES)
     sys.stdout.flush()
+    # What goes wrong everywhere is told once.
+    wrong: dict[tuple[str, tuple[Mismatch, ...]], list[str]] = {}
     for each in verdicts:
         if each.mismatches:
-            sys.stdout.write(f"{each.case}, on {each.plane}:\n")
-            for mismatch in each.mismatches:
-                sys.stdout.writelines(f"  {line}\n" for line in describe(mismatch))
-            sys.stdout.write("\n")
+            wrong.setdefault((each.case, each.mismatches), []).append(each.plane)
+    for (case, mismatches), planes in wrong.items():
+        sys.stdout.write(f"{case}, on {' and '.join(planes)}:\n")
+        for mismatch in mismatches:
+            sys.stdout.writelines(f"  {line}\n" for line in describe(mismatch))
+        sys.stdout.write("\n")
     explain(each.error for each in verdicts if each.result == "failed")
     for plane, error in {each.plane: each.error for each in verdicts if each.error}.items():
         if isinstance(error, MachineError):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from emulator.cli.options import JsonOption, parse_duration
+from emulator.cli.outcome import shown
 from emulator.cli.output import print_json, print_table
 from emulator.cli.tried import (
     built_json,
@@ -18,7 +19,6 @@ from emulator.cli.tried import (
     print_cases,
     print_fuzzed,
     print_row,
-    shown,
     tested_json,
 )
 from emulator.errors import UsageError

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from emulator.trying.cases import Mismatch
 
 _WIDTH = 16
+_ETHERNET_BYTES = 14
 
 
 def describe(mismatch: Mismatch) -> list[str]:
@@ -23,6 +24,8 @@ def describe(mismatch: Mismatch) -> list[str]:
 
 def summary(frame: bytes) -> str:
     """A frame in scapy's words, and its length."""
+    if len(frame) < _ETHERNET_BYTES:
+        return f"{len(frame)} bytes, less than an Ethernet header"
     from scapy.layers.l2 import Ether
 
     with warnings.catch_warnings():

@@ -187,7 +187,7 @@ def _run(command: Sequence[str], folder: Path, seconds: float | None) -> tuple[s
     environment = {
         **os.environ,
         "VNF_FUZZ_SETUPS": str(folder / "setups"),
-        "ASAN_OPTIONS": "detect_leaks=0",
+        "ASAN_OPTIONS": "detect_leaks=0:allow_addr2line=1",
     }
     try:
         done = subprocess.run(
