@@ -91,6 +91,7 @@ def test_the_wheel_has_what_a_user_needs(wheel: Path) -> None:
         "emulator/native/build/vnf-init",
         "emulator/share/vnfs/forward/vnf.toml",
         "emulator/share/vnfs/lib/xdp.bpf.c",
+        "emulator/share/vnfs/lib/template/c/vnf.c",
         "emulator/share/topologies/chain.py",
         "emulator/share/docs/dependencies.md",
     } <= names
@@ -161,6 +162,14 @@ def test_plan_from_another_folder(elsewhere: Path, tmp_path: Path) -> None:
 
 def test_list_from_another_folder(elsewhere: Path, tmp_path: Path) -> None:
     assert "forward" in run(elsewhere / "vnf", "list", cwd=tmp_path)
+
+
+def test_a_new_vnf_from_another_folder(elsewhere: Path, tmp_path: Path) -> None:
+    run(elsewhere / "vnf", "new", "mine", cwd=tmp_path)
+
+    tested = run(elsewhere / "vnf", "test", "mine", "--dataplane", "packet", "--json", cwd=tmp_path)
+
+    assert [case["result"] for case in json.loads(tested)["mine"]["cases"]] == ["ok", "ok"]
 
 
 def test_a_script_of_the_users_own(elsewhere: Path, tmp_path: Path) -> None:
