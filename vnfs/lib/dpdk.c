@@ -7,13 +7,11 @@
  */
 #define _GNU_SOURCE
 #include <dirent.h>
-#include <limits.h>
 #include <linux/if_packet.h>
 #include <linux/if_xdp.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/timerfd.h>
 
 /* DPDK includes it for nothing, and a VNF has the same structures from <linux/ip.h>. */
@@ -28,6 +26,8 @@
 #include "hostpath.h"
 #include "run.h"
 
+#include "memif.h"
+
 #ifndef AF_XDP
 #define AF_XDP 44
 #endif
@@ -37,36 +37,14 @@
 
 #define RING_FRAMES    2048
 #define CACHED_BUFFERS 256
-/* How long to sleep where nothing tells of a frame that comes, or of a neighbour. */
+/* How long to sleep where nothing tells of a frame that comes. */
 #define BLIND_SLEEP_NS 100000
-#define APART_SLEEP_NS 10000000
-/* A neighbour that takes the call answers at once, but for a machine that has much else to do. */
-#define ANSWER_NS 500000000
-/* The driver takes the old connection apart in a thread of its own. */
-#define CLEAR_UP_NS   20000000
-#define LOOKS_AT_LINK 64
-/* How often, and how far apart, frames are offered to a neighbour whose ring is full. */
-#define PUSHES        40
-#define PUSH_NS       50000
-#define MODE_BYTES    64
-#define MESSAGE_BYTES 4096
-
-/*
- * Beside the rings of a memif link, which cannot wake anybody: who sleeps is woken through a FIFO.
- * A neighbour that is no program of ours knows nothing of it and is never there.
- */
-struct bell {
-    struct {
-        __u32 there;
-        __u32 asleep;
-    } __attribute__((aligned(64))) side[2];
-};
+#define MODE_BYTES     64
+#define MESSAGE_BYTES  4096
 
 static struct port {
     /* How the port tells that a frame has come while we sleep. */
     enum { SILENT, SOCKET, INTERRUPT, BELL } tells;
-    /* A memif port and its neighbour; all others are joined for ever. */
-    enum { JOINED, CALLING, APART } link;
     __u16 id;
     /* Of the socket, or of an epoll instance that gets the interrupts. */
     int fd;
@@ -75,13 +53,7 @@ static struct port {
     __u16 early;
     struct rte_mbuf *early_frames[VNF_BURST_FRAMES];
     char mode[MODE_BYTES];
-    /* Only of memif ports. */
-    struct bell *bell;
-    int neighbour_fd;
-    __u8 side;
-    __u8 calls; /* the server waits for calls */
-    __u32 empty_looks;
-    __u64 due_ns;
+    struct memif memif;
 } ports[VNF_MAX_PORTS];
 
 static struct {
@@ -165,37 +137,9 @@ static int configure(struct port *port, int interrupts) {
     if (!failed)
         failed = rte_eth_tx_queue_setup(port->id, 0, tx, SOCKET_ID_ANY, NULL);
     /* Who is to call a neighbour may do so before that one listens. */
-    if (!failed && !port->calls)
+    if (!failed && !port->memif.calls)
         failed = rte_eth_dev_start(port->id);
     return failed;
-}
-
-static int open_fifo(const char *base, __u32 side) {
-    char path[PATH_MAX];
-    snprintf(path, sizeof(path), "%s.%u", base, side);
-    mkfifo(path, 0600);
-    return open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC);
-}
-
-/* Where the bell of a memif link is: `server=` or `client=` and the beginning of its paths. */
-static void open_bell(struct port *port, const char *option) {
-    const char *base = strchr(option, '=') + 1;
-    char path[PATH_MAX];
-    port->calls = port->side = option[0] == 'c';
-    port->link = port->calls ? APART : CALLING;
-    port->tells = BELL;
-    snprintf(path, sizeof(path), "%s.bell", base);
-    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    if (fd >= 0 && !ftruncate(fd, sizeof(struct bell)))
-        port->bell = mmap(NULL, sizeof(struct bell), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-    port->fd = open_fifo(base, port->side);
-    port->neighbour_fd = open_fifo(base, !port->side);
-    if (!port->bell || port->bell == MAP_FAILED || port->fd < 0 || port->neighbour_fd < 0)
-        vnf_fail(EXIT_MACHINE, NULL, "%s: its bell %s cannot be made: %s",
-                 vnf.port_name[port - ports], path, strerror(errno));
-    close(fd);
-    port->bell->side[port->side].asleep = 0;
-    port->bell->side[port->side].there = 1;
 }
 
 static const char *port_open(__u32 number) {
@@ -203,9 +147,11 @@ static const char *port_open(__u32 number) {
     const char *name = vnf.port_name[number];
     struct rte_eth_dev_info info;
 
-    if (dpdk.bell[number])
-        open_bell(port, dpdk.bell[number]);
-
+    if (dpdk.bell[number]) {
+        memif_open(&port->memif, dpdk.bell[number], name);
+        port->tells = BELL;
+        port->fd = port->memif.fd;
+    }
     int failed = rte_eth_dev_get_port_by_name(dpdk.device[number], &port->id);
     if (!failed)
         failed = rte_eth_dev_info_get(port->id, &info);
@@ -215,7 +161,7 @@ static const char *port_open(__u32 number) {
     if (failed)
         vnf_fail(EXIT_MACHINE, NULL, "%s: DPDK cannot open it by %s: %s", name, dpdk.device[number],
                  rte_strerror(-failed));
-    if (port->bell) {
+    if (port->tells == BELL) {
         vnf.port_apart[number] = 1;
         return "memif";
     }
@@ -226,66 +172,10 @@ static const char *port_open(__u32 number) {
 
 static void port_close(__u32 number) {
     struct port *port = &ports[number];
-    if (port->bell)
-        port->bell->side[port->side].there = 0;
+    if (port->tells == BELL)
+        memif_close(&port->memif);
     rte_eth_dev_stop(port->id);
     rte_eth_dev_close(port->id);
-}
-
-/* ---- memif links ---- */
-
-static void hang_up(struct port *port) {
-    rte_eth_dev_stop(port->id);
-    port->link = APART;
-}
-
-static void call(struct port *port, __u64 now_ns) {
-    int failed = rte_eth_dev_start(port->id);
-    port->link = failed ? APART : CALLING;
-    port->due_ns = now_ns + (failed ? APART_SLEEP_NS : ANSWER_NS);
-}
-
-/* See whether the neighbour is there; one that has gone may come back, and is called again. */
-static void look_at_link(struct port *port) {
-    __u64 now_ns = vnf_monotonic_ns();
-    struct rte_eth_link link = {0};
-    if (port->link != APART)
-        rte_eth_link_get_nowait(port->id, &link);
-    if (link.link_status) {
-        port->link = JOINED;
-    } else if (port->link == JOINED) {
-        port->link = CALLING;
-        port->due_ns = now_ns + CLEAR_UP_NS;
-    } else if (port->calls && now_ns >= port->due_ns) {
-        if (port->link == CALLING)
-            hang_up(port);
-        else
-            call(port, now_ns);
-    }
-    vnf.port_apart[port - ports] = port->link != JOINED;
-}
-
-static void wake_neighbour(struct port *port) {
-    rte_smp_mb();
-    if (port->bell->side[!port->side].asleep &&
-        __atomic_exchange_n(&port->bell->side[!port->side].asleep, 0, __ATOMIC_ACQ_REL) &&
-        write(port->neighbour_fd, "", 1) < 0)
-        return; /* it is full, so the neighbour has been woken */
-}
-
-/*
- * Wake the neighbour for what has been sent, and sleep while its ring is full: to go on, and lose
- * the frames, would only take CPU time from the VNFs that those before them have still to pass.
- */
-static __u32 push(struct port *port, struct rte_mbuf **mbufs, __u32 sent, __u32 count) {
-    for (__u32 i = 0; port->link == JOINED; i++) {
-        wake_neighbour(port);
-        if (likely(sent == count) || i == PUSHES)
-            break;
-        idle_poll(NULL, 0, PUSH_NS);
-        sent += rte_eth_tx_burst(port->id, 0, mbufs + sent, (__u16)(count - sent));
-    }
-    return sent;
 }
 
 /* ---- frames ---- */
@@ -325,15 +215,19 @@ static __u32 port_receive(__u32 number, struct vnf_packet *packets, __u32 room) 
         count = port->early;
         memcpy(mbufs, port->early_frames, count * sizeof(mbufs[0]));
         port->early = 0;
-    } else if (likely(port->link != APART)) {
+    } else if (likely(port->memif.link != APART)) {
         count = rte_eth_rx_burst(port->id, 0, mbufs, (__u16)room);
     } else {
         count = 0;
     }
-    if (!count && port->bell && (port->link != JOINED || !(++port->empty_looks % LOOKS_AT_LINK)))
-        look_at_link(port);
+    if (port->tells == BELL && !count) {
+        memif_found_empty(&port->memif, port->id);
+        vnf.port_apart[number] = port->memif.link != JOINED;
+    }
     for (__u32 i = 0; i < count; i++) {
         if (unlikely(mbufs[i]->nb_segs != 1) && rte_pktmbuf_linearize(mbufs[i])) {
+            vnf.shared->counters[number].rx_packets++;
+            vnf.shared->counters[number].rx_bytes += mbufs[i]->pkt_len;
             vnf.shared->counters[number].dropped_packets++;
             rte_pktmbuf_free(mbufs[i]);
             continue;
@@ -349,10 +243,10 @@ static __u32 port_send(__u32 number, struct vnf_packet *packets, __u32 count) {
     __u32 sent = 0;
     for (__u32 i = 0; i < count; i++)
         mbufs[i] = take_over(&packets[i]);
-    if (likely(port->link != APART))
+    if (likely(port->memif.link != APART))
         sent = rte_eth_tx_burst(port->id, 0, mbufs, (__u16)count);
-    if (port->bell)
-        sent = push(port, mbufs, sent, count);
+    if (port->tells == BELL)
+        sent = memif_push(&port->memif, port->id, mbufs, sent, count);
     if (unlikely(sent < count))
         rte_pktmbuf_free_bulk(mbufs + sent, count - sent);
     return sent;
@@ -386,22 +280,17 @@ static int port_copy(__u32 number, const struct vnf_packet *packet, struct vnf_p
 /* Have the port tell of frames; those that came meanwhile are kept. */
 static void arm(struct port *port) {
     port->armed = 1;
-    if (port->bell) {
-        __atomic_store_n(&port->bell->side[port->side].asleep, 1, __ATOMIC_RELEASE);
-        rte_smp_mb();
-    } else {
+    if (port->tells == BELL)
+        memif_fall_asleep(&port->memif);
+    else
         rte_eth_dev_rx_intr_enable(port->id, 0);
-    }
     port->early = rte_eth_rx_burst(port->id, 0, port->early_frames, VNF_BURST_FRAMES);
 }
 
 static void disarm(struct port *port) {
     port->armed = 0;
-    if (port->bell) {
-        char rings[64];
-        __atomic_store_n(&port->bell->side[port->side].asleep, 0, __ATOMIC_RELEASE);
-        while (read(port->fd, rings, sizeof(rings)) == sizeof(rings))
-            ;
+    if (port->tells == BELL) {
+        memif_wake_up(&port->memif);
     } else {
         struct rte_epoll_event event;
         rte_eth_dev_rx_intr_disable(port->id, 0);
@@ -412,9 +301,9 @@ static void disarm(struct port *port) {
 
 /* For how long nobody would tell us of a frame; 0: somebody would. */
 static __u64 unheard_ns(const struct port *port) {
-    if (port->link != JOINED)
-        return APART_SLEEP_NS;
-    if (port->tells == SILENT || (port->bell && !port->bell->side[!port->side].there))
+    if (port->memif.link != JOINED)
+        return MEMIF_APART_NS;
+    if (port->tells == SILENT || (port->tells == BELL && !memif_is_watched(&port->memif)))
         return BLIND_SLEEP_NS;
     return 0;
 }
