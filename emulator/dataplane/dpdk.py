@@ -19,6 +19,7 @@ from emulator.dataplane.hostpath import open_host_path
 from emulator.dataplane.process import Launch, ProcessVnf, Site, attach_process, start_process
 from emulator.errors import MachineError, UsageError
 from emulator.kernel.bpf import BpfId, detach_unowned_xdp, xdp_state
+from emulator.plan.process_options import added_ports
 
 if TYPE_CHECKING:
     from emulator.catalog import Manifest
@@ -83,7 +84,12 @@ def start(node: NodePlan, netns: Netns, manifest: Manifest, site: Site | None) -
     launch.resources.callback(clear_ports, node, netns)
     _lead_to_host(node, netns, launch)
     vnf = start_process(node, netns, manifest, site, launch)
-    _learn(vnf, netns)
+    try:
+        _check_devices(node, vnf)
+        _learn(vnf, netns)
+    except BaseException:
+        vnf.close()
+        raise
     return vnf
 
 
@@ -284,6 +290,18 @@ def _lead_to_host(node: NodePlan, netns: Netns, launch: Launch) -> None:
         numbers = [str(next(fds) if each in ours else -1) for each in node.interfaces]
         path.options = ["--host", ",".join(numbers)]
     launch.use(path)
+
+
+def _check_devices(node: NodePlan, vnf: ProcessVnf) -> None:
+    """DPDK says nothing of a card that it is allowed to use and cannot find."""
+    assert node.vnf is not None
+    added, found = added_ports(node.vnf.eal), len(vnf.counters()) - len(node.interfaces)
+    if found < added:
+        raise MachineError(
+            f"DPDK has found {found} of {added} devices that eal= names",
+            where=node.name,
+            hint="dpdk-devbind.py --status tells which cards there are and whether DPDK has them",
+        )
 
 
 def _learn(vnf: ProcessVnf, netns: Netns) -> None:

@@ -188,6 +188,12 @@ def test_a_device_of_the_users_own_is_a_further_port(lab: VnfLab, tmp_path: Path
     assert all(each in content for each in frames)
 
 
+def test_a_card_that_is_not_there_is_missed(lab: VnfLab) -> None:
+    with pytest.raises(MachineError, match="DPDK has found 0 of 1 devices that eal= names"):
+        start(lab, eal=("-a", "0000:ff:1f.7"))
+    assert xdp_state(PORTS[0], lab.vnf).mode == "none"
+
+
 def test_null_ports_feed_the_handler_alone(lab: VnfLab) -> None:
     with start(lab, driver="null") as vnf:
         assert vnf.mode == "null"
