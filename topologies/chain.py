@@ -17,8 +17,12 @@ floor of the bench itself, and a VNF's own share is what it adds to that.
 
 ``cores``, ``idle`` and ``driver`` are for data planes that are processes: where one runs, what it
 does while no frame comes, and how it gets at its ports. The two inside the kernel have no process,
-and are left as they are. Other settings are parameters of the VNF: ``--set vnf=drop --set
-every=100`` loses every hundredth frame.
+and are left as they are. ``kind=memif`` joins DPDK VNFs to each other by memory that they share:
+
+    vnf bench topologies/chain.py --set dataplane=dpdk --set length=4 --vary kind=veth,memif
+
+Other settings are parameters of the VNF: ``--set vnf=drop --set every=100`` loses every hundredth
+frame.
 """
 
 from typing import Any
@@ -37,6 +41,7 @@ class Chain(Topo):
         cores: int | str | None = None,
         idle: str | None = None,
         driver: str | None = None,
+        kind: str = "veth",
         **parameters: Any,
     ) -> None:
         if dataplane not in ("kernel", "xdp"):
@@ -45,7 +50,7 @@ class Chain(Topo):
         server = self.addHost("server")
         for number in range(1, length + 1 if dataplane != "none" else 1):
             name = self.addVNF(f"vnf{number}", vnf, dataplane=dataplane, **parameters)
-            self.addLink(before, name)
+            self.addLink(before, name, kind=kind if number > 1 else "veth")
             before = name
         self.addLink(before, server)
 

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from emulator.experiment.prepare import PreparedCase
     from emulator.experiment.records import CaseRecord, Outcome, RunRecord, SummaryRecord
 
-LINK = "veth"
 MAX_SEARCH_TRIALS = 12
 _FIXED_STEPS = 5
 """Of every case, beside its latency trials and its search: start, readiness, warm-up, idle CPU,
@@ -343,6 +342,9 @@ class _Run:
 
         self._bundle.write_record(SUMMARY, self._result().summary)
 
+    def _link_kinds(self) -> set[str]:
+        return {link.kind for ready in self._order for link in ready.plan.links}
+
     def _result(self) -> BenchResult:
         from emulator.experiment.records import SummaryRecord
         from emulator.experiment.summary import compared
@@ -351,7 +353,7 @@ class _Run:
         known = [self._records[case.name] for case in self._cases if case.name in self._records]
         summary = SummaryRecord(
             topology=self._topology,
-            link=LINK,
+            link=" and ".join(sorted(self._link_kinds(), reverse=True)),
             mechanism=spec.mechanism,
             rate_pps=spec.rate_pps,
             duration_s=spec.duration_s,
