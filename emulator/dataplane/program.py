@@ -60,6 +60,7 @@ class ProgramVnf(RunningVnf):
         telemetry: Telemetry,
         resources: ExitStack,
         process: subprocess.Popen[Any] | None,
+        left_behind: ExitStack | None = None,
     ) -> None:
         self.dataplane = description["dataplane"]
         self.mode = description["mode"]
@@ -67,6 +68,7 @@ class ProgramVnf(RunningVnf):
         self._telemetry = telemetry
         self._resources = resources
         self._process = process
+        self._left_behind = left_behind or ExitStack()
 
     @property
     def pid(self) -> int:
@@ -96,6 +98,8 @@ class ProgramVnf(RunningVnf):
         log, since = Path(self._description["log"]), self._description["log_since"]
         if self._process is not None:
             status = self._process.poll()
+            if status is not None:
+                self._left_behind.close()
             return None if status is None else why_ended(status, log, since)
         try:
             self._telemetry.ask(_LIST)
@@ -139,7 +143,8 @@ def start(node: NodePlan, netns: Netns, manifest: Manifest, site: Site | None) -
     }
     with ExitStack() as undo:
         undo.callback(shutil.rmtree, runtime, ignore_errors=True)
-        undo.callback(clear_ports, node, netns)
+        left_behind = undo.enter_context(ExitStack())
+        left_behind.callback(clear_ports, node, netns)
         runtime.mkdir(exist_ok=True)
         process = _spawn(netns, site, command, environment, log)
         # Open as long as we live: programs that read commands end when there are none to come.
@@ -164,7 +169,7 @@ def start(node: NodePlan, netns: Netns, manifest: Manifest, site: Site | None) -
             "log_since": log.stat().st_size,
             "bpf": [["program", state.program_id] for state in xdp.values() if state.program_id],
         }
-        return ProgramVnf(description, telemetry, undo.pop_all(), process)
+        return ProgramVnf(description, telemetry, undo.pop_all(), process, left_behind)
 
 
 def attach(description: Description, netns: Netns) -> ProgramVnf:

@@ -153,9 +153,9 @@ def test_one_that_was_killed_is_told_of_and_leaves_its_ports_free(
         assert failure is not None
         assert "SIGKILL" in failure
         assert "Set io packet forwarding mode" in failure
+        assert xdp_state("fn-eth0", lab.vnf).mode == "none"
         with pytest.raises(LabError, match="the VNF"):
             vnf.counters()
-    assert xdp_state("fn-eth0", lab.vnf).mode == "none"
     sent = frame(1)
     with start(lab, testpmd):
         assert lab.transfer(lab.left, lab.right, [sent], last=sent) == [sent]
