@@ -46,17 +46,18 @@ class BpfMap(Closing):
         return cls(fd, owned=True)
 
     def lookup(self, key: bytes) -> bytes:
-        """The value of a key. Raises KeyError when there is none."""
-        value = ctypes.create_string_buffer(self.value_size)
+        """The value of a key, of a map with one for each CPU all of them after one another.
+
+        Raises KeyError when there is none.
+        """
+        value = ctypes.create_string_buffer(self.update_bytes)
         self._lookup(key, value)
         return value.raw
 
     def lookup_percpu(self, key: bytes) -> list[bytes]:
         """The value of a key on each possible CPU. Raises KeyError when there is none."""
         step = (self.value_size + 7) // 8 * 8
-        values = ctypes.create_string_buffer(step * possible_cpus())
-        self._lookup(key, values)
-        raw = values.raw
+        raw = self.lookup(key)
         return [raw[at : at + self.value_size] for at in range(0, len(raw), step)]
 
     @property

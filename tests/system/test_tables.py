@@ -341,7 +341,11 @@ def test_a_table_for_each_core_has_entries_from_the_start(trials: Trials) -> Non
     with trials.open() as trial:
         found = [ask(trial, PER_CORE, LOOKUP, index=index) for index in (0, 3, 4)]
 
+        entries = trial.entries("cores")
+
     assert found == [(0, 0), (0, 0), MISSING]
+    assert len(entries) == CAPACITY[PER_CORE]
+    assert all(value == bytes(len(value)) for value in entries.values())
 
 
 def test_settings_change_as_a_whole_and_end_where_they_end(trials: Trials) -> None:
