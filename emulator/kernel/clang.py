@@ -14,6 +14,7 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
+from itertools import takewhile
 from pathlib import Path
 
 from emulator.errors import MachineError, UsageError
@@ -29,6 +30,9 @@ _WARNINGS = ("-Wall", "-Wextra", "-Werror", "-Wno-unused-parameter")
 # The functions of the library that one VNF or one data plane does not need are not a mistake.
 _PROGRAM_FLAGS = ("-std=gnu11", *_WARNINGS, "-Wno-unused-function", "-fno-strict-aliasing", "-g")
 _DIAGNOSTIC = re.compile(r"^(?P<place>[^:\n]+:\d+):\d+: (?:fatal )?error: (?P<text>.*)$", re.M)
+_NEXT_DIAGNOSTIC = re.compile(
+    r": (?:fatal )?(?:error|warning|note): |^\d+ (?:error|warning)|^cc1: |^In file included from "
+)
 _MISSING_HEADER = re.compile(
     r"'((?:bpf|linux|asm)/[^']+)' file not found|((?:bpf|linux|asm)/\S+): No such file"
 )
@@ -203,7 +207,8 @@ def explain(source: Path, diagnostics: str) -> UsageError | MachineError:
     first = _DIAGNOSTIC.search(diagnostics)
     if first is None:
         return UsageError(f"the compiler fails: {diagnostics.strip()}", where=str(source))
-    excerpt = diagnostics[first.start() :].splitlines()[1:_EXCERPT_LINES]
+    following = diagnostics[first.start() :].splitlines()[1:_EXCERPT_LINES]
+    excerpt = takewhile(lambda line: not _NEXT_DIAGNOSTIC.search(line), following)
     quoted = "\n".join(f"    {line}" for line in excerpt if line.strip())
     return UsageError(f"{first['text']}\n{quoted}", where=first["place"])
 
