@@ -68,12 +68,14 @@ def prepare(
 
 
 def catalog_for(target: str) -> Catalog:
-    """The VNFs that are shipped, and those in a folder ``vnfs`` beside the topology's file."""
+    """The VNFs that are shipped, and those in a folder ``vnfs`` beside the topology's file.
+
+    For a built-in topology it is the one in the working folder.
+    """
     from emulator.catalog import Catalog
 
     file = Path(target.partition(":")[0])
-    beside = file.parent / "vnfs"
-    return Catalog.load([beside] if file.is_file() and beside.is_dir() else [])
+    return Catalog.load([(file.parent if file.is_file() else Path()) / "vnfs"])
 
 
 def ends_of(plan: Plan, source: str | None, destination: str | None) -> tuple[str, str]:

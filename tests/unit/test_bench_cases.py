@@ -260,3 +260,19 @@ def test_without_a_single_measurement_the_exit_code_is_that_of_the_errors() -> N
 
 def test_an_error_that_left_nothing_has_no_partial_result() -> None:
     assert partial_result(KeyboardInterrupt()) is None
+
+
+@pytest.mark.parametrize("beside", [True, False])
+def test_vnfs_of_ones_own_are_found_beside_the_file_or_else_in_the_working_folder(
+    chain: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, beside: bool
+) -> None:
+    folder = tmp_path / "vnfs" / "mine"
+    folder.mkdir(parents=True)
+    (folder / "vnf.toml").write_text(
+        'name = "mine"\nsummary = "a bridge"\nports = 2\n'
+        '[dataplanes.kernel]\nmechanism = "bridge"\n'
+    )
+    if not beside:
+        monkeypatch.chdir(tmp_path)
+    assert ("mine" in prepared(chain, {})["default"].catalog) is True
+    assert ("mine" in prepared("chain", {})["default"].catalog) is not beside
