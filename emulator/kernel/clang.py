@@ -140,11 +140,12 @@ def compile_program(
     command = [
         str(compiler or find_cc()),
         *_PROGRAM_FLAGS,
-        *flags,
         *(f"-D{key}={value}" for key, value in sorted((defines or {}).items())),
         *(f"-I{folder}" for folder in includes),
         str(source.absolute()),
         *library_flags,
+        # Behind those of the libraries: DPDK's would have it compiled for the oldest processor.
+        *flags,
     ]
     return _build(command, source, "programs", name, "")
 

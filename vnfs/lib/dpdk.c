@@ -23,6 +23,9 @@
 /* What DPDK's own programs take at once. */
 #define VNF_BURST_FRAMES 32
 
+/* An mbuf has to know where its frame begins and ends. */
+#define PORT_RESIZED
+
 #include "hostpath.h"
 #include "run.h"
 
@@ -189,17 +192,11 @@ static __rte_always_inline void show(struct vnf_packet *packet, struct rte_mbuf 
     rte_prefetch0(packet->data);
 }
 
-/* Tell the mbuf where the frame begins and ends now. */
-static __rte_always_inline struct rte_mbuf *take_over(const struct vnf_packet *packet) {
+static void port_resized(const struct vnf_packet *packet) {
     struct rte_mbuf *mbuf = packet->handle;
-    __u16 offset = (__u16)(packet->data - (__u8 *)mbuf->buf_addr);
-    __u16 length = (__u16)(packet->end - packet->data);
-    if (unlikely(offset != mbuf->data_off || length != mbuf->data_len)) {
-        mbuf->data_off = offset;
-        mbuf->data_len = length;
-        mbuf->pkt_len = length;
-    }
-    return mbuf;
+    mbuf->data_off = (__u16)(packet->data - (__u8 *)mbuf->buf_addr);
+    mbuf->data_len = (__u16)(packet->end - packet->data);
+    mbuf->pkt_len = mbuf->data_len;
 }
 
 static void disarm(struct port *port);
@@ -242,7 +239,7 @@ static __u32 port_send(__u32 number, struct vnf_packet *packets, __u32 count) {
     struct rte_mbuf *mbufs[VNF_BURST_FRAMES];
     __u32 sent = 0;
     for (__u32 i = 0; i < count; i++)
-        mbufs[i] = take_over(&packets[i]);
+        mbufs[i] = packets[i].handle;
     if (likely(port->memif.link != APART))
         sent = rte_eth_tx_burst(port->id, 0, mbufs, (__u16)count);
     if (port->tells == BELL)

@@ -71,6 +71,14 @@ static int port_copy(__u32 port, const struct vnf_packet *packet, struct vnf_pac
 /* Fill in descriptors, at most VNF_MAX_PORTS, that tell when a frame comes; returns how many. */
 static __u32 port_wait(struct pollfd *fds);
 static void port_close(__u32 port);
+/* The VNF has moved a frame's beginning or end: for a data plane that keeps them elsewhere, too. */
+#ifdef PORT_RESIZED
+static void port_resized(const struct vnf_packet *packet);
+#else
+static __always_inline void port_resized(const struct vnf_packet *packet) {
+    (void)packet;
+}
+#endif
 
 #ifdef VNF_STATE
 static struct { VNF_STATE of; } __attribute__((aligned(64))) vnf_state[VNF_MAX_PORTS];
@@ -183,12 +191,18 @@ static __always_inline void vnf_ask(struct vnf_ctx *ctx, struct vnf_packet *pack
     for (__u32 i = 0; i < count; i++)
         verdicts[i] = VNF_DROP;
     handle_burst(ctx, packets, count, ctx->port, verdicts);
-    for (__u32 i = 0; i < count; i++)
+    for (__u32 i = 0; i < count; i++) {
+        port_resized(&packets[i]);
         to[i] = vnf_destination(ctx, verdicts[i], in);
+    }
 #else
     for (__u32 i = 0; i < count; i++) {
+        __u8 *data = packets[i].data, *end = packets[i].end;
         vnf_at(ctx, &packets[i]);
-        int verdict = handle(ctx, packets[i].data, packets[i].end, ctx->port);
+        int verdict = handle(ctx, data, end, ctx->port);
+        /* Of a handler that never does, the compiler knows. */
+        if (packets[i].data != data || packets[i].end != end)
+            port_resized(&packets[i]);
         to[i] = vnf_destination(ctx, verdict, in);
     }
 #endif
