@@ -56,6 +56,10 @@ class VerifierError(LabError):
         self.log = log
 
 
+class TableFullError(LabError):
+    """A table of a VNF has no room for another entry."""
+
+
 class MeasurementError(BuildVnfError):
     """A measurement gave no usable result."""
 

@@ -45,6 +45,7 @@ class Lab:
         self.record = record
         self.nodes: dict[str, Node] = {}
         self._followed_ns = 0
+        self._is_ours = True
         self._stack = ExitStack()
         self._parts: list[Processes | Fabric | labs.LabFolder] = []
         _LABS.add(self)
@@ -82,6 +83,7 @@ class Lab:
         Raises:
             LabError: the lab has ended.
         """
+        self._require_ours()
         written_ns = labs.record_written_ns(self.record.id)
         if written_ns != self._followed_ns:
             before, self.record = self.record.vnfs, labs.find_lab(self.record.id)
@@ -129,12 +131,21 @@ class Lab:
         Copies of descriptors would keep the lab alive when its owner dies, and ending the lab is
         not for a child to do, which inherits even what is to happen at its exit.
         """
+        self._is_ours = False
         self._stack.pop_all()
         for node in self.nodes.values():
             node.let_go()
             node.netns.close()
         for part in self._parts:
             part.let_go()
+
+    def _require_ours(self) -> None:
+        if not self._is_ours:
+            raise LabError(
+                "another process has the lab",
+                where=self.record.id,
+                hint="a forked process can reach it by Network.attach",
+            )
 
     @contextmanager
     def _closed_on_failure(self) -> Iterator[None]:
@@ -234,8 +245,10 @@ class OwnedLab(Lab):
 
     def follow(self, node: Node) -> None:
         """Nobody else starts our VNFs."""
+        self._require_ours()
 
     def restart_vnf(self, node: Node) -> None:
+        self._require_ours()
         try:
             self._vnfs.restart(node)
         finally:

@@ -227,10 +227,13 @@ class Node:
         self.stop_vnf()
 
     def let_go(self) -> None:
-        """Forgets the node's shell without ending it; what a forked process does."""
+        """Forgets the node's shell and its VNF without ending them; what a forked process does."""
         shell, self._shell = self._shell, None
         if shell is not None:
             shell.let_go()
+        vnf, self.running_vnf = self.running_vnf, None
+        if vnf is not None:
+            vnf.let_go()
 
     def _vnf(self, otherwise: str) -> RunningVnf:
         if self.kind != "vnf":

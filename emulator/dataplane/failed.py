@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from emulator.dataplane.running import Description, PortCounters, RunningVnf
+from emulator.dataplane.values import ValuesFile
 from emulator.errors import LabError
 from emulator.kernel.bpf import BpfId
 
@@ -36,8 +36,8 @@ class FailedVnf(RunningVnf):
         values = known.get("values", {})
         if known.get("file"):
             # What was changed since it was described; the file goes with the lab.
-            with contextlib.suppress(OSError, ValueError):
-                values = json.loads(Path(known["file"]).read_text())
+            with contextlib.suppress(LabError):
+                values = ValuesFile(Path(known["file"])).read()
         return cls(description["dataplane"], values, reason)
 
     def counters(self) -> dict[str, PortCounters]:

@@ -48,15 +48,33 @@ class HostPath(Closing):
     """
 
     def __init__(
-        self, fds: Sequence[int], resources: ExitStack, bpf: Sequence[BpfId], missing: str = ""
+        self,
+        fds: Sequence[int],
+        taps: ExitStack,
+        programs: BpfObject,
+        resources: ExitStack,
+        bpf: Sequence[BpfId],
+        missing: str = "",
     ) -> None:
         self.fds = tuple(fds)
         self.options = ["--host", ",".join(map(str, fds))] if fds else []
         self.notes = (f"no way to its host: {missing}",) if missing else ()
         self.bpf = list(bpf)
+        self._taps = taps
+        self._programs = programs
         self._resources = resources
 
+    def give_away(self) -> None:
+        """Leave the devices to the process that has inherited them: they go with it alone."""
+        self._taps.close()
+
+    def let_go(self) -> None:
+        """Hold nothing of it any more and undo nothing; what a forked process does."""
+        self._taps.close()
+        self._programs.close()
+
     def close(self) -> None:
+        self.let_go()
         self._resources.close()
 
 
@@ -75,14 +93,16 @@ def open_host_path(node: NodePlan, netns: Netns, *, shield: bool) -> HostPath:
     """
     path = compile_bpf(library_dir() / "tohost.bpf.c", includes=[library_dir()])
     ports = [interface.kernel_name for interface in node.interfaces]
-    with ExitStack() as undo:
-        programs = undo.enter_context(BpfObject(path, name=f"{node.name}: way to its host"))
+    programs = BpfObject(path, name=f"{node.name}: way to its host")
+    try:
         programs.load()
-        return netns.run(_open, undo.pop_all(), programs, ports, netns, shield, node.name)
+        return netns.run(_open, programs, ports, netns, shield, node.name)
+    except BaseException:
+        programs.close()
+        raise
 
 
 def _open(
-    resources: ExitStack,
     programs: BpfObject,
     ports: Sequence[str],
     netns: Netns,
@@ -94,11 +114,11 @@ def _open(
 
     fds: list[int] = []
     missing = ""
-    with resources as undo, _kernel_errors(where), IPRoute() as routes:
+    with ExitStack() as undo, ExitStack() as taps, _kernel_errors(where), IPRoute() as routes:
         try:
             for number in range(len(ports)):
                 fds.append(_open_tap(f"host{number}"))
-                undo.callback(os.close, fds[-1])
+                taps.callback(os.close, fds[-1])
         except FileNotFoundError:
             missing = f"{_TUN} is missing (modprobe tun)"
         port_of = programs.map("port_of")
@@ -115,7 +135,7 @@ def _open(
                 routes.link("set", index=index, gro_max_size=_NOTHING_MERGED)
         bpf = [BpfId("program", each.id) for each in programs.programs()]
         bpf.append(BpfId("map", port_of.id))
-        return HostPath(fds, undo.pop_all(), bpf, missing)
+        return HostPath(fds, taps.pop_all(), programs, undo.pop_all(), bpf, missing)
 
 
 def _open_tap(name: str) -> int:

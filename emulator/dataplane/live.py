@@ -7,13 +7,10 @@ frame is handled with all of the old values or with all of the new ones.
 
 from __future__ import annotations
 
-import fcntl
-import json
-import os
 import time
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 from emulator.closing import Closing
 from emulator.control import ParameterError, PortInfo, TableContent, content_of
 from emulator.dataplane.build import pack_config
-from emulator.errors import UsageError
+from emulator.dataplane.values import ValuesFile
+from emulator.errors import BuildVnfError, TableFullError, UsageError
 
 if TYPE_CHECKING:
     from emulator.catalog import Manifest
@@ -60,7 +58,7 @@ class LiveMemory(Closing):
 
         Raises:
             UsageError: there is no such table, or key or value have not its size.
-            LabError: the table is full.
+            TableFullError: it has no room for another entry.
         """
 
     @abstractmethod
@@ -95,7 +93,7 @@ class LiveParameters:
         self._ports = ports
         self._values = dict(values)
         self._memory = memory
-        self._file = file
+        self._file = None if file is None else ValuesFile(file)
 
     @classmethod
     def attached(
@@ -110,15 +108,19 @@ class LiveParameters:
         """What ``attached`` needs."""
         return {
             "ports": [asdict(port) for port in self._ports],
-            "file": None if self._file is None else str(self._file),
+            "file": None if self._file is None else str(self._file.path),
             "values": self._values,
         }
 
     @property
     def values(self) -> dict[str, Value]:
-        """Every parameter with its value in force."""
+        """Every parameter with its value in force.
+
+        Raises:
+            LabError: the VNF has ended.
+        """
         if self._file is not None:
-            self._values = json.loads(self._file.read_text())
+            self._values = self._file.read()
         return dict(self._values)
 
     def install(self) -> None:
@@ -129,18 +131,19 @@ class LiveParameters:
         self._memory.activate(0)
         self._change_tables(TableContent(), content)
         if self._file is not None:
-            self._file.write_text(json.dumps(self._values))
+            self._file.write(self._values)
 
     def forget(self) -> None:
         """Remove the file of the values in force, once the VNF has ended."""
         if self._file is not None:
-            self._file.unlink(missing_ok=True)
+            self._file.remove()
 
     def set(self, changes: Mapping[str, object], *, where: str) -> None:
         """Change parameters; takes effect at once, and nothing changes when a value is wrong.
 
         Raises:
             UsageError: there is no such parameter, or a value is not allowed.
+            LabError: the VNF has ended, or has no room for what the parameters ask for.
         """
         with self._alone():
             before = self.values
@@ -154,11 +157,15 @@ class LiveParameters:
             bank = 1 - self._memory.active_bank()
             config = self._memory.pack(self._manifest, after)
             self._memory.write_bank(bank, config, new.settings)
-            self._change_tables(old, new)
+            try:
+                self._change_tables(old, new)
+            except BuildVnfError:
+                self._change_tables(new, old)
+                raise
             self._memory.activate(bank)
             self._values = after
             if self._file is not None:
-                self._file.write_text(json.dumps(after))
+                self._file.write(after)
             time.sleep(_LAST_FRAME_S)
 
     def _checked(self, given: Mapping[str, object], where: str) -> dict[str, Value]:
@@ -173,25 +180,25 @@ class LiveParameters:
     def _change_tables(self, old: TableContent, new: TableContent) -> None:
         for table in {**old.tables, **new.tables}:
             before, after = old.tables.get(table, {}), new.tables.get(table, {})
+            gone = [key for key in before if key not in after]
             for key, value in after.items():
-                if before.get(key) != value:
+                if before.get(key) == value:
+                    continue
+                try:
                     self._memory.update(table, key, value)
-            for key in before:
-                if key not in after:
-                    self._memory.delete(table, key)
+                except TableFullError:
+                    if not gone:
+                        raise
+                    # Better a moment without either of them than a change that cannot be made.
+                    while gone:
+                        self._memory.delete(table, gone.pop())
+                    self._memory.update(table, key, value)
+            for key in gone:
+                self._memory.delete(table, key)
 
-    @contextmanager
-    def _alone(self) -> Iterator[None]:
+    def _alone(self) -> AbstractContextManager[None]:
         """Keep other terminals from changing the same VNF at the same time."""
-        if self._file is None:
-            yield
-            return
-        lock = os.open(self._file, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(lock)
+        return nullcontext() if self._file is None else self._file.locked()
 
 
 def pack_entries(name: str, entries: Sequence[bytes], entry_bytes: int, capacity: int) -> bytes:

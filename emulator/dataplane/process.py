@@ -7,25 +7,22 @@ parameters and settings; requests for tables go over a socket. Both are describe
 
 from __future__ import annotations
 
-import errno
-import json
-import mmap
 import os
 import socket
-import struct
 import subprocess
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from emulator.control import port_infos
-from emulator.dataplane.build import MAX_PORTS, pack_text
+from emulator.dataplane.build import MAX_PORTS
 from emulator.dataplane.ending import end_process, last_words, start_error, why_ended
-from emulator.dataplane.live import LiveMemory, LiveParameters, pack_entries
-from emulator.dataplane.running import FIXED_COUNTERS, Description, PortCounters, RunningVnf
+from emulator.dataplane.live import LiveParameters
+from emulator.dataplane.process_memory import ENDED, Connection, ProcessMemory
+from emulator.dataplane.running import Description, PortCounters, RunningVnf
 from emulator.errors import LabError, UsageError
 from emulator.idle import DEFAULT, parse_idle
 from emulator.kernel.bpf import BpfId
@@ -34,16 +31,8 @@ if TYPE_CHECKING:
     from emulator.catalog import Manifest
     from emulator.dataplane.hostpath import HostPath
     from emulator.kernel.netns import Netns
-    from emulator.parameters import Value
     from emulator.plan.model import NodePlan
     from emulator.runtime.namespace import Processes
-
-_DESCRIBE, _UPDATE, _DELETE, _DUMP, _START = range(5)
-_REQUEST = struct.Struct("=III")
-_MESSAGE_BYTES = 1 << 16
-_ENDED = "the VNF has ended"
-_ANSWER_S = 20.0
-"""Starting DPDK takes seconds on a busy machine; everything else is answered in milliseconds."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +64,8 @@ class Launch:
         resources: what has to be closed once the process has ended.
         bpf: what of BPF exists for its sake.
         notes: what the user has to know beside the mode that the process reports.
+        inherited: what is the process's alone once it has started.
+        held: what a forked process has to let go of, lest it lasts as long as that.
     """
 
     command: list[str]
@@ -83,162 +74,18 @@ class Launch:
     resources: ExitStack = field(default_factory=ExitStack)
     bpf: list[BpfId] = field(default_factory=list)
     notes: tuple[str, ...] = ()
+    inherited: ExitStack = field(default_factory=ExitStack)
+    held: ExitStack = field(default_factory=ExitStack)
 
     def use(self, path: HostPath) -> None:
         """Give the process a way into its node's stack, which closes with the resources."""
         self.resources.enter_context(path)
+        self.inherited.callback(path.give_away)
+        self.held.callback(path.let_go)
         self.command += path.options
         self.pass_fds += path.fds
         self.bpf += path.bpf
         self.notes += path.notes
-
-
-class ProcessMemory(LiveMemory):
-    """The memory and the socket shared with a VNF process.
-
-    A VNF in Python takes its parameters as they are. It has neither settings nor tables: what the
-    control module makes of the parameters is for handlers in C.
-    """
-
-    def __init__(
-        self, shared_fd: int, connection: socket.socket, layout: Mapping[str, Any]
-    ) -> None:
-        self._connection = connection
-        self.layout = layout
-        self._memory = mmap.mmap(shared_fd, os.fstat(shared_fd).st_size)
-        self._takes_text = layout["config"]["form"] == "text"
-
-    def active_bank(self) -> int:
-        return int(struct.unpack_from("=I", self._memory, self.layout["active_bank"])[0])
-
-    def pack(self, manifest: Manifest, values: Mapping[str, Value]) -> bytes:
-        if self._takes_text:
-            return pack_text(values, self.layout["config"]["bytes"])
-        return super().pack(manifest, values)
-
-    def write_bank(self, bank: int, config: bytes, settings: Mapping[str, Sequence[bytes]]) -> None:
-        if self._takes_text:
-            settings = {}
-        place = self.layout["config"]
-        if len(config) != place["bytes"]:
-            raise LabError(f"parameters of {len(config)} bytes for {place['bytes']} of the VNF's")
-        known = self.layout["settings"]
-        for name in settings:
-            if name not in known:
-                raise UsageError(f"the VNF has no settings {name}", hint=f"it has: {list(known)}")
-        self._put(place["offset"] + bank * place["bytes"], config)
-        for name, where in known.items():
-            content = pack_entries(
-                name, settings.get(name, ()), where["entry_bytes"], where["entries"]
-            )
-            self._put(where["offsets"][bank], content)
-
-    def activate(self, bank: int) -> None:
-        struct.pack_into("=I", self._memory, self.layout["active_bank"], bank)
-
-    def set_clock(self, time_ns: int | None) -> None:
-        """Let the VNF's time stand still at a value, or run."""
-        clock = self.layout["clock"]
-        struct.pack_into("=Q", self._memory, clock["ns"], time_ns or 0)
-        struct.pack_into("=I", self._memory, clock["is_set"], time_ns is not None)
-
-    def update(self, table: str, key: bytes, value: bytes) -> None:
-        if self._takes_text:
-            return
-        self._ask_table(_UPDATE, table, key + value, key_bytes=len(key), value_bytes=len(value))
-
-    def delete(self, table: str, key: bytes) -> None:
-        if self._takes_text:
-            return
-        try:
-            self._ask_table(_DELETE, table, key, key_bytes=len(key))
-        except KeyError:
-            return
-
-    def entries(self, table: str) -> Iterator[tuple[bytes, bytes]]:
-        known = self._table(table)
-        key_bytes = known["key_bytes"]
-        width = key_bytes + known["value_bytes"]
-        start = 0
-        while chunk := self.ask(_DUMP, known["number"], start):
-            for at in range(0, len(chunk), width):
-                yield chunk[at : at + key_bytes], chunk[at + key_bytes : at + width]
-            start += len(chunk) // width
-
-    def counters(self, own: Sequence[str]) -> list[tuple[dict[str, int], dict[str, int]]]:
-        """For each possible port, the fixed counters and the VNF's own."""
-        place = self.layout["counters"]
-        row = struct.Struct(f"={len(FIXED_COUNTERS) + len(own)}Q")
-        found = []
-        for port in range(MAX_PORTS):
-            values = row.unpack_from(self._memory, place["offset"] + port * place["stride"])
-            fixed = dict(zip(FIXED_COUNTERS, values, strict=False))
-            found.append((fixed, dict(zip(own, values[len(FIXED_COUNTERS) :], strict=True))))
-        return found
-
-    def ask(self, operation: int, table: int = 0, start: int = 0, content: bytes = b"") -> bytes:
-        """Send a request and wait for the answer's result.
-
-        Raises:
-            KeyError: what was asked for is not there.
-            LabError: the VNF refuses, or has gone.
-        """
-        return ask(self._connection, operation, table, start, content)
-
-    def close(self) -> None:
-        self._connection.close()
-        self._memory.close()
-
-    def _ask_table(
-        self, operation: int, table: str, content: bytes, *, key_bytes: int, value_bytes: int = 0
-    ) -> None:
-        known = self._table(table)
-        if key_bytes != known["key_bytes"] or value_bytes not in (0, known["value_bytes"]):
-            raise UsageError(
-                f"a key of {key_bytes} and a value of {value_bytes} bytes do not fit "
-                f"{known['key_bytes']} and {known['value_bytes']}",
-                where=f"table {table}",
-            )
-        self.ask(operation, known["number"], 0, content)
-
-    def _table(self, name: str) -> Mapping[str, int]:
-        tables = self.layout["tables"]
-        if name not in tables:
-            raise UsageError(f"the VNF has no table {name}", hint=f"it has: {list(tables)}")
-        found: Mapping[str, int] = tables[name]
-        return found
-
-    def _put(self, offset: int, content: bytes) -> None:
-        self._memory[offset : offset + len(content)] = content
-
-
-def ask(
-    connection: socket.socket,
-    operation: int,
-    table: int = 0,
-    start: int = 0,
-    content: bytes = b"",
-) -> bytes:
-    """One request to a VNF process and the result of its answer; see ``ProcessMemory.ask``."""
-    try:
-        connection.send(_REQUEST.pack(operation, table, start) + content)
-        answer = connection.recv(_MESSAGE_BYTES)
-    except TimeoutError:
-        raise LabError("the VNF does not answer") from None
-    except (BrokenPipeError, ConnectionResetError):
-        raise LabError(_ENDED) from None
-    except OSError as error:
-        raise LabError(f"the VNF cannot be asked: {error.strerror}") from error
-    if not answer:
-        raise LabError(_ENDED)
-    (status,) = struct.unpack_from("=i", answer)
-    if status == -errno.ENOENT:
-        raise KeyError(table)
-    if status == -errno.ENOSPC:
-        raise LabError("the table is full")
-    if status:
-        raise LabError(f"the VNF refuses a request: {os.strerror(-status)}")
-    return answer[4:]
 
 
 class ProcessVnf(RunningVnf):
@@ -250,6 +97,7 @@ class ProcessVnf(RunningVnf):
         manifest: Manifest,
         memory: ProcessMemory,
         parameters: LiveParameters,
+        held: ExitStack,
         resources: ExitStack,
         process: subprocess.Popen[Any] | None = None,
         bpf: Sequence[BpfId] = (),
@@ -261,6 +109,7 @@ class ProcessVnf(RunningVnf):
         self._description = description
         self._manifest = manifest
         self._parameters = parameters
+        self._held = held
         self._resources = resources
         self._process = process
         self._bpf = list(bpf)
@@ -302,8 +151,9 @@ class ProcessVnf(RunningVnf):
         self._parameters.set(changes, where=where)
 
     def apart(self) -> list[str]:
-        ports = json.loads(self.memory.ask(_DESCRIBE))["ports"]
+        self.memory.look_again()
         names = {kernel_name: name for name, kernel_name in self._description["ports"].items()}
+        ports = self.memory.layout["ports"]
         return [names.get(port["name"], port["name"]) for port in ports if port["apart"]]
 
     def failure(self) -> str | None:
@@ -313,7 +163,7 @@ class ProcessVnf(RunningVnf):
                 self._left_behind.close()
             return None if status is None else why_ended(status, *self._log)
         try:
-            self.memory.ask(_DESCRIBE)
+            self.memory.look_again()
         except LabError as error:
             return error.message + last_words(*self._log)
         return None
@@ -321,6 +171,10 @@ class ProcessVnf(RunningVnf):
     @property
     def _log(self) -> tuple[Path, int]:
         return Path(self._description["log"]), self._description["log_since"]
+
+    def let_go(self) -> None:
+        self.memory.close()
+        self._held.close()
 
     def describe(self) -> dict[str, Any]:
         return {**self._description, "bpf": [[bpf.kind, bpf.id] for bpf in self._bpf]}
@@ -348,8 +202,10 @@ def start_process(
                 f"{len(ports)} ports are more than a VNF handles, {MAX_PORTS}", where=node.name
             )
         path, log = site.file(node.name, "sock"), site.file(node.name, "log")
-        shared = os.memfd_create(f"vnf {node.name}", os.MFD_CLOEXEC)
-        undo.callback(os.close, shared)
+        held = undo.enter_context(launch.held)
+        # The kernel takes names of up to 249 bytes.
+        shared = os.memfd_create(f"vnf {node.name:.200}", os.MFD_CLOEXEC)
+        held.callback(os.close, shared)
         listener = undo.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET))
         path.unlink(missing_ok=True)
         listener.bind(str(path))
@@ -357,14 +213,12 @@ def start_process(
         listener.listen()
         process = _spawn(node, netns, site, launch, ports, shared, listener, log)
         undo.callback(end_process, process)
-        connection = undo.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET))
-        connection.settimeout(_ANSWER_S)
-        connection.connect(str(path))
+        launch.inherited.close()
+        connection = undo.enter_context(Connection(str(path)))
         # Held by the process alone: when it ends, whoever waits for an answer learns of it.
         listener.close()
         try:
-            layout = json.loads(ask(connection, _DESCRIBE))
-            memory = undo.enter_context(ProcessMemory(shared, connection, layout))
+            memory = undo.enter_context(ProcessMemory(shared, connection))
             parameters = LiveParameters(
                 manifest,
                 port_infos(node.interfaces),
@@ -374,8 +228,7 @@ def start_process(
             )
             parameters.install()
             undo.callback(parameters.forget)
-            ask(connection, _START)
-            memory.layout = json.loads(ask(connection, _DESCRIBE))
+            memory.start()
             # A process may have found more ports than those of the node's interfaces.
             ports |= {each["name"]: each["name"] for each in memory.layout["ports"][len(ports) :]}
         except LabError as error:
@@ -398,6 +251,7 @@ def start_process(
             manifest,
             memory,
             parameters,
+            held,
             undo.pop_all(),
             process,
             launch.bpf,
@@ -411,23 +265,21 @@ def attach_process(description: Description, netns: Netns) -> ProcessVnf:
 
     manifest = read_manifest(Path(description["manifest"]))
     with ExitStack() as undo:
+        held = undo.enter_context(ExitStack())
         try:
             shared = os.open(f"/proc/{description['owner']}/fd/{description['shared']}", os.O_RDWR)
-            undo.callback(os.close, shared)
-            connection = undo.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET))
-            connection.settimeout(_ANSWER_S)
-            connection.connect(description["socket"])
+            held.callback(os.close, shared)
+            connection = undo.enter_context(Connection(description["socket"]))
         except (ConnectionRefusedError, FileNotFoundError) as error:
             said = last_words(Path(description["log"]), description["log_since"])
-            raise LabError(_ENDED + said) from error
+            raise LabError(ENDED + said) from error
         except OSError as error:
             raise LabError(f"the VNF cannot be reached: {error.strerror}") from error
-        layout = json.loads(ask(connection, _DESCRIBE))
-        memory = undo.enter_context(ProcessMemory(shared, connection, layout))
+        memory = undo.enter_context(ProcessMemory(shared, connection))
         parameters = LiveParameters.attached(manifest, description["parameters"], memory)
         bpf = [BpfId(kind, number) for kind, number in description["bpf"]]
         return ProcessVnf(
-            dict(description), manifest, memory, parameters, undo.pop_all(), None, bpf
+            dict(description), manifest, memory, parameters, held, undo.pop_all(), None, bpf
         )
 
 

@@ -107,6 +107,11 @@ class ProgramVnf(RunningVnf):
             return error.message + last_words(log, since)
         return None
 
+    def let_go(self) -> None:
+        self._telemetry.close()
+        if self._process is not None and self._process.stdin is not None:
+            self._process.stdin.close()
+
     def describe(self) -> dict[str, Any]:
         return dict(self._description)
 

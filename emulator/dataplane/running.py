@@ -101,6 +101,9 @@ class RunningVnf(Closing):
         """Why the VNF does not run any more; None while it does."""
         return None
 
+    def let_go(self) -> None:
+        """Leave the VNF to the process we were forked from, and hold nothing of it any more."""
+
     @abstractmethod
     def describe(self) -> dict[str, Any]:
         """What ``attach_vnf`` needs to read this VNF's counters from another process."""

@@ -46,6 +46,7 @@ class XdpVnf(RunningVnf):
         memory: BpfMemory,
         parameters: LiveParameters,
         ids: Sequence[BpfId],
+        held: ExitStack,
         resources: ExitStack,
     ) -> None:
         self.mode = mode
@@ -56,6 +57,7 @@ class XdpVnf(RunningVnf):
         self._own_counters = list(manifest.counters)
         self._parameters = parameters
         self._ids = list(ids)
+        self._held = held
         self._resources = resources
 
     def counters(self) -> dict[str, PortCounters]:
@@ -79,6 +81,9 @@ class XdpVnf(RunningVnf):
 
     def set(self, changes: Mapping[str, object], *, where: str) -> None:
         self._parameters.set(changes, where=where)
+
+    def let_go(self) -> None:
+        self._held.close()
 
     def describe(self) -> dict[str, Any]:
         return {
@@ -110,7 +115,8 @@ def start(node: NodePlan, netns: Netns, manifest: Manifest, site: Site | None) -
     ports = {interface.name: interface.kernel_name for interface in interfaces}
     indices = _indices(netns, ports)
     with ExitStack() as undo:
-        bpf = undo.enter_context(
+        held = undo.enter_context(ExitStack())
+        bpf = held.enter_context(
             BpfObject(
                 path,
                 name=f"{node.name}: VNF {manifest.name}",
@@ -124,7 +130,7 @@ def start(node: NodePlan, netns: Netns, manifest: Manifest, site: Site | None) -
         for number in range(len(ports), MAX_PORTS):
             bpf.disable(f"port{number}")
         bpf.load()
-        memory = undo.enter_context(BpfMemory.of(bpf))
+        memory = held.enter_context(BpfMemory.of(bpf))
         file = None if site is None else site.file(node.name, "json")
         parameters = LiveParameters(
             manifest, port_infos(interfaces), node.vnf.parameters, memory, file
@@ -134,7 +140,7 @@ def start(node: NodePlan, netns: Netns, manifest: Manifest, site: Site | None) -
         # The kernel looks the interfaces' numbers up in the namespace of the thread that writes.
         netns.run(_fill_port_map, bpf.map("all_ports"), indices)
         links = [
-            undo.enter_context(attach_xdp(bpf.program(f"port{number}"), ifname, netns))
+            held.enter_context(attach_xdp(bpf.program(f"port{number}"), ifname, netns))
             for number, ifname in enumerate(ports.values())
         ]
         ids = [BpfId("program", program.id) for program in bpf.programs()]
@@ -148,6 +154,7 @@ def start(node: NodePlan, netns: Netns, manifest: Manifest, site: Site | None) -
             memory=memory,
             parameters=parameters,
             ids=ids,
+            held=held,
             resources=undo.pop_all(),
         )
 
@@ -157,9 +164,9 @@ def attach(description: Description, netns: Netns) -> XdpVnf:
     from emulator.catalog import read_manifest
 
     manifest = read_manifest(Path(description["manifest"]))
-    with ExitStack() as undo:
-        counters = undo.enter_context(BpfMap.from_id(description["counters_map"]))
-        memory = undo.enter_context(BpfMemory.attached(description["memory"], undo))
+    with ExitStack() as held:
+        counters = held.enter_context(BpfMap.from_id(description["counters_map"]))
+        memory = held.enter_context(BpfMemory.attached(description["memory"], held))
         ports = description["ports"]
         return XdpVnf(
             mode=_common_mode(xdp_state(ifname, netns).mode for ifname in ports.values()),
@@ -169,7 +176,8 @@ def attach(description: Description, netns: Netns) -> XdpVnf:
             memory=memory,
             parameters=LiveParameters.attached(manifest, description["parameters"], memory),
             ids=[BpfId(kind, number) for kind, number in description["bpf"]],
-            resources=undo.pop_all(),
+            held=(kept := held.pop_all()),
+            resources=kept,
         )
 
 

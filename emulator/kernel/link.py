@@ -14,6 +14,7 @@ class BpfLink(Closing):
     def __init__(self, fd: int) -> None:
         self.fd = fd
         self.id = object_id(fd)
+        self._maker = os.getpid()
 
     def __del__(self) -> None:
         self.close()
@@ -24,9 +25,10 @@ class BpfLink(Closing):
         self.fd = -1
 
     def close(self) -> None:
-        """Detach; a second call does nothing."""
+        """Detach; a second call does nothing, nor does one in a forked process."""
         if self.fd >= 0:
             # Closing alone would leave it attached as long as a forked process has a copy.
-            library().bpf_link_detach(self.fd)
+            if self._maker == os.getpid():
+                library().bpf_link_detach(self.fd)
             os.close(self.fd)
             self.fd = -1

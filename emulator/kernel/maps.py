@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterator
 
 from emulator.closing import Closing
-from emulator.errors import LabError
+from emulator.errors import LabError, TableFullError
 from emulator.kernel import libbpf
 from emulator.kernel.libbpf import errno_text, last_error, library, read_info, refused
 
@@ -71,9 +71,15 @@ class BpfMap(Closing):
         """Set the value of a key.
 
         An interface number in a DEVMAP is resolved in the namespace of the calling thread.
+
+        Raises:
+            TableFullError: it has no room for another key.
         """
         self._check(key, value)
         if library().bpf_map_update_elem(self.fd, key, value, 0) < 0:
+            # Arrays say the first of these, too, to a key that they cannot have.
+            if last_error() in (errno.E2BIG, errno.ENOSPC) and not self.is_array:
+                raise TableFullError(f"it has room for {self.max_entries} entries", where=self.name)
             raise LabError(f"cannot be written: {errno_text(last_error())}", where=self.name)
 
     def delete(self, key: bytes) -> None:

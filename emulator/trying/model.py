@@ -14,7 +14,7 @@ from emulator.dataplane.running import FIXED_COUNTERS, PortCounters
 if TYPE_CHECKING:
     from emulator.dataplane.bpf_memory import BpfMemory
     from emulator.dataplane.live import LiveParameters
-    from emulator.dataplane.process import ProcessMemory
+    from emulator.dataplane.process_memory import ProcessMemory
 
 START_NS = 1_000_000_000
 """The time on the VNF's clock at first."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import select
 import socket
@@ -12,10 +11,10 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from emulator.dataplane.live import LiveParameters
-from emulator.dataplane.process import ProcessMemory, ask
+from emulator.dataplane.process_memory import Connection, ProcessMemory
 from emulator.dataplane.running import PortCounters
 from emulator.errors import LabError
 from emulator.trying.model import START_NS, Outcome, Trial, example_ports
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
     from emulator.catalog import Manifest
     from emulator.parameters import Value
 
-_DESCRIBE = 0
 _NO_PORT = 0xFFFFFFFF
 _HEAD = struct.Struct("=II")
 _DEADLINE_S = 5.0
@@ -56,8 +54,7 @@ class ProcessTrial(Trial):
         try:
             folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory()))
             self._log = folder / "log"
-            connection, layout, shared = self._start(folder, command, seed)
-            self.memory: ProcessMemory = ProcessMemory(shared, connection, layout)
+            self.memory: ProcessMemory = self._start(folder, command, seed)
             self.parameters = LiveParameters(
                 manifest, example_ports(ports), values, self.memory, folder / "parameters.json"
             )
@@ -96,9 +93,7 @@ class ProcessTrial(Trial):
     def close(self) -> None:
         self._stack.close()
 
-    def _start(
-        self, folder: Path, command: Sequence[str], seed: int
-    ) -> tuple[socket.socket, dict[str, Any], int]:
+    def _start(self, folder: Path, command: Sequence[str], seed: int) -> ProcessMemory:
         keep = self._stack
         shared = os.memfd_create("vnf", os.MFD_CLOEXEC)
         keep.callback(os.close, shared)
@@ -125,12 +120,10 @@ class ProcessTrial(Trial):
                 env={**os.environ, **_SANITIZERS},
             )
         keep.callback(self._end)
-        connection = keep.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET))
-        connection.settimeout(_DEADLINE_S)
-        connection.connect(str(folder / "control"))
+        connection = keep.enter_context(Connection(str(folder / "control"), patience_s=_DEADLINE_S))
         listener.close()
         try:
-            return connection, json.loads(ask(connection, _DESCRIBE)), shared
+            return keep.enter_context(ProcessMemory(shared, connection))
         except LabError:
             raise self._crash() from None
 

@@ -83,8 +83,9 @@ static size_t control_describe(char *to, size_t room) {
     comma = "";
     for (struct vnf_table *const *each = __start_vnf_tables; each < __stop_vnf_tables;
          each++, comma = ",")
-        fprintf(out, "%s\"%s\":{\"number\":%td,\"key_bytes\":%u,\"value_bytes\":%u}", comma,
-                (*each)->name, each - __start_vnf_tables, (*each)->key_bytes, (*each)->value_bytes);
+        fprintf(out, "%s\"%s\":{\"number\":%td,\"key_bytes\":%u,\"value_bytes\":%u,\"entries\":%u}",
+                comma, (*each)->name, each - __start_vnf_tables, (*each)->key_bytes,
+                (*each)->value_bytes, (*each)->capacity);
     fprintf(out, "}}");
     long size = ftell(out);
     fclose(out);
