@@ -35,6 +35,7 @@ VNF's tables and settings: see ``emulator.control``.
 
 from __future__ import annotations
 
+import keyword
 import os
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
@@ -70,11 +71,13 @@ PLACEHOLDERS = {
 }
 """What can stand in braces in a program's arguments beside the parameters."""
 
-_C_KEYWORDS = frozenset((
+_C_WORDS = frozenset((
     "auto", "break", "case", "char", "const", "continue", "default", "do", "double", "else",
     "enum", "extern", "float", "for", "goto", "if", "inline", "int", "long", "register",
     "restrict", "return", "short", "signed", "sizeof", "static", "struct", "switch", "typedef",
     "union", "unsigned", "void", "volatile", "while", "asm", "typeof",
+    # Macros that compilers or the headers of the run loops bring along.
+    "bool", "errno", "false", "linux", "static_assert", "stderr", "stdin", "stdout", "true", "unix",
 ))
 # fmt: on
 
@@ -203,17 +206,18 @@ class Manifest(_Strict):
         wrong = []
         if self.name != self.folder.name:
             wrong.append(f"name {self.name} is not the folder's, {self.folder.name}")
-        wrong += [
-            f"{word!r} is not a usable name ({NAME_RULE})"
-            for word in (self.name, *self.counters)
-            if not is_name(word)
-        ]
+        if not is_name(self.name):
+            wrong.append(f"{self.name!r} is not a usable name ({NAME_RULE})")
+        # Both become fields in C; parameters also keyword arguments in Python.
+        for kind, words in (("parameter", self.parameters), ("counter", self.counters)):
+            for word in words:
+                if not (word.isidentifier() and word.isascii()) or word.startswith("_"):
+                    wrong.append(f"{kind} {word!r} is not a usable name (letters, digits and '_')")
+                elif word in _C_WORDS:
+                    wrong.append(f"{kind} {word} has a name that means something in C")
         for word in self.parameters:
-            # Parameters become keyword arguments in Python and fields in C.
-            if not (word.isidentifier() and word.isascii()) or word.startswith("_"):
-                wrong.append(f"parameter {word!r} is not a usable name (letters, digits and '_')")
-            elif word in _C_KEYWORDS:
-                wrong.append(f"parameter {word} is a word of the C language")
+            if keyword.iskeyword(word) and word not in _C_WORDS:
+                wrong.append(f"parameter {word} has a name that means something in Python")
             elif word in RESERVED:
                 wrong.append(f"parameter {word} has the name of an option of every VNF node")
         if self.control is not None and not (self.folder / self.control).is_file():

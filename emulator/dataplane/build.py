@@ -32,6 +32,8 @@ SANITIZED = (
 )
 """Flags for a program that stops at the first access out of bounds."""
 
+_NOT_IN_AN_INCLUDE = frozenset('"\\\n')
+
 
 def library_dir() -> Path:
     """The folder of ``vnf.h`` and of the run loops of the data planes."""
@@ -93,6 +95,7 @@ def build_program(
         libraries=libraries,
         compiler=compiler,
         name=f"{manifest.name}-{loop}",
+        subject=source,
     )
 
 
@@ -103,6 +106,9 @@ def _source(manifest: Manifest, dataplane: str) -> Path:
     source = manifest.source(dataplane)
     if source is None:
         raise UsageError(f"VNF {manifest.name} has no source for {dataplane}", where=where)
+    if set(str(source.absolute())) & _NOT_IN_AN_INCLUDE:
+        message = "the path has a quotation mark, a backslash or a line's end in it"
+        raise UsageError(message, where=str(source), hint="rename the folder: C cannot include it")
     return source
 
 

@@ -33,6 +33,7 @@ _DIAGNOSTIC = re.compile(r"^(?P<place>[^:\n]+:\d+):\d+: (?:fatal )?error: (?P<te
 _NEXT_DIAGNOSTIC = re.compile(
     r": (?:fatal )?(?:error|warning|note): |^\d+ (?:error|warning)|^cc1: |^In file included from "
 )
+_IN_MACRO = re.compile(r"(?P<place>[^:\n]+:\d+):\d+: note: in expansion of macro ")
 _MISSING_HEADER = re.compile(
     r"'((?:bpf|linux|asm)/[^']+)' file not found|((?:bpf|linux|asm)/\S+): No such file"
 )
@@ -121,6 +122,7 @@ def compile_program(
     libraries: Sequence[str] = (),
     compiler: Path | None = None,
     name: str | None = None,
+    subject: Path | None = None,
 ) -> Path:
     """Compile a C file to a program, or with ``-shared`` to a library, and return its path.
 
@@ -129,6 +131,7 @@ def compile_program(
     Args:
         libraries: what pkg-config calls the libraries it needs.
         compiler: ``find_cc()`` by default.
+        subject: as for ``compile_bpf``.
 
     Raises:
         UsageError: the source is missing or does not compile; the message quotes the compiler.
@@ -147,7 +150,7 @@ def compile_program(
         # Behind those of the libraries: DPDK's would have it compiled for the oldest processor.
         *flags,
     ]
-    return _build(command, source, "programs", name, "")
+    return _build(command, source, "programs", name, "", subject)
 
 
 @cache
@@ -211,7 +214,20 @@ def explain(source: Path, diagnostics: str) -> UsageError | MachineError:
     following = diagnostics[first.start() :].splitlines()[1:_EXCERPT_LINES]
     excerpt = takewhile(lambda line: not _NEXT_DIAGNOSTIC.search(line), following)
     quoted = "\n".join(f"    {line}" for line in excerpt if line.strip())
-    return UsageError(f"{first['text']}\n{quoted}", where=first["place"])
+    return UsageError(f"{first['text']}\n{quoted}", where=_place_of(first, diagnostics, source))
+
+
+def _place_of(error: re.Match[str], diagnostics: str, source: Path) -> str:
+    """Where it is; of what a macro of ours became, where the VNF's source uses that macro."""
+    place = error["place"]
+    if not place.startswith(f"{source}:"):
+        for line in diagnostics[error.end() :].splitlines():
+            if _DIAGNOSTIC.match(line):
+                break
+            used = _IN_MACRO.match(line)
+            if used and used["place"].startswith(f"{source}:"):
+                return used["place"]
+    return place
 
 
 def _command(
@@ -282,8 +298,9 @@ def _compile(command: Sequence[str], subject: Path, store: Path, recipe: Path, s
 def parse_dependencies(rule: str) -> list[Path]:
     """The files named by a make rule ``target: file file …``, as clang -MD writes it."""
     _, _, listed = rule.replace("\\\n", " ").partition(": ")
-    words = re.findall(r"(?:\\.|[^\s\\])+", listed)
-    return [Path(re.sub(r"\\(.)", r"\1", word)) for word in words]
+    # Only these are written with something before them; any other backslash is the name's own.
+    words = re.findall(r"(?:\\[ #]|\S)+", listed)
+    return [Path(re.sub(r"\\([ #])", r"\1", word).replace("$$", "$")) for word in words]
 
 
 def put_file(path: Path, content: bytes) -> None:

@@ -229,6 +229,23 @@ def test_a_parameter_cannot_have_any_name(write: Write, name: str) -> None:
         read_manifest(write(f'{PLAIN}\n[parameters."{name}"]\ntype = "int"\nsummary = "x"'))
 
 
+@pytest.mark.parametrize(
+    ("table", "name", "text"),
+    [
+        ("parameters", "while", "parameter while has a name that means something in C"),
+        ("parameters", "unix", "parameter unix has a name that means something in C"),
+        ("parameters", "lambda", "parameter lambda has a name that means something in Python"),
+        ("counters", "errno", "counter errno has a name that means something in C"),
+        ("counters", "tcp-syn", "counter 'tcp-syn' is not a usable name"),
+    ],
+)
+def test_names_that_languages_have_taken(write: Write, table: str, name: str, text: str) -> None:
+    entry = '"x"' if table == "counters" else '{ type = "int", summary = "x" }'
+    with pytest.raises(UsageError) as error:
+        read_manifest(write(f'{PLAIN}\n[{table}]\n"{name}" = {entry}\n'))
+    assert text in error.value.message
+
+
 def test_all_mistakes_of_a_manifest_are_told_at_once(write: Write) -> None:
     path = write(PLAIN.replace('"meter"', '"2"').replace("xdp", "kernel"), folder="x")
     with pytest.raises(UsageError) as error:

@@ -29,6 +29,18 @@ def test_a_compiler_error_names_the_line_and_quotes_it() -> None:
     assert error.message.splitlines()[1:] == ["        return prot;", "               ^"]
 
 
+def test_an_error_inside_of_a_macro_of_ours_is_where_the_vnf_uses_it() -> None:
+    output = (
+        "/lib/vnf.h:56:45: error: integer overflow in expression [-Werror=overflow]\n"
+        "   56 | #define VNF_FORWARD(port) (VNF_FORWARD_BASE + (int)(port))\n"
+        "      |                                             ^\n"
+        "/lib/vnf.h:77:10: note: in expansion of macro ‘VNF_FORWARD’\n"
+        "/vnfs/mine/vnf.c:10:20: note: in expansion of macro ‘VNF_PEER’\n"
+        "   10 |     return VNF_PEER(0x7fffffff);\n"
+    )
+    assert clang.explain(SOURCE, output).where == "/vnfs/mine/vnf.c:10"
+
+
 def test_a_missing_system_header_is_the_machines_fault() -> None:
     output = "/lib/xdp.bpf.c:9:10: fatal error: 'bpf/bpf_helpers.h' file not found\n"
     error = clang.explain(SOURCE, output)
@@ -61,6 +73,7 @@ def test_output_without_a_place_is_passed_on() -> None:
         ("out.o: a.c b.h\n", ["a.c", "b.h"]),
         ("out.o: a.c \\\n  /usr/include/linux/bpf.h \\\n  b.h\n", None),
         ("out.o: my\\ file.c b.h\n", ["my file.c", "b.h"]),
+        ("out.o: $$HOME\\ \\#1:%/a\\b.c b.h\n", ["$HOME #1:%/a\\b.c", "b.h"]),
     ],
 )
 def test_dependencies_are_read_from_the_make_rule(rule: str, files: list[str] | None) -> None:
