@@ -29,11 +29,17 @@ _TARGET = ("-target", "bpf", "-mcpu=v3", "-O2", "-g", "-std=gnu11")
 _WARNINGS = ("-Wall", "-Wextra", "-Werror", "-Wno-unused-parameter")
 # The functions of the library that one VNF or one data plane does not need are not a mistake.
 _PROGRAM_FLAGS = ("-std=gnu11", *_WARNINGS, "-Wno-unused-function", "-fno-strict-aliasing", "-g")
-_DIAGNOSTIC = re.compile(r"^(?P<place>[^:\n]+:\d+):\d+: (?:fatal )?error: (?P<text>.*)$", re.M)
+_DIAGNOSTIC = re.compile(
+    r"^(?P<place>[^:\n]+:\d+)(?::\d+)?: (?:fatal )?error: (?P<text>.*)$", re.MULTILINE
+)
 _NEXT_DIAGNOSTIC = re.compile(
     r": (?:fatal )?(?:error|warning|note): |^\d+ (?:error|warning)|^cc1: |^In file included from "
 )
-_IN_MACRO = re.compile(r"(?P<place>[^:\n]+:\d+):\d+: note: in expansion of macro ")
+_NOTE = re.compile(r"(?P<place>[^:\n]+:\d+)(?::\d+)?: note: ")
+_TAKEN = re.compile(
+    r"(?:conflicting types|redefin|redeclar)\D*?['\"](?:struct )?(\w+?)(?:_settings)?['\"]"
+)
+_REDEFINED = re.compile(r"['\"](\w+)['\"] (?:macro )?redefined")
 _MISSING_HEADER = re.compile(
     r"'((?:bpf|linux|asm)/[^']+)' file not found|((?:bpf|linux|asm)/\S+): No such file"
 )
@@ -214,20 +220,29 @@ def explain(source: Path, diagnostics: str) -> UsageError | MachineError:
     following = diagnostics[first.start() :].splitlines()[1:_EXCERPT_LINES]
     excerpt = takewhile(lambda line: not _NEXT_DIAGNOSTIC.search(line), following)
     quoted = "\n".join(f"    {line}" for line in excerpt if line.strip())
-    return UsageError(f"{first['text']}\n{quoted}", where=_place_of(first, diagnostics, source))
+    text = f"{first['text']}\n{quoted}"
+    involved = _place_in(source, first, diagnostics)
+    taken = _TAKEN.search(first["text"]) or _REDEFINED.search(first["text"])
+    if involved and taken and not first["place"].startswith(f"{source}:"):
+        return UsageError(
+            f"the name {taken[1]} is taken by what runs the VNF",
+            where=involved,
+            hint="give it another name",
+        )
+    return UsageError(text, where=involved or first["place"])
 
 
-def _place_of(error: re.Match[str], diagnostics: str, source: Path) -> str:
-    """Where it is; of what a macro of ours became, where the VNF's source uses that macro."""
-    place = error["place"]
-    if not place.startswith(f"{source}:"):
-        for line in diagnostics[error.end() :].splitlines():
-            if _DIAGNOSTIC.match(line):
-                break
-            used = _IN_MACRO.match(line)
-            if used and used["place"].startswith(f"{source}:"):
-                return used["place"]
-    return place
+def _place_in(source: Path, error: re.Match[str], diagnostics: str) -> str:
+    """The place in a VNF's source that an error is about, if any: it may use a macro of ours."""
+    if error["place"].startswith(f"{source}:"):
+        return error["place"]
+    for line in diagnostics[error.end() :].splitlines():
+        if _DIAGNOSTIC.match(line):
+            break
+        note = _NOTE.match(line)
+        if note and note["place"].startswith(f"{source}:"):
+            return note["place"]
+    return ""
 
 
 def _command(

@@ -41,6 +41,36 @@ def test_an_error_inside_of_a_macro_of_ours_is_where_the_vnf_uses_it() -> None:
     assert clang.explain(SOURCE, output).where == "/vnfs/mine/vnf.c:10"
 
 
+@pytest.mark.parametrize(
+    ("error", "note"),
+    [
+        (
+            ":26:3: error: conflicting types for 'ports'; have 'struct port[8]'",
+            ":2:11: note: before",
+        ),
+        (":21:15: error: redefinition of 'struct ports'", ":2:8: note: originally defined here"),
+        (":58:19: error: redefinition of 'ports_settings' with another", ":2:1: note: it is here"),
+        (':16: error: "ports" redefined [-Werror]', ":2: note: this is the location"),
+        (":16:9: error: 'ports' macro redefined [-Werror]", ":2:9: note: it is here"),
+        (":18:12: error: redeclaration of enumerator 'ports'", ":2:9: note: it is here"),
+    ],
+)
+def test_a_name_that_the_run_loop_has_too_is_told_as_such(error: str, note: str) -> None:
+    output = f"/lib/packet.c{error}\n   26 | what is there\n{SOURCE}{note}\n"
+    explained = clang.explain(SOURCE, output)
+    assert explained.where == "/vnfs/mine/vnf.c:2"
+    assert explained.message == "the name ports is taken by what runs the VNF"
+
+
+def test_a_name_that_a_vnf_has_twice_is_the_compilers_to_tell() -> None:
+    output = (
+        "/vnfs/mine/vnf.c:9:44: error: redefinition of 'two'\n"
+        "/vnfs/mine/vnf.c:2:12: note: previous definition is here\n"
+    )
+    error = clang.explain(SOURCE, output)
+    assert (error.where, error.message) == ("/vnfs/mine/vnf.c:9", "redefinition of 'two'\n")
+
+
 def test_a_missing_system_header_is_the_machines_fault() -> None:
     output = "/lib/xdp.bpf.c:9:10: fatal error: 'bpf/bpf_helpers.h' file not found\n"
     error = clang.explain(SOURCE, output)
