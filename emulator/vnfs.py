@@ -116,7 +116,12 @@ class Vnfs:
         vnf = node.plan.vnf.model_copy(update={"parameters": values})
         plan = node.plan.model_copy(update={"vnf": vnf})
         site = Site(self._processes, self._folder)
-        node.running_vnf = start_vnf(plan, node.netns, self._catalog[vnf.vnf], site)
+        try:
+            node.running_vnf = start_vnf(plan, node.netns, self._catalog[vnf.vnf], site)
+        except BuildVnfError as error:
+            # What the machine lacks has no place of its own: say which VNF asks for it.
+            error.where = error.where or node.name
+            raise
 
     def _remember(self, node: Node) -> None:
         assert node.plan.vnf is not None
@@ -135,6 +140,7 @@ class Vnfs:
         assert plan.vnf is not None
         reason = "its restart was interrupted"
         if isinstance(error, BuildVnfError):
-            reason = f"it does not start: {error.message}"
+            place = f"{error.where}: " if error.where != plan.name else ""
+            reason = f"it does not start: {place}{error.message}"
         values = self._parameters(plan.name, plan.vnf)
         return FailedVnf(plan.vnf.dataplane, values, reason)

@@ -123,7 +123,10 @@ def _open(
             missing = f"{_TUN} is missing (modprobe tun)"
         port_of = programs.map("port_of")
         for number, port in enumerate(ports):
-            index = socket.if_nametoindex(port)
+            try:
+                index = socket.if_nametoindex(port)
+            except OSError:
+                raise LabError("there is no such interface", where=port) from None
             if fds:
                 tap = socket.if_nametoindex(f"host{number}")
                 port_of.update(struct.pack("=I", tap), struct.pack("=I", index))

@@ -7,11 +7,14 @@
  */
 #define _GNU_SOURCE
 #include <dirent.h>
+#include <linux/capability.h>
 #include <linux/if_packet.h>
 #include <linux/if_xdp.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/timerfd.h>
 
 /* DPDK includes it for nothing, and a VNF has the same structures from <linux/ip.h>. */
@@ -30,6 +33,7 @@
 #include "run.h"
 
 #include "memif.h"
+#include "overhear.h"
 
 #ifndef AF_XDP
 #define AF_XDP 44
@@ -43,7 +47,6 @@
 /* How long to sleep where nothing tells of a frame that comes. */
 #define BLIND_SLEEP_NS 100000
 #define MODE_BYTES     64
-#define MESSAGE_BYTES  4096
 
 static struct port {
     /* How the port tells that a frame has come while we sleep. */
@@ -69,6 +72,40 @@ static struct {
     int timer;
     int always_ready;
 } dpdk = {.buffers = 8191, .room = RTE_MBUF_DEFAULT_BUF_SIZE, .timer = -1, .always_ready = -1};
+
+/* ---- what DPDK says ---- */
+
+/* What it says when all is well. */
+static int is_small_talk(const char *line) {
+    static const char *const beginnings[] = {
+        "EAL: Detected", "EAL: Multi-process",    "EAL: Selected",
+        "EAL: VFIO",     "EAL: Physical address", "TELEMETRY: No legacy",
+    };
+    for (size_t i = 0; i < sizeof(beginnings) / sizeof(beginnings[0]); i++)
+        if (!strncmp(line, beginnings[i], strlen(beginnings[i])))
+            return 1;
+    return !*line;
+}
+
+/* XDP sockets take frames in memory that is locked. */
+static int may_lock(size_t bytes) {
+    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct rights[2] = {{0}};
+    struct rlimit limit;
+    if (!syscall(SYS_capget, &header, rights) && rights[0].effective & 1U << CAP_IPC_LOCK)
+        return 1;
+    return getrlimit(RLIMIT_MEMLOCK, &limit) || limit.rlim_cur >= bytes;
+}
+
+static void __attribute__((noreturn)) fail_to_open(__u32 number, int error, const char *words) {
+    const char *name = vnf.port_name[number], *device = dpdk.device[number];
+    size_t bytes = (size_t)dpdk.buffers * dpdk.room;
+    if (!strncmp(device, "net_af_xdp", 10) && !may_lock(bytes))
+        vnf_fail(EXIT_MACHINE, "give it CAP_IPC_LOCK, or raise the limit: ulimit -l",
+                 "%s: it may not lock the %zu KiB that its frames take", name, bytes >> 10);
+    vnf_fail(EXIT_MACHINE, NULL, "%s: DPDK cannot open it by %s: %s", name, device,
+             *words ? words : rte_strerror(-error));
+}
 
 /* ---- ports ---- */
 
@@ -155,15 +192,19 @@ static const char *port_open(__u32 number) {
         port->tells = BELL;
         port->fd = port->memif.fd;
     }
+    overhear_begin();
     int failed = rte_eth_dev_get_port_by_name(dpdk.device[number], &port->id);
     if (!failed)
         failed = rte_eth_dev_info_get(port->id, &info);
     /* Few drivers have interrupts, and some refuse to start when they are asked for them. */
-    if (!failed && configure(port, 1))
+    if (!failed && configure(port, 1)) {
+        overheard(is_small_talk);
+        overhear_begin();
         failed = configure(port, 0);
+    }
+    const char *words = overheard(is_small_talk);
     if (failed)
-        vnf_fail(EXIT_MACHINE, NULL, "%s: DPDK cannot open it by %s: %s", name, dpdk.device[number],
-                 rte_strerror(-failed));
+        fail_to_open(number, failed, words);
     if (port->tells == BELL) {
         vnf.port_apart[number] = 1;
         return "memif";
@@ -341,52 +382,21 @@ static __u32 port_wait(struct pollfd *fds) {
 
 /* ---- starting ---- */
 
-/* What the EAL says when all is well. */
-static int is_small_talk(const char *line) {
-    static const char *const beginnings[] = {"EAL: Detected", "EAL: Multi-process", "EAL: Selected",
-                                             "EAL: VFIO", "TELEMETRY:"};
-    for (size_t i = 0; i < sizeof(beginnings) / sizeof(beginnings[0]); i++)
-        if (!strncmp(line, beginnings[i], strlen(beginnings[i])))
-            return 1;
-    return !*line;
-}
-
-static int stand_in(int fd, int other) {
-    int kept = dup(fd);
-    dup2(other, fd);
-    return kept;
-}
-
-static void give_back(int fd, int kept) {
-    dup2(kept, fd);
-    close(kept);
-}
-
 /*
  * Start the EAL; if it does not, its own words are the message. They go to standard error; on
  * standard output it only lists all the arguments there are.
  */
 static void start_eal(int argc, char **argv) {
-    static char said[MESSAGE_BYTES], message[MESSAGE_BYTES];
-    int heard = memfd_create("eal", MFD_CLOEXEC), nowhere = open("/dev/null", O_WRONLY | O_CLOEXEC);
-    int error = stand_in(STDERR_FILENO, heard), output = stand_in(STDOUT_FILENO, nowhere);
+    int nowhere = open("/dev/null", O_WRONLY | O_CLOEXEC), output = dup(STDOUT_FILENO);
+    dup2(nowhere, STDOUT_FILENO);
+    overhear_begin();
     int failed = rte_eal_init(argc, argv) < 0;
-    fflush(NULL);
-    give_back(STDERR_FILENO, error);
-    give_back(STDOUT_FILENO, output);
+    const char *words = overheard(is_small_talk);
+    dup2(output, STDOUT_FILENO);
+    close(output);
     close(nowhere);
-    ssize_t size = pread(heard, said, sizeof(said) - 1, 0);
-    close(heard);
-    said[size > 0 ? size : 0] = 0;
-    fputs(said, stderr);
-    if (!failed)
-        return;
-    for (char *line = strtok(said, "\n"); line; line = strtok(NULL, "\n"))
-        if (!is_small_talk(line)) {
-            size_t used = strlen(message);
-            snprintf(message + used, sizeof(message) - used, "%s%s", used ? "; " : "", line);
-        }
-    vnf_fail(EXIT_USAGE, "see eal=[…] of the VNF", "DPDK does not start: %s", message);
+    if (failed)
+        vnf_fail(EXIT_USAGE, "see eal=[…] of the VNF", "DPDK does not start: %s", words);
 }
 
 /* Devices that the user added through the EAL's arguments become ports behind the node's own. */
