@@ -27,6 +27,8 @@ from emulator.paths import run_dir
 
 _RECORD = "lab.json"
 _LOCK = "lock"
+_LONGEST_ID = 32
+"""The path of a socket has 107 characters, and DPDK's lie three folders deep in the lab's."""
 
 
 @dataclass(frozen=True)
@@ -107,10 +109,14 @@ class LabFolder:
         """
         if lab_id is not None and not is_name(lab_id):
             raise UsageError(f"a lab cannot be named {lab_id!r}", hint=f"use {NAME_RULE}")
+        if lab_id is not None and len(lab_id) > _LONGEST_ID:
+            message = f"a lab cannot have a name of {len(lab_id)} characters"
+            raise UsageError(message, where=lab_id, hint=f"at most {_LONGEST_ID}")
         try:
             run_dir().mkdir(mode=0o700, parents=True, exist_ok=True)
             for _ in range(100):
-                path = run_dir() / (lab_id or f"{name}-{secrets.token_hex(2)}")
+                made = f"{name:.{_LONGEST_ID - 5}}-{secrets.token_hex(2)}"
+                path = run_dir() / (lab_id or made)
                 try:
                     return cls(path, _make(path))
                 except OSError:

@@ -7,9 +7,9 @@ are asked for, and everything DPDK writes lies in the lab's folder.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
-import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -231,7 +231,7 @@ def _slot_bytes(interface: InterfacePlan) -> int:
 
 def _memif_path(memif: MemifPlan, site: Site) -> Path:
     """What the files of a memif link are called, without their endings."""
-    return site.folder / f"memif-{zlib.crc32(memif.link.encode()):08x}"
+    return site.folder / f"memif-{hashlib.sha256(memif.link.encode()).hexdigest()[:10]}"
 
 
 def _bells(node: NodePlan, site: Site) -> list[str]:

@@ -7,10 +7,10 @@ parameters and settings; requests for tables go over a socket. Both are describe
 
 from __future__ import annotations
 
+import hashlib
 import os
 import socket
 import subprocess
-import zlib
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -23,7 +23,7 @@ from emulator.dataplane.ending import end_process, last_words, start_error, why_
 from emulator.dataplane.live import LiveParameters
 from emulator.dataplane.process_memory import ENDED, Connection, ProcessMemory
 from emulator.dataplane.running import Description, PortCounters, RunningVnf
-from emulator.errors import LabError, UsageError
+from emulator.errors import LabError, TableFullError, UsageError
 from emulator.idle import DEFAULT, parse_idle
 from emulator.kernel.bpf import BpfId
 
@@ -50,7 +50,8 @@ class Site:
     def file(self, node: str, suffix: str) -> Path:
         """A file of a VNF: its socket, what it prints, its parameters."""
         # By number: names of nodes may be longer than the path of a socket can be.
-        return self.folder / f"vnf-{zlib.crc32(node.encode()):08x}.{suffix}"
+        number = hashlib.sha256(node.encode()).hexdigest()[:10]
+        return self.folder / f"vnf-{number}.{suffix}"
 
 
 @dataclass
@@ -231,6 +232,8 @@ def start_process(
             memory.start()
             # A process may have found more ports than those of the node's interfaces.
             ports |= {each["name"]: each["name"] for each in memory.layout["ports"][len(ports) :]}
+        except TableFullError:
+            raise
         except LabError as error:
             raise start_error(process, log, node.name, error) from error
         description = {

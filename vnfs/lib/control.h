@@ -12,7 +12,7 @@
 #include <fcntl.h>
 #include <sys/socket.h>
 
-#define CONTROL_CLIENTS       8
+#define CONTROL_CLIENTS       32
 #define CONTROL_MESSAGE_BYTES 65536
 
 /* What struct vnf_config contains: the parameters' fields, or all of them as one JSON text. */
@@ -87,6 +87,9 @@ static size_t control_describe(char *to, size_t room) {
                 comma, (*each)->name, each - __start_vnf_tables, (*each)->key_bytes,
                 (*each)->value_bytes, (*each)->capacity);
     fprintf(out, "}}");
+    if (fflush(out))
+        vnf_fail(EXIT_USAGE, "declare fewer tables and settings",
+                 "its tables and settings cannot be listed in %zu bytes", room);
     long size = ftell(out);
     fclose(out);
     return size < 0 ? 0 : (size_t)size;
