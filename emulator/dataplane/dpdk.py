@@ -37,6 +37,7 @@ _LEAST_ROOM_BYTES = 2048 + HEADROOM_BYTES
 _MBUF_OVERHEAD_BYTES = 256
 """What a packet buffer takes beside its data: the mempool's header, struct rte_mbuf, padding."""
 _PAGE_BYTES = 4096
+_HUGEPAGE_BYTES = 2 << 20
 _BESIDE_MTU_BYTES = HEADROOM_BYTES + _XDP_HEADROOM_BYTES + _HEADER_BYTES + _TAILROOM_BYTES
 _LONGEST_ROOM_BYTES = 65535 // 64 * 64
 """The length of a packet buffer is a number of 16 bits."""
@@ -255,8 +256,16 @@ def _given(words: Sequence[str], *names: str) -> bool:
 
 
 def _megabytes(node: NodePlan) -> int:
-    buffers = buffer_count(node) * (data_room_bytes(node) + _MBUF_OVERHEAD_BYTES)
-    return -(-buffers // _MEGABYTE)
+    """What the packet buffers take: each lies in as few pages as it can."""
+    assert node.vnf is not None
+    page_bytes = _HUGEPAGE_BYTES if node.vnf.hugepages else _PAGE_BYTES
+    buffer_bytes = data_room_bytes(node) + _MBUF_OVERHEAD_BYTES
+    in_a_page = page_bytes // buffer_bytes
+    if in_a_page:
+        pages = -(-buffer_count(node) // in_a_page)
+    else:
+        pages = buffer_count(node) * -(-buffer_bytes // page_bytes)
+    return -(-pages * page_bytes // _MEGABYTE)
 
 
 def _check_hugepages(node: NodePlan, needed: int) -> None:

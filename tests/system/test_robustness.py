@@ -176,6 +176,31 @@ def test_a_port_that_has_gone_is_named_when_the_vnf_starts_anew(dataplane: str) 
         assert net["client"].cmd("echo on") == "on\n"
 
 
+FLOOD = """
+#include "vnf.h"
+static __always_inline int handle(struct vnf_ctx *ctx, void *data, void *end, __u32 port) {
+    return VNF_FLOOD;
+}
+"""
+
+
+@pytest.mark.parametrize("dataplane", ["xdp", "afxdp", "packet", DPDK])
+def test_a_vnf_may_have_eight_ports(dataplane: str, tmp_path: Path) -> None:
+    folder = tmp_path / "hub"
+    folder.mkdir()
+    planes = "".join(f"[dataplanes.{name}]\n" for name in ("xdp", "afxdp", "packet", "dpdk"))
+    (folder / "vnf.toml").write_text(f'name = "hub"\nsummary = "floods"\nports = 8\n{planes}')
+    (folder / "vnf.c").write_text(FLOOD)
+    topo = Topo()
+    topo.addVNF("hub", "hub", dataplane=dataplane)
+    for number in range(8):
+        topo.addHost(f"h{number}")
+        topo.addLink(f"h{number}", "hub")
+    with Network(topo, catalog=Catalog.load([tmp_path])) as net:
+        assert net.pingAll() == 0
+        assert len(net["hub"].counters()) == 8
+
+
 TABLE = """
 name = "full"
 summary = "has a table with room for two"
