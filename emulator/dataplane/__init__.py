@@ -6,6 +6,7 @@ once, in ``emulator.catalog``.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -59,6 +60,11 @@ def start_vnf(
     if node.vnf is None:
         raise UsageError("the node is not a VNF", where=node.name)
     plane = _data_plane(node.vnf.dataplane, where=node.name)
+    last = (os.cpu_count() or 1) - 1
+    for core in node.vnf.cores:
+        if core > last:
+            hint = f"cores are numbered from 0 to {last}"
+            raise UsageError(f"there is no core {core}", where=node.name, hint=hint)
     if manifest.dataplanes[node.vnf.dataplane].program is not None:
         plane = _PROGRAM
     return plane.start(node, netns, manifest, site)

@@ -164,6 +164,16 @@ def test_a_library_that_is_missing_is_said_with_the_vnf_that_wants_it(
     assert done.returncode == 3
 
 
+@pytest.mark.parametrize("cores", [[0, 99], [10**20]])
+def test_a_core_that_the_machine_has_not_is_named(cores: list[int]) -> None:
+    topo = chain("packet")
+    topo.nodeInfo("fw")["cores"] = cores
+    with pytest.raises(UsageError, match=f"there is no core {cores[-1]}") as caught:
+        Network(topo).start()
+    assert caught.value.where == "fw"
+    assert "numbered from 0" in caught.value.hint
+
+
 @pytest.mark.parametrize("dataplane", ["xdp", "afxdp", "packet", DPDK])
 def test_a_port_that_has_gone_is_named_when_the_vnf_starts_anew(dataplane: str) -> None:
     with Network(chain(dataplane)) as net:

@@ -362,11 +362,13 @@ static void vnf_on_signal(int number) {
 }
 
 static void vnf_pin(char *cores) {
-    cpu_set_t set;
+    cpu_set_t set, given;
     CPU_ZERO(&set);
     for (char *core = strtok(cores, ","); core; core = strtok(NULL, ","))
-        CPU_SET((size_t)atoi(core), &set);
-    if (sched_setaffinity(0, sizeof(set), &set))
+        CPU_SET(strtoul(core, NULL, 10), &set);
+    /* Of cores that may be run on and others, the kernel takes the former without a word. */
+    if (sched_setaffinity(0, sizeof(set), &set) || sched_getaffinity(0, sizeof(given), &given) ||
+        !CPU_EQUAL(&set, &given))
         vnf_fail(EXIT_USAGE, "see lscpu for the CPUs there are",
                  "it cannot run on the cores asked for");
 }
