@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from emulator.catalog import Manifest
 
 FILE = "cases.py"
+LONGEST_FRAME_BYTES = 9216
+_SEED_LIMIT = 2**64
 
 
 @dataclass(frozen=True)
@@ -123,7 +125,38 @@ def load_cases(manifest: Manifest) -> list[Case]:
     cases = getattr(module, "CASES", None)
     if not isinstance(cases, list) or not all(isinstance(case, Case) for case in cases):
         raise UsageError("it defines no list CASES of Case objects", where=str(path))
+    for case in cases:
+        for what in _mistakes(case, case.ports or manifest.ports.min):
+            raise UsageError(f"case {case.name!r}: {what}", where=str(path))
     return cases
+
+
+def _mistakes(case: Case, ports: int) -> Iterator[str]:
+    if not 0 <= case.seed < _SEED_LIMIT:
+        yield f"seed {case.seed} is not a whole number of 64 bits"
+    for number, step in enumerate(case.steps, 1):
+        here = f"step {number}"
+        for port in (step.port, *step.out):
+            if port not in range(ports):
+                yield f"{here}: there is no port {port}; the VNF has {ports}"
+        if step.after_ns < 0:
+            yield f"{here}: time goes on, and not back by {-step.after_ns} ns"
+        for frame in (step.frame, *step.out.values(), step.to_host):
+            if frame is not None:
+                yield from (f"{here}: {what}" for what in _unfit_frame(frame))
+
+
+def _unfit_frame(frame: Any) -> Iterator[str]:
+    if isinstance(frame, int):  # of which bytes() would make so many zeros
+        yield f"the number {frame} is no frame"
+        return
+    try:
+        length = len(bytes(frame))
+    except Exception as error:  # noqa: BLE001 - scapy builds it only now
+        yield f"a frame cannot be built: {type(error).__name__}: {error}"
+        return
+    if not 0 < length <= LONGEST_FRAME_BYTES:
+        yield f"a frame has {length} bytes; it may have 1 to {LONGEST_FRAME_BYTES}"
 
 
 def run_case(
