@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -107,7 +107,18 @@ def content_of(
         ) from error
     if not isinstance(content, TableContent):
         raise UsageError("control() returns no TableContent", where=str(path))
+    for name in _not_of_bytes(content):
+        raise UsageError(f"what control() returns for {name} is not bytes", where=str(path))
     return content
+
+
+def _not_of_bytes(content: TableContent) -> Iterator[str]:
+    for name, entries in content.settings.items():
+        if not all(isinstance(entry, bytes) for entry in entries):
+            yield name
+    for name, table in content.tables.items():
+        if not all(isinstance(part, bytes) for entry in table.items() for part in entry):
+            yield name
 
 
 @lru_cache(maxsize=64)

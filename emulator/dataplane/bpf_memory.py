@@ -9,8 +9,8 @@ from contextlib import ExitStack
 from typing import Any
 
 from emulator.dataplane.build import MAX_PORTS
-from emulator.dataplane.live import LiveMemory, pack_entries
-from emulator.errors import LabError, UsageError
+from emulator.dataplane.live import LiveMemory, check_entry, pack_entries, table_full
+from emulator.errors import LabError, TableFullError, UsageError
 from emulator.kernel.bpf import BpfMap, BpfObject
 
 _SECTION = ".data.live"
@@ -81,7 +81,9 @@ class BpfMemory(LiveMemory):
         }
         for name in settings:
             if name not in known:
-                raise UsageError(f"the VNF has no settings {name}", hint=f"it has: {list(known)}")
+                raise UsageError(
+                    f"the VNF has no settings {name}", hint=f"it has: {', '.join(known)}"
+                )
         offset, size, _ = self._variables[_CONFIG]
         if size != 2 * len(config):
             raise LabError(f"parameters of {len(config)} bytes for {size // 2} of the VNF's")
@@ -104,11 +106,22 @@ class BpfMemory(LiveMemory):
         self._put(self._offset("vnf_random_state"), random_state(seed))
 
     def update(self, table: str, key: bytes, value: bytes) -> None:
-        self._table(table).update(key, value)
+        known = self._table(table)
+        check_entry(table, key, known.key_size, value, known.value_size)
+        if known.per_cpu:
+            # The same on every core, as in a process, which has but one.
+            each = value.ljust(-(-len(value) // 8) * 8, b"\0")
+            value = each * (known.update_bytes // len(each))
+        try:
+            known.update(key, value)
+        except TableFullError:
+            raise table_full(table, known.max_entries) from None
 
     def delete(self, table: str, key: bytes) -> None:
+        known = self._table(table)
+        check_entry(table, key, known.key_size)
         try:
-            self._table(table).delete(key)
+            known.delete(key)
         except KeyError:
             return
 
@@ -123,7 +136,7 @@ class BpfMemory(LiveMemory):
         try:
             return self._tables[name]
         except KeyError:
-            known = list(self._tables)
+            known = ", ".join(self._tables)
             raise UsageError(f"the VNF has no table {name}", hint=f"it has: {known}") from None
 
     def _offset(self, variable: str) -> int:

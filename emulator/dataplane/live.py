@@ -209,13 +209,36 @@ def pack_entries(name: str, entries: Sequence[bytes], entry_bytes: int, capacity
     """
     if len(entries) > capacity:
         raise UsageError(
-            f"{len(entries)} entries are more than the VNF has room for, {capacity}", where=name
+            f"{len(entries)} entries are more than the VNF has room for, {capacity}",
+            where=f"settings {name}",
         )
     for entry in entries:
         if len(entry) != entry_bytes:
             raise UsageError(
                 f"an entry of {len(entry)} bytes was given for a C type of {entry_bytes}",
-                where=name,
+                where=f"settings {name}",
                 hint="pack it as the structure lies in memory, padding included",
             )
     return b"".join(entries).ljust(entry_bytes * capacity, b"\0")
+
+
+def check_entry(
+    table: str, key: bytes, key_bytes: int, value: bytes | None = None, value_bytes: int = 0
+) -> None:
+    """See whether a key, and a value if there is one, have the sizes of a table's.
+
+    Raises:
+        UsageError: they have not.
+    """
+    for what, given, wanted in (("key", key, key_bytes), ("value", value, value_bytes)):
+        if given is not None and len(given) != wanted:
+            raise UsageError(
+                f"a {what} of {len(given)} bytes was given for a C type of {wanted}",
+                where=f"table {table}",
+                hint="pack it as the structure lies in memory, padding included",
+            )
+
+
+def table_full(table: str, entries: int) -> TableFullError:
+    """The error for a table that has no room for more."""
+    return TableFullError(f"it has room for {entries} entries", where=f"table {table}")

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from emulator.closing import Closing
 from emulator.dataplane.build import MAX_PORTS, pack_text
-from emulator.dataplane.live import LiveMemory, pack_entries
+from emulator.dataplane.live import LiveMemory, check_entry, pack_entries, table_full
 from emulator.dataplane.running import FIXED_COUNTERS
 from emulator.errors import LabError, TableFullError, UsageError
 
@@ -172,7 +172,9 @@ class ProcessMemory(LiveMemory):
         known = self.layout["settings"]
         for name in settings:
             if name not in known:
-                raise UsageError(f"the VNF has no settings {name}", hint=f"it has: {list(known)}")
+                raise UsageError(
+                    f"the VNF has no settings {name}", hint=f"it has: {', '.join(known)}"
+                )
         self._put(place["offset"] + bank * place["bytes"], config)
         for name, where in known.items():
             content = pack_entries(
@@ -192,13 +194,20 @@ class ProcessMemory(LiveMemory):
     def update(self, table: str, key: bytes, value: bytes) -> None:
         if self._takes_text:
             return
-        self._ask_table(_UPDATE, table, key + value, key_bytes=len(key), value_bytes=len(value))
+        known = self._table(table)
+        check_entry(table, key, known["key_bytes"], value, known["value_bytes"])
+        try:
+            self._connection.ask(_UPDATE, known["number"], content=key + value)
+        except TableFullError:
+            raise table_full(table, known["entries"]) from None
 
     def delete(self, table: str, key: bytes) -> None:
         if self._takes_text:
             return
+        known = self._table(table)
+        check_entry(table, key, known["key_bytes"])
         try:
-            self._ask_table(_DELETE, table, key, key_bytes=len(key))
+            self._connection.ask(_DELETE, known["number"], content=key)
         except KeyError:
             return
 
@@ -227,27 +236,10 @@ class ProcessMemory(LiveMemory):
         self._connection.close()
         self._memory.close()
 
-    def _ask_table(
-        self, operation: int, table: str, content: bytes, *, key_bytes: int, value_bytes: int = 0
-    ) -> None:
-        known = self._table(table)
-        if key_bytes != known["key_bytes"] or value_bytes not in (0, known["value_bytes"]):
-            raise UsageError(
-                f"a key of {key_bytes} and a value of {value_bytes} bytes do not fit "
-                f"{known['key_bytes']} and {known['value_bytes']}",
-                where=f"table {table}",
-            )
-        try:
-            self._connection.ask(operation, known["number"], 0, content)
-        except TableFullError:
-            raise TableFullError(
-                f"it has room for {known['entries']} entries", where=f"table {table}"
-            ) from None
-
     def _table(self, name: str) -> Mapping[str, int]:
         tables = self.layout["tables"]
         if name not in tables:
-            raise UsageError(f"the VNF has no table {name}", hint=f"it has: {list(tables)}")
+            raise UsageError(f"the VNF has no table {name}", hint=f"it has: {', '.join(tables)}")
         found: Mapping[str, int] = tables[name]
         return found
 

@@ -261,3 +261,29 @@ def test_a_change_that_a_table_has_no_room_for_is_taken_back(
     with pytest.raises(LabError, match="room for 2 entries") as caught:
         Network(topo, catalog=Catalog.load([tmp_path])).start()
     assert "words" in caught.value.where
+
+
+@pytest.mark.parametrize("dataplane", ["xdp", "packet"])
+@pytest.mark.parametrize(
+    ("content", "where", "said"),
+    [
+        ("TableContent({'rules': []})", "fw", "the VNF has no settings rules"),
+        ("TableContent(tables={'flows': {b'1234': b'1234'}})", "fw", "has no table flows"),
+        ("TableContent(tables={'words': {b'123': b'1234'}})", "table words", "a key of 3 bytes"),
+        ("TableContent(tables={'words': {b'1234': b'1'}})", "table words", "a value of 1 bytes"),
+        ("TableContent(tables={'words': {'1234': b'1234'}})", "control.py", "is not bytes"),
+    ],
+)
+def test_what_a_control_module_may_not_ask_for(
+    dataplane: str, content: str, where: str, said: str, tmp_path: Path
+) -> None:
+    folder = tmp_path / "full"
+    folder.mkdir()
+    module = CONTROL.replace('TableContent(tables={"words": entries})', content)
+    assert content in module
+    for name, text in (("vnf.toml", TABLE), ("vnf.c", SOURCE), ("control.py", module)):
+        (folder / name).write_text(text)
+    with pytest.raises(UsageError) as caught:
+        Network(chain(dataplane, vnf="full"), catalog=Catalog.load([tmp_path])).start()
+    assert said in caught.value.message
+    assert caught.value.where.endswith(where)
