@@ -196,6 +196,8 @@ def _members(thing: type) -> Iterator[tuple[str, str]]:
 def _member(name: str, member: Any) -> str:
     if isinstance(member, property):
         kind = inspect.signature(member.fget).return_annotation if member.fget else ""
+        # As our formatter has it: Python itself writes the text of an annotation in single quotes.
+        kind = str(kind).replace("'", '"')
         return f"{_code(f'{name}: {kind}', 'python')}\n\n{_prose(_doc(member))}".rstrip()
     if isinstance(member, classmethod | staticmethod):
         member = member.__func__
