@@ -132,12 +132,8 @@ class ProcessVnf(RunningVnf):
         return int(self._description["pid"])
 
     def counters(self) -> dict[str, PortCounters]:
-        rows = self.memory.counters(list(self._manifest.counters))
-        ports = self._description["ports"]
-        return {
-            port: PortCounters(**fixed, own=own)
-            for port, (fixed, own) in zip(ports, rows, strict=False)
-        }
+        found = self.memory.counters(list(self._manifest.counters))
+        return dict(zip(self._description["ports"], found, strict=False))
 
     def bpf_ids(self) -> list[BpfId]:
         return list(self._bpf)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from emulator.closing import Closing
 from emulator.dataplane.build import MAX_PORTS, pack_text
 from emulator.dataplane.live import LiveMemory, check_entry, pack_entries, table_full
-from emulator.dataplane.running import FIXED_COUNTERS
+from emulator.dataplane.running import FIXED_COUNTERS, PortCounters
 from emulator.errors import LabError, TableFullError, UsageError
 
 if TYPE_CHECKING:
@@ -221,16 +221,12 @@ class ProcessMemory(LiveMemory):
                 yield chunk[at : at + key_bytes], chunk[at + key_bytes : at + width]
             start += len(chunk) // width
 
-    def counters(self, own: Sequence[str]) -> list[tuple[dict[str, int], dict[str, int]]]:
-        """For each possible port, the fixed counters and the VNF's own."""
+    def counters(self, own: Sequence[str]) -> list[PortCounters]:
+        """The counters of each possible port; ``own`` names those that are the VNF's."""
         place = self.layout["counters"]
         row = struct.Struct(f"={len(FIXED_COUNTERS) + len(own)}Q")
-        found = []
-        for port in range(MAX_PORTS):
-            values = row.unpack_from(self._memory, place["offset"] + port * place["stride"])
-            fixed = dict(zip(FIXED_COUNTERS, values, strict=False))
-            found.append((fixed, dict(zip(own, values[len(FIXED_COUNTERS) :], strict=True))))
-        return found
+        starts = (place["offset"] + port * place["stride"] for port in range(MAX_PORTS))
+        return [PortCounters.of_row(row.unpack_from(self._memory, at), own) for at in starts]
 
     def close(self) -> None:
         self._connection.close()

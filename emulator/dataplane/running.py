@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -48,6 +48,12 @@ class PortCounters:
     unsent_packets: int = 0
     own: Mapping[str, int] = field(default_factory=dict)
     """The counters that the VNF's manifest declares."""
+
+    @classmethod
+    def of_row(cls, row: Sequence[int], own: Sequence[str]) -> PortCounters:
+        """Those of a struct port_counters; ``own`` names what follows the fixed ones in it."""
+        fixed = dict(zip(FIXED_COUNTERS, row, strict=False))
+        return cls(**fixed, own=dict(zip(own, row[len(FIXED_COUNTERS) :], strict=True)))
 
 
 class RunningVnf(Closing):

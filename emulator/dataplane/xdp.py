@@ -54,24 +54,14 @@ class XdpVnf(RunningVnf):
         self._ports = dict(ports)
         self._counters = counters
         self._manifest = manifest
-        self._own_counters = list(manifest.counters)
         self._parameters = parameters
         self._ids = list(ids)
         self._held = held
         self._resources = resources
 
     def counters(self) -> dict[str, PortCounters]:
-        width = len(FIXED_COUNTERS) + len(self._own_counters)
-        layout = struct.Struct(f"={MAX_PORTS * width}Q")
-        per_cpu = map(layout.unpack_from, self._counters.lookup_percpu(_COUNTERS_KEY))
-        totals = [sum(column) for column in zip(*per_cpu, strict=True)]
-        found = {}
-        for number, port in enumerate(self._ports):
-            row = totals[number * width : (number + 1) * width]
-            fixed = dict(zip(FIXED_COUNTERS, row, strict=False))
-            own = dict(zip(self._own_counters, row[len(FIXED_COUNTERS) :], strict=True))
-            found[port] = PortCounters(**fixed, own=own)
-        return found
+        found = read_counters(self._counters, len(self._ports), list(self._manifest.counters))
+        return dict(zip(self._ports, found, strict=True))
 
     def bpf_ids(self) -> list[BpfId]:
         return list(self._ids)
@@ -179,6 +169,22 @@ def attach(description: Description, netns: Netns) -> XdpVnf:
             held=(kept := held.pop_all()),
             resources=kept,
         )
+
+
+def read_counters(counters: BpfMap, ports: int, own: Sequence[str]) -> list[PortCounters]:
+    """The counters of each port, all CPUs together.
+
+    Args:
+        counters: the map of that name in ``vnfs/lib/xdp.bpf.c``.
+        ports: how many the VNF has.
+        own: the names of the VNF's own counters.
+    """
+    width = len(FIXED_COUNTERS) + len(own)
+    layout = struct.Struct(f"={MAX_PORTS * width}Q")
+    per_cpu = map(layout.unpack_from, counters.lookup_percpu(_COUNTERS_KEY))
+    totals = [sum(column) for column in zip(*per_cpu, strict=True)]
+    rows = (totals[number * width : (number + 1) * width] for number in range(ports))
+    return [PortCounters.of_row(row, own) for row in rows]
 
 
 def _fill_port_map(ports: BpfMap, indices: Sequence[int]) -> None:

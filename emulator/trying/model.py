@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from emulator.closing import Closing
 from emulator.control import PortInfo
-from emulator.dataplane.running import FIXED_COUNTERS, PortCounters
+from emulator.dataplane.running import PortCounters
 
 if TYPE_CHECKING:
     from emulator.dataplane.bpf_memory import BpfMemory
@@ -71,8 +71,3 @@ def example_ports(count: int) -> tuple[PortInfo, ...]:
         PortInfo(f"port{n}", f"02:00:00:00:01:{n:02x}", f"10.0.{n}.1/24", f"fd00:{n}::1/64")
         for n in range(count)
     )
-
-
-def port_counters(row: Sequence[int], own: Sequence[str]) -> PortCounters:
-    fixed = dict(zip(FIXED_COUNTERS, row, strict=False))
-    return PortCounters(**fixed, own=dict(zip(own, row[len(FIXED_COUNTERS) :], strict=True)))

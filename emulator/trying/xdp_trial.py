@@ -11,18 +11,17 @@ from emulator.closing import Closing
 from emulator.dataplane.bpf_memory import BpfMemory
 from emulator.dataplane.build import MAX_PORTS, build_xdp
 from emulator.dataplane.live import LiveParameters
-from emulator.dataplane.running import FIXED_COUNTERS, PortCounters
+from emulator.dataplane.running import PortCounters
+from emulator.dataplane.xdp import read_counters
 from emulator.errors import LabError
 from emulator.kernel.bpf import BpfObject
-from emulator.trying.model import START_NS, Outcome, Trial, example_ports, port_counters
+from emulator.trying.model import START_NS, Outcome, Trial, example_ports
 
 if TYPE_CHECKING:
     from emulator.catalog import Manifest
     from emulator.parameters import Value
 
 _XDP_ABORTED, _XDP_DROP, _XDP_PASS, _XDP_TX, _XDP_REDIRECT = range(5)
-
-
 _MOST_ARRAY_ENTRIES = 4096
 """Emptying larger arrays, entry by entry, takes longer than loading the programs anew."""
 
@@ -135,12 +134,7 @@ class XdpTrial(Trial):
         )
 
     def counters(self) -> list[PortCounters]:
-        width = len(FIXED_COUNTERS) + len(self._own)
-        layout = struct.Struct(f"={MAX_PORTS * width}Q")
-        per_cpu = map(layout.unpack_from, self._counters.lookup_percpu(bytes(4)))
-        totals = [sum(column) for column in zip(*per_cpu, strict=True)]
-        rows = (totals[n * width : (n + 1) * width] for n in range(self._ports))
-        return [port_counters(row, self._own) for row in rows]
+        return read_counters(self._counters, self._ports, self._own)
 
     def set_clock_ns(self, time_ns: int) -> None:
         self.memory.set_clock_ns(time_ns)
