@@ -5,10 +5,11 @@ from __future__ import annotations
 import shlex
 import subprocess
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
-from emulator.errors import LabError, UsageError
+from emulator.errors import BuildVnfError, LabError, UsageError
 from emulator.runtime.shell import NodeShell
 
 if TYPE_CHECKING:
@@ -179,7 +180,8 @@ class Node:
         """
         from emulator.vnf_stats import VnfStats
 
-        return VnfStats.of(self.plan, self._vnf("counts nothing itself"))
+        with self._placed():
+            return VnfStats.of(self.plan, self._vnf("counts nothing itself"))
 
     def counters(self) -> dict[str, PortCounters]:
         """A VNF's counters, by port.
@@ -190,7 +192,8 @@ class Node:
             UsageError: when the node is not a VNF.
             LabError: when it does not run, and nothing of it is left.
         """
-        return self._vnf("counts nothing itself").counters()
+        with self._placed():
+            return self._vnf("counts nothing itself").counters()
 
     @property
     def parameters(self) -> dict[str, Any]:
@@ -198,8 +201,10 @@ class Node:
 
         Raises:
             UsageError: when the node is not a VNF.
+            LabError: when it has just been stopped by the lab's owner.
         """
-        return self._vnf("has no parameters").parameters()
+        with self._placed():
+            return self._vnf("has no parameters").parameters()
 
     def set(self, **changes: Any) -> None:
         """Changes parameters of a VNF while it runs: ``net["fw"].set(allow="udp")``.
@@ -211,7 +216,8 @@ class Node:
             UsageError: when the node is not a VNF, or has no such parameter or may not have it so.
             LabError: when the VNF has ended.
         """
-        self._vnf("has no parameters").set(changes, where=self.name)
+        with self._placed():
+            self._vnf("has no parameters").set(changes, where=self.name)
 
     def stop_vnf(self) -> None:
         """Stops the node's VNF, if it runs one; its links then lead nowhere."""
@@ -234,6 +240,15 @@ class Node:
         vnf, self.running_vnf = self.running_vnf, None
         if vnf is not None:
             vnf.let_go()
+
+    @contextmanager
+    def _placed(self) -> Iterator[None]:
+        """Errors that name no place happen at this node."""
+        try:
+            yield
+        except BuildVnfError as error:
+            error.where = error.where or self.name
+            raise
 
     def _vnf(self, otherwise: str) -> RunningVnf:
         if self.kind != "vnf":

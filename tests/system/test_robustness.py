@@ -97,6 +97,17 @@ def test_many_can_look_at_a_vnf_at_the_same_time(net: Network) -> None:
         still_well(net)
 
 
+@pytest.mark.parametrize("dataplane", ["xdp", "packet"])
+def test_who_asks_while_the_owner_stops_a_vnf_is_told_so(dataplane: str) -> None:
+    with Network(chain(dataplane)) as net, Network.attach(net.id) as guest:
+        assert guest["fw"].parameters == net["fw"].parameters
+        net["fw"].stop_vnf()
+        for ask in (lambda: guest["fw"].parameters, lambda: guest["fw"].set(source_mac="x")):
+            with pytest.raises(LabError, match="has ended") as caught:
+                ask()
+            assert caught.value.where == "fw"
+
+
 @pytest.mark.parametrize("dataplane", ["xdp", "packet", DPDK])
 def test_names_may_be_long(dataplane: str) -> None:
     fw = "fw" * 150
