@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import ctypes
 import os
+import signal
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import cache
 from typing import Any
 
@@ -173,9 +174,6 @@ class BtfVarSecinfo(ctypes.Structure):
 class _Messages(threading.local):
     """What libbpf said on this thread since the last ``collect_messages`` began."""
 
-    interrupt: KeyboardInterrupt | None = None
-    """A Ctrl-C that came while libbpf spoke."""
-
     def __init__(self) -> None:
         self.lines: list[str] | None = None
 
@@ -212,15 +210,34 @@ def library() -> ctypes.CDLL:
 
 @contextmanager
 def collect_messages() -> Iterator[list[str]]:
-    """Collect libbpf's warnings of this thread instead of letting them reach the user's stderr."""
-    outer, _messages.lines = _messages.lines, []
-    try:
-        yield _messages.lines
-    finally:
-        _messages.lines = outer
-    interrupt, _messages.interrupt = _messages.interrupt, None
-    if interrupt is not None:
-        raise interrupt
+    """Collect libbpf's warnings of this thread instead of letting them reach the user's stderr.
+
+    A signal that comes meanwhile is handled at the end: what its handler raises, a Ctrl-C say,
+    cannot pass through libbpf and would be lost in the function that it calls.
+    """
+    with _signals_held():
+        outer, _messages.lines = _messages.lines, []
+        try:
+            yield _messages.lines
+        finally:
+            _messages.lines = outer
+
+
+@contextmanager
+def _signals_held() -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread():
+        yield  # handlers run on the main thread only
+        return
+    arrived: list[int] = []
+    with ExitStack() as restored:
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            handler = signal.getsignal(number)
+            if callable(handler):
+                restored.callback(signal.signal, number, handler)
+                signal.signal(number, lambda got, _frame: arrived.append(got))
+        yield
+    for each in arrived:
+        signal.raise_signal(each)
 
 
 def last_error() -> int:
@@ -257,15 +274,11 @@ def _redirect_messages(lib: ctypes.CDLL) -> None:
     libc.vsnprintf.restype = _INT
 
     def receive(level: int, template: bytes, arguments: int) -> int:
-        try:
-            if level <= 0 and _messages.lines is not None:
-                text = ctypes.create_string_buffer(4096)
-                libc.vsnprintf(text, len(text), template, arguments)
-                line = text.value.decode(errors="replace").strip()
-                _messages.lines.append(line.removeprefix("libbpf: "))
-        except KeyboardInterrupt as interrupt:
-            # It cannot pass through libbpf and would be lost: collect_messages raises it.
-            _messages.interrupt = interrupt
+        if level <= 0 and _messages.lines is not None:
+            text = ctypes.create_string_buffer(4096)
+            libc.vsnprintf(text, len(text), template, arguments)
+            line = text.value.decode(errors="replace").strip()
+            _messages.lines.append(line.removeprefix("libbpf: "))
         return 0
 
     callback = _PRINT_FN(receive)

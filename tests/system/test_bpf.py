@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import struct
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from emulator.errors import LabError, MachineError, UsageError
+from emulator.kernel import libbpf
 from emulator.kernel.bpf import BpfId, BpfMap, BpfObject, all_ids, attach_xdp, xdp_state
 from emulator.kernel.clang import compile_bpf
 from emulator.kernel.netns import Netns
@@ -275,3 +277,17 @@ def test_a_source_that_does_not_compile_is_quoted(compiled: Path, tmp_path: Path
     assert caught.value.where == f"{source}:3"
     assert "return fourty_two;" in caught.value.message
     assert not list((tmp_path / "cache").rglob("compiling-*"))
+
+
+def test_a_ctrl_c_while_libbpf_speaks_waits_until_it_has_finished(tmp_path: Path) -> None:
+    broken = tmp_path / "broken.o"
+    broken.write_bytes(b"no object at all")
+    calls = []
+    library = libbpf.library()
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt), libbpf.collect_messages() as messages:  # noqa: PT012
+        signal.raise_signal(signal.SIGINT)
+        library.bpf_object__open_file(bytes(broken), None)
+        calls.append(list(messages))
+    assert calls[0], "libbpf said nothing, or its words were lost"
+    assert signal.getsignal(signal.SIGINT) is before
