@@ -266,7 +266,8 @@ fw set every=3
 fw set every=0
 fw set evry=1
 fw stats --json
-px import os, signal, time; os.kill(fw.vnf.pid, signal.SIGSEGV); time.sleep(0.2)
+px import os, signal; os.kill(fw.vnf.pid, signal.SIGSEGV)
+px while fw.status == "running": pass
 nodes
 dump
 counters
