@@ -13,6 +13,7 @@ from emulator.errors import LabError, MeasurementError
 from emulator.measure.cost import cost_of
 from emulator.measure.latency import summarise
 from emulator.network import Network
+from emulator.node import Node
 from emulator.topofile import load_topology
 from emulator.traffic.probe import ProbeResult, ProbeSpec, run_probe
 
@@ -48,7 +49,7 @@ def chain(session: Session) -> list[Row]:
     found: dict[str, _Found] = {}
     with ExitStack() as stack:
         nets = {name: stack.enter_context(make()) for name, make in _CHAINS.items()}
-        _make_bridge(nets[_STOCK])
+        make_bridge(nets[_STOCK]["middle"])
         for net in nets.values():
             _send(net, None)  # compiles, learns addresses, warms up
         for number in session.rounds():
@@ -109,14 +110,18 @@ _CHAINS: dict[str, Callable[[], Network]] = {
 }
 
 
-def _make_bridge(net: Network) -> None:
-    middle = net["middle"]
+def make_bridge(node: Node) -> None:
+    """Join a node's interfaces to a Linux bridge as `ip link add` makes it.
+
+    Raises:
+        LabError: there is none to be had.
+    """
     ports = " ; ".join(
-        f"ip link set {interface.kernel_name} master br0" for interface in middle.plan.interfaces
+        f"ip link set {interface.kernel_name} master br0" for interface in node.intfs
     )
-    said = middle.cmd(f"set -e ; ip link add br0 type bridge ; {ports} ; ip link set br0 up")
-    if middle.exit_status:
-        raise LabError(f"no bridge could be made: {said.strip()}", where=middle.name)
+    said = node.cmd(f"set -e ; ip link add br0 type bridge ; {ports} ; ip link set br0 up")
+    if node.exit_status:
+        raise LabError(f"no bridge could be made: {said.strip()}", where=node.name)
 
 
 def _send(net: Network, rate_pps: float | None, *, record: bool = False) -> ProbeResult:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from pathlib import Path
 from typing import Any
 
+from benchmarks.chain import make_bridge
 from benchmarks.model import Row, Series, Target
 from benchmarks.session import Session
 from emulator import Topo
@@ -17,6 +16,7 @@ from emulator.errors import LabError, MeasurementError
 from emulator.measure.latency import summarise
 from emulator.network import Network
 from emulator.node import Node
+from emulator.traffic.machine import process_cpu_ns
 from emulator.traffic.probe import ProbeResult, ProbeSpec, run_probe
 
 _DURATION_S = 1.0
@@ -264,14 +264,13 @@ def _p50_ns(net: Network, rate_pps: float) -> float:
 
 def _with_bridges(count: int) -> Network:
     net = Network(_Bridges(bridges=count)).start()
-    for node in net.nodes:
-        if not node.name.startswith("middle"):
-            continue
-        ports = " ; ".join(f"ip link set {name} master br0" for name in node.intfNames())
-        said = node.cmd(f"set -e ; ip link add br0 type bridge ; {ports} ; ip link set br0 up")
-        if node.exit_status:
-            net.stop()
-            raise LabError(f"no bridge could be made: {said.strip()}", where=node.name)
+    try:
+        for node in net.hosts:
+            if node.name.startswith("middle"):
+                make_bridge(node)
+    except LabError:
+        net.stop()
+        raise
     return net
 
 
@@ -285,16 +284,14 @@ def _handled_pps(node: Node) -> float:
 
 
 def _idle_cpu_percent(net: Network) -> float:
-    pids = [node.vnf.pid for node in net.vnfs]  # type: ignore[union-attr]
-    before, began_s = sum(map(_cpu_s, pids)), time.monotonic()
+    pids = [node.vnf.pid for node in net.vnfs if node.vnf is not None]
+
+    def spent_ns() -> int:
+        return sum(process_cpu_ns(pid) for pid in pids if pid is not None)
+
+    before_ns, began_ns = spent_ns(), time.monotonic_ns()
     time.sleep(_IDLE_S)
-    return (sum(map(_cpu_s, pids)) - before) / (time.monotonic() - began_s) * 100
-
-
-def _cpu_s(pid: int) -> float:
-    """What all threads of a process have used."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return (spent_ns() - before_ns) / (time.monotonic_ns() - began_ns) * 100
 
 
 def _change_ms(net: Network) -> float:

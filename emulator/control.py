@@ -14,17 +14,15 @@ For text that it does not understand it raises ``ParameterError``.
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from emulator.errors import UsageError
 from emulator.parameters import Value
+from emulator.userfile import blaming, run_file
 
 if TYPE_CHECKING:
     from emulator.catalog import Manifest
@@ -77,6 +75,9 @@ class TableContent:
     tables: Mapping[str, Mapping[bytes, bytes]] = field(default_factory=dict)
 
 
+ControlFunction = Callable[[dict[str, Value], tuple[PortInfo, ...]], object]
+
+
 def port_infos(interfaces: Sequence[InterfacePlan]) -> tuple[PortInfo, ...]:
     """The ports of a node in the plan."""
     return tuple(
@@ -97,14 +98,8 @@ def content_of(
         return TableContent()
     path = manifest.folder / manifest.control
     function = _control_function(path, path.stat().st_mtime_ns)
-    try:
+    with blaming(path, ParameterError):
         content = function(dict(parameters), ports)
-    except ParameterError:
-        raise
-    except Exception as error:
-        raise UsageError(
-            f"the control module fails: {type(error).__name__}: {error}", where=str(path)
-        ) from error
     if not isinstance(content, TableContent):
         raise UsageError("control() returns no TableContent", where=str(path))
     for name in _not_of_bytes(content):
@@ -122,32 +117,9 @@ def _not_of_bytes(content: TableContent) -> Iterator[str]:
 
 
 @lru_cache(maxsize=64)
-def _control_function(
-    path: Path, _modified_ns: int
-) -> Callable[[dict[str, Value], tuple[PortInfo, ...]], object]:
-    function = getattr(_load(path), "control", None)
+def _control_function(path: Path, _modified_ns: int) -> ControlFunction:
+    name = f"build_vnf_control_{path.parent.name.replace('-', '_')}"
+    function = getattr(run_file(path, name), "control", None)
     if not callable(function):
         raise UsageError("there is no function control(parameters, ports)", where=str(path))
-    return function  # type: ignore[no-any-return]
-
-
-def _load(path: Path) -> ModuleType:
-    name = f"build_vnf_control_{path.parent.name.replace('-', '_')}"
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    kept, sys.dont_write_bytecode = sys.dont_write_bytecode, True
-    # Where a dataclass looks for the module that it stands in.
-    sys.modules[name] = module
-    try:
-        spec.loader.exec_module(module)
-    except Exception as error:
-        del sys.modules[name]
-        raise UsageError(
-            f"the control module cannot be loaded: {type(error).__name__}: {error}",
-            where=str(path),
-        ) from error
-    finally:
-        sys.dont_write_bytecode = kept
-    return module
+    return cast(ControlFunction, function)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ast
 import sys
-import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,11 +15,12 @@ from types import MappingProxyType, ModuleType
 from typing import Any
 
 from emulator.compat.mininet import from_mininet, is_mininet_topo
-from emulator.errors import BuildVnfError, UsageError
+from emulator.errors import UsageError
 from emulator.names import choice_hint, suggestion
 from emulator.paths import share_dir
 from emulator.settings import SettingsError, arguments_for, near_misses
 from emulator.topo import Topo
+from emulator.userfile import blaming, run_file
 
 Factory = Callable[..., Any]
 
@@ -44,7 +44,7 @@ def load_topology(target: str, settings: Mapping[str, str]) -> Topo:
             return builtin_topology(target, settings)
         raise _no_such_file(target)
     with _importing_beside(path):
-        module = _run(path)
+        module = run_file(path, f"topology_{path.stem}")
         chosen, factory = _choose(module, path, name)
         return _build(factory, chosen, path, target, settings)
 
@@ -76,7 +76,7 @@ def builtin_topology(spec: str, settings: Mapping[str, str]) -> Topo:
             inline[key] = value
     path = share_dir() / "topologies" / f"{name}.py"
     with _importing_beside(path):
-        _, factory = _choose(_run(path), path, name)
+        _, factory = _choose(run_file(path, f"topology_{path.stem}"), path, name)
         return _build(factory, name, path, spec, settings, positional, inline)
 
 
@@ -123,62 +123,6 @@ def _importing_beside(path: Path) -> Iterator[None]:
         yield
     finally:
         sys.path.remove(folder)
-
-
-def _run(path: Path) -> ModuleType:
-    module = ModuleType(f"topology_{path.stem}")
-    module.__file__ = str(path)
-    try:
-        code = compile(path.read_bytes(), str(path), "exec")
-    except OSError as error:
-        raise UsageError(f"cannot be read: {error.strerror}", where=str(path)) from error
-    except SyntaxError as error:
-        raise UsageError(
-            f"{error.msg}: {(error.text or '').strip()}".rstrip(": "),
-            where=f"{path}:{error.lineno}" if error.lineno else str(path),
-            hint="Python cannot read the file beyond this line",
-        ) from error
-    except ValueError as error:
-        raise UsageError(
-            f"is not Python: {error}", where=str(path), hint="Python cannot read the file"
-        ) from error
-    # Dataclasses and annotations look their module up by its name.
-    sys.modules[module.__name__] = module
-    with _blaming(path):
-        exec(code, module.__dict__)
-    return module
-
-
-@contextmanager
-def _blaming(path: Path) -> Iterator[None]:
-    """Turn whatever the user's code raises into an error at the line that raised it."""
-    try:
-        yield
-    except BuildVnfError:
-        raise
-    # The code is the user's and can raise anything at all, and none of it is our failure.
-    except (Exception, SystemExit) as error:
-        lines = [
-            frame.lineno
-            for frame in traceback.extract_tb(error.__traceback__)
-            if frame.filename == str(path) and frame.lineno
-        ]
-        raise UsageError(
-            f"{type(error).__name__}: {error}".rstrip(": "),
-            where=f"{path}:{lines[-1]}" if lines else str(path),
-            hint=_advice(error, path),
-        ) from error
-
-
-def _advice(error: BaseException, path: Path) -> str:
-    if isinstance(error, SystemExit):
-        return 'put what is only for running the file itself under if __name__ == "__main__":'
-    if isinstance(error, ModuleNotFoundError) and error.name:
-        module = error.name.partition(".")[0]
-        if module == "mininet":
-            return "Mininet is not installed; from emulator import Topo has the same methods"
-        return f"install {module}, or put it beside {path.name}"
-    return ""
 
 
 def _choose(module: ModuleType, path: Path, name: str | None) -> tuple[str | None, Factory]:
@@ -242,7 +186,7 @@ def _build(
     except SettingsError as error:
         where = f"--set {error.key}" if error.key in settings else target
         raise UsageError(error.message, where=where, hint=error.hint) from None
-    with _blaming(path):
+    with blaming(path):
         topo = factory(**arguments)
     if is_mininet_topo(topo):
         topo = from_mininet(topo)

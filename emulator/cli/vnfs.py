@@ -271,8 +271,8 @@ def _fuzz(
     manifest: Manifest, columns: Mapping[str, object], seconds: float, *, quiet: bool
 ) -> dict[str, Fuzzed]:
     """What came of fuzzing the handlers in C, by data plane."""
+    from emulator.trying.dut import USER_SPACE
     from emulator.trying.fuzzing import fuzz
-    from emulator.trying.trial import USER_SPACE
 
     found = {}
     for plane in columns:

@@ -17,15 +17,14 @@ written with scapy, or as bytes::
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from emulator.errors import LabError, MachineError, UsageError
-from emulator.trying.model import START_NS, Outcome, Trial
-from emulator.trying.trial import Trials
+from emulator.trying.dut import Duts
+from emulator.trying.model import START_NS, Dut, Outcome
+from emulator.userfile import run_file
 
 if TYPE_CHECKING:
     from emulator.catalog import Manifest
@@ -105,23 +104,13 @@ def load_cases(manifest: Manifest) -> list[Case]:
     if not path.is_file():
         return []
     name = f"build_vnf_cases_{manifest.name.replace('-', '_')}"
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    kept, sys.dont_write_bytecode = sys.dont_write_bytecode, True
     try:
-        spec.loader.exec_module(module)
-    except ModuleNotFoundError as error:
-        if error.name != "scapy":
-            raise UsageError(f"the cases cannot be loaded: {error}", where=str(path)) from error
-        raise MachineError("scapy is not installed", hint="pip install scapy") from error
-    except Exception as error:
-        raise UsageError(
-            f"the cases cannot be loaded: {type(error).__name__}: {error}", where=str(path)
-        ) from error
-    finally:
-        sys.dont_write_bytecode = kept
+        module = run_file(path, name)
+    except UsageError as error:
+        cause = error.__cause__
+        if isinstance(cause, ModuleNotFoundError) and cause.name == "scapy":
+            raise MachineError("scapy is not installed", hint="pip install scapy") from error
+        raise
     cases = getattr(module, "CASES", None)
     if not isinstance(cases, list) or not all(isinstance(case, Case) for case in cases):
         raise UsageError("it defines no list CASES of Case objects", where=str(path))
@@ -167,34 +156,32 @@ def run_case(
     Raises:
         BuildVnfError: the VNF cannot be tried at all.
     """
-    with Trials(manifest, dataplane, sanitized=sanitized) as trials:
-        return run_one_of(trials, case)
+    with Duts(manifest, dataplane, sanitized=sanitized) as duts:
+        return run_one_of(duts, case)
 
 
-def run_one_of(trials: Trials, case: Case) -> list[Mismatch]:
+def run_one_of(duts: Duts, case: Case) -> list[Mismatch]:
     """The same for one of several cases."""
     longest = max((len(bytes(step.frame)) for step in case.steps), default=0)
-    with trials.open(
-        case.parameters, ports=case.ports, seed=case.seed, largest_bytes=longest
-    ) as trial:
-        return list(_run_steps(trial, case.steps))
+    with duts.open(case.parameters, ports=case.ports, seed=case.seed, largest_bytes=longest) as dut:
+        return list(_run_steps(dut, case.steps))
 
 
-def _run_steps(trial: Trial, steps: Sequence[Step]) -> Iterator[Mismatch]:
+def _run_steps(dut: Dut, steps: Sequence[Step]) -> Iterator[Mismatch]:
     now_ns = START_NS
     for number, step in enumerate(steps, 1):
         if step.after_ns:
             now_ns += step.after_ns
-            trial.set_clock_ns(now_ns)
+            dut.set_clock_ns(now_ns)
         try:
             if step.set:
-                trial.set(**step.set)
-            outcome = trial.handle(step.port, bytes(step.frame))
+                dut.set(**step.set)
+            outcome = dut.handle(step.port, bytes(step.frame))
         except (LabError, UsageError) as error:
             yield Mismatch(number, str(error))
             return
         yield from _compare(number, step, outcome)
-        own = trial.counters()[step.port].own
+        own = dut.counters()[step.port].own
         for name, wanted in step.counts.items():
             if own.get(name) != wanted:
                 yield Mismatch(number, f"counter {name} is {own.get(name)}, not {wanted}")

@@ -22,8 +22,8 @@ from emulator.dataplane.build import MAX_PORTS, build_program, pack_config
 from emulator.errors import LabError, MachineError, UsageError
 from emulator.kernel.clang import find_clang
 from emulator.trying.cases import Case, load_cases
+from emulator.trying.dut import example_ports
 from emulator.trying.sanitizer import Report, read_report
-from emulator.trying.trial import example_ports
 
 if TYPE_CHECKING:
     from emulator.catalog import Manifest

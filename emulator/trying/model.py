@@ -1,4 +1,4 @@
-"""What a trial of a VNF is, whatever its data plane."""
+"""A VNF as the device under test (DUT, RFC 2544), whatever its data plane."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ class Outcome:
     to_host: bytes | None = None
 
 
-class Trial(Closing):
-    """A VNF on one data plane, without a network; made by ``open_trial``."""
+class Dut(Closing):
+    """A VNF on one data plane, without a network; made by ``open_dut``."""
 
     dataplane: str
     memory: BpfMemory | ProcessMemory

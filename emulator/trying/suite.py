@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 from emulator.errors import BuildVnfError, MachineError, UsageError
 from emulator.names import choice_hint
 from emulator.trying.cases import Case, Mismatch, run_one_of
-from emulator.trying.trial import Trials, planes_to_try, prepare
+from emulator.trying.dut import Duts, planes_to_try, prepare
 
 if TYPE_CHECKING:
     from emulator.catalog import Manifest
@@ -80,10 +80,10 @@ def run_cases(
             result: Result = "skipped" if isinstance(error, MachineError) else "failed"
             yield from (Verdict(case.name, plane, result, error=error) for case in cases)
             continue
-        with Trials(manifest, plane, sanitized=sanitized) as trials:
+        with Duts(manifest, plane, sanitized=sanitized) as duts:
             for case in cases:
                 try:
-                    found = run_one_of(trials, case)
+                    found = run_one_of(duts, case)
                 except BuildVnfError as failure:
                     yield Verdict(case.name, plane, "failed", error=failure)
                 else:

@@ -89,12 +89,6 @@ def loaded(compiled: Path) -> Iterator[BpfObject]:
         yield bpf
 
 
-@pytest.fixture
-def lab() -> Iterator[VnfLab]:
-    with VnfLab() as lab:
-        yield lab
-
-
 def key(number: int) -> bytes:
     return struct.pack("=I", number)
 

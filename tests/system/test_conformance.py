@@ -22,10 +22,10 @@ from emulator.dataplane.build import MAX_PORTS
 from emulator.errors import UsageError
 from emulator.trying.cases import load_cases
 from emulator.trying.difference import describe
+from emulator.trying.dut import USER_SPACE, Dut, Duts, planes_to_try
 from emulator.trying.model import START_NS
 from emulator.trying.portrait import Table, tables_of
 from emulator.trying.suite import run_cases
-from emulator.trying.trial import USER_SPACE, Trial, Trials, planes_to_try
 from tests.frames import JUMBO_BYTES, Given, hand_picked, jumbo, sequences
 
 pytestmark = pytest.mark.xdp
@@ -97,12 +97,12 @@ def test_so_are_jumbo_frames(name: str) -> None:
 @pytest.mark.parametrize(("name", "plane"), [each for each in WITH_PLANES if each[1] != "xdp"])
 def test_less_than_an_ethernet_header_breaks_nothing(name: str, plane: str) -> None:
     with (
-        Trials(CATALOG[name], plane, sanitized=True) as trials,
-        trials.open(parameter_sets(CATALOG[name])[0]) as trial,
+        Duts(CATALOG[name], plane, sanitized=True) as duts,
+        duts.open(parameter_sets(CATALOG[name])[0]) as dut,
     ):
         for length in range(14):
-            trial.handle(0, hand_picked()[0][:length])
-        assert trial.counters()[0].rx_packets == 14
+            dut.handle(0, hand_picked()[0][:length])
+        assert dut.counters()[0].rx_packets == 14
 
 
 def test_a_handler_that_differs_between_planes_is_found_out(tmp_path: Path) -> None:
@@ -155,19 +155,17 @@ def compare(
     most = manifest.ports.max or MAX_PORTS
     ports = min(manifest.ports.min + 1, most, MAX_PORTS)
     with ExitStack() as stack:
-        trials = {
-            plane: stack.enter_context(Trials(manifest, plane, sanitized=True)) for plane in planes
+        duts = {
+            plane: stack.enter_context(Duts(manifest, plane, sanitized=True)) for plane in planes
         }
 
         def check(beginning: dict[str, object], steps: list[Given], on: Sequence[str]) -> None:
             told = {}
             for plane in on:
-                with trials[plane].open(
-                    beginning, ports=ports, seed=7, largest_bytes=longest
-                ) as trial:
-                    told[plane] = list(account(trial, steps))
+                with duts[plane].open(beginning, ports=ports, seed=7, largest_bytes=longest) as dut:
+                    told[plane] = list(account(dut, steps))
                     if "python" not in on:
-                        told[plane] += contents(trial, tables)
+                        told[plane] += contents(dut, tables)
             reference = told[on[-1]]
             for plane in on[:-1]:
                 for number, (mine, wanted) in enumerate(zip(told[plane], reference, strict=True)):
@@ -194,31 +192,31 @@ def compare(
             run(inputs(lambda beginning, steps: check(beginning, steps, others)))()
 
 
-def account(trial: Trial, steps: Sequence[Given]) -> Iterator[Any]:
+def account(dut: Dut, steps: Sequence[Given]) -> Iterator[Any]:
     """What a VNF made of the frames: of each what left, then the counters and the tables."""
     now_ns = START_NS
     for step in steps:
         now_ns += step.after_ns
-        trial.set_clock_ns(now_ns)
+        dut.set_clock_ns(now_ns)
         if step.changes:
             try:
-                trial.set(**step.changes)
+                dut.set(**step.changes)
             except UsageError as error:
                 yield error.message
-        outcome = trial.handle(step.port, step.frame)
+        outcome = dut.handle(step.port, step.frame)
         yield dict(outcome.sent), outcome.to_host
-    yield [astuple(each) for each in trial.counters()]
+    yield [astuple(each) for each in dut.counters()]
 
 
-def contents(trial: Trial, tables: Sequence[Table]) -> Iterator[Any]:
+def contents(dut: Dut, tables: Sequence[Table]) -> Iterator[Any]:
     """What the tables contain; those for each CPU are not to be compared."""
     for table in tables:
         if table.kind in ("array", "hash", "hash that forgets"):
-            yield table.name, trial.entries(table.name)
+            yield table.name, dut.entries(table.name)
         elif table.kind == "longest prefix":
             yield (
                 table.name,
-                {prefix(key): value for key, value in trial.entries(table.name).items()},
+                {prefix(key): value for key, value in dut.entries(table.name).items()},
             )
 
 

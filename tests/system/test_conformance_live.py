@@ -11,8 +11,8 @@ from emulator.catalog import AVAILABLE, Catalog, Manifest
 from emulator.dataplane import PortCounters, start_vnf
 from emulator.plan.model import NodePlan
 from emulator.trying.cases import load_cases
+from emulator.trying.dut import planes_to_try
 from emulator.trying.model import example_ports
-from emulator.trying.trial import planes_to_try
 from tests.frames import hand_picked
 from tests.system.vnf_lab import PORT_MACS, VnfLab
 
@@ -134,7 +134,7 @@ def parameters_of(manifest: Manifest) -> dict[str, int | float | bool | str]:
 
 
 def with_addresses(node: NodePlan) -> NodePlan:
-    """The same node, its ports with the addresses that trials have."""
+    """The same node, its ports with the addresses that a VNF under test has."""
     ports = example_ports(len(node.interfaces))
     addressed = [
         interface.model_copy(update={"ipv4": port.ipv4, "ipv6": port.ipv6})

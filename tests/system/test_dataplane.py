@@ -42,12 +42,6 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 @pytest.fixture
-def lab() -> Iterator[VnfLab]:
-    with VnfLab() as lab:
-        yield lab
-
-
-@pytest.fixture
 def forward(monkeypatch: pytest.MonkeyPatch) -> Manifest:
     monkeypatch.delenv("VNF_PATH", raising=False)
     return Catalog.load()["forward"]

@@ -42,12 +42,6 @@ def own_catalog(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("VNF_PATH", raising=False)
 
 
-@pytest.fixture
-def lab() -> Iterator[VnfLab]:
-    with VnfLab() as lab:
-        yield lab
-
-
 def start(lab: VnfLab, vnf: str = "forward", **options: object) -> ProcessVnf:
     options.setdefault("driver", "af_xdp")
     node = lab.node(vnf, "dpdk", **options)  # type: ignore[arg-type]

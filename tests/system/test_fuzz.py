@@ -6,8 +6,8 @@ import pytest
 
 from emulator.catalog import Catalog
 from emulator.errors import MachineError
+from emulator.trying.dut import USER_SPACE, planes_to_try
 from emulator.trying.fuzzing import fuzz, require_libfuzzer
-from emulator.trying.trial import USER_SPACE, planes_to_try
 
 CATALOG = Catalog.load()
 HANDLERS = [

@@ -12,7 +12,7 @@ from emulator.catalog import Catalog, Manifest, read_manifest
 from emulator.dataplane import RunningVnf, start_vnf
 from emulator.dataplane.build import build_xdp
 from emulator.errors import UsageError
-from emulator.trying.trial import open_trial
+from emulator.trying.dut import open_dut
 from tests.system.vnf_lab import VnfLab, frame
 
 pytestmark = [
@@ -99,12 +99,6 @@ def multiplier(tmp_path_factory: pytest.TempPathFactory) -> Manifest:
     return mine(folder, MULTIPLIER, extra="[counters]\nrefused = 'not emitted'\n")
 
 
-@pytest.fixture
-def lab() -> Iterator[VnfLab]:
-    with VnfLab() as lab:
-        yield lab
-
-
 def mine(folder: Path, source: str, *, extra: str = "", planes: str = "packet") -> Manifest:
     home = folder / "mine"
     home.mkdir()
@@ -154,10 +148,10 @@ def test_frames_are_held_back_until_the_port_is_idle(
 def test_what_is_emitted_leaves_behind_the_burst(multiplier: Manifest) -> None:
     for number, length, sent in ((2, 100, 2), (1, 9216, 1), (1, 9217, 0), (1, 13, 0), (1, 14, 1)):
         asked = bytes(14) + bytes([number]) + length.to_bytes(2, "big")
-        with open_trial(multiplier, "packet") as trial:
+        with open_dut(multiplier, "packet") as dut:
             for back in (1, 0):
-                trial.handle(0, asked + bytes([back]))
-            counters = trial.counters()
+                dut.handle(0, asked + bytes([back]))
+            counters = dut.counters()
             assert counters[0].own["refused"] == 2 * (number - sent)
             assert sum(port.tx_packets for port in counters) == 1 + 2 * sent
             assert sum(port.tx_bytes for port in counters) == 18 + 2 * sent * length
@@ -168,9 +162,9 @@ def test_what_is_emitted_leaves_behind_the_burst(multiplier: Manifest) -> None:
 
 def test_no_more_is_emitted_than_fits(multiplier: Manifest) -> None:
     asked = bytes(14) + bytes([200]) + (60).to_bytes(2, "big") + b"\0"
-    with open_trial(multiplier, "packet", sanitized=True) as trial:
-        trial.handle(0, asked)
-        counters = trial.counters()
+    with open_dut(multiplier, "packet", sanitized=True) as dut:
+        dut.handle(0, asked)
+        counters = dut.counters()
         # A third of them was for a port that is not there.
         assert [port.tx_packets for port in counters] == [32, 32]
         assert counters[0].own["refused"] == 200 - 64

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import socket
 import threading
-from collections.abc import Iterator
 
 import pytest
 
@@ -28,12 +27,6 @@ STREAM_BYTES = 4 << 20
 @pytest.fixture(autouse=True)
 def own_catalog(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("VNF_PATH", raising=False)
-
-
-@pytest.fixture
-def lab() -> Iterator[VnfLab]:
-    with VnfLab() as lab:
-        yield lab
 
 
 def start(lab: VnfLab, *, idle: str | None = None) -> RunningVnf:

@@ -109,12 +109,6 @@ def by_number(tmp_path_factory: pytest.TempPathFactory) -> Manifest:
     return read_manifest(folder / "vnf.toml")
 
 
-@pytest.fixture
-def lab() -> Iterator[VnfLab]:
-    with VnfLab() as lab:
-        yield lab
-
-
 def start(
     lab: VnfLab,
     manifest: Manifest,

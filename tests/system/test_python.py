@@ -65,12 +65,6 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
-@pytest.fixture
-def lab() -> Iterator[VnfLab]:
-    with VnfLab() as lab:
-        yield lab
-
-
 def mine(folder: Path, source: str, *, extra: str = "") -> Manifest:
     home = folder / "mine"
     home.mkdir()

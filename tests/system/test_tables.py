@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from emulator.catalog import Manifest, read_manifest
-from emulator.trying.trial import Trial, Trials
+from emulator.trying.dut import Dut, Duts
 
 pytestmark = pytest.mark.xdp
 
@@ -261,18 +261,18 @@ def manifest(tmp_path_factory: pytest.TempPathFactory) -> Manifest:
 
 
 @pytest.fixture(params=PLANES)
-def trials(request: pytest.FixtureRequest, manifest: Manifest) -> Iterator[Trials]:
-    with Trials(manifest, request.param, sanitized=True) as trials:
-        yield trials
+def duts(request: pytest.FixtureRequest, manifest: Manifest) -> Iterator[Duts]:
+    with Duts(manifest, request.param, sanitized=True) as duts:
+        yield duts
 
 
 def ask(
-    trial: Trial, table: int, operation: int, key: bytes = bytes(8), **numbers: int
+    dut: Dut, table: int, operation: int, key: bytes = bytes(8), **numbers: int
 ) -> tuple[int, int]:
     """The status and the value found."""
     index, value = struct.pack("=I", numbers.get("index", 0)), numbers.get("value", 0)
     frame = REQUEST.pack(operation, table, index, key, value, -2, 0)
-    return REQUEST.unpack(trial.handle(0, frame).sent[0])[5:]
+    return REQUEST.unpack(dut.handle(0, frame).sent[0])[5:]
 
 
 @settings(
@@ -283,20 +283,18 @@ def ask(
     suppress_health_check=list(HealthCheck),
 )
 @given(wanted=st.lists(requests, min_size=1, max_size=60))
-def test_tables_do_what_the_model_does(trials: Trials, wanted: list[Request]) -> None:
+def test_tables_do_what_the_model_does(duts: Duts, wanted: list[Request]) -> None:
     model = Model()
-    with trials.open() as trial:
+    with duts.open() as dut:
         for number, each in enumerate(wanted):
-            got = ask(
-                trial, each.table, each.operation, each.key, index=each.index, value=each.value
-            )
+            got = ask(dut, each.table, each.operation, each.key, index=each.index, value=each.value)
             assert got == model.answer(each), f"request {number}: {each}"
         for table, name in NAMES.items():
-            assert stored(trial, table, name) == model.content[table]
+            assert stored(dut, table, name) == model.content[table]
 
 
-def stored(trial: Trial, table: int, name: str) -> dict[object, int]:
-    values = {key: struct.unpack("=Q", value)[0] for key, value in trial.entries(name).items()}
+def stored(dut: Dut, table: int, name: str) -> dict[object, int]:
+    values = {key: struct.unpack("=Q", value)[0] for key, value in dut.entries(name).items()}
     if table == ARRAY:
         return {struct.unpack("=I", key)[0]: value for key, value in values.items()}
     return (
@@ -304,82 +302,82 @@ def stored(trial: Trial, table: int, name: str) -> dict[object, int]:
     )
 
 
-def test_the_longest_prefix_wins_and_what_lies_behind_it_does_not_count(trials: Trials) -> None:
-    with trials.open({"routes": "0.0.0.0/0=1 10.0.0.0/8=2 10.1.0.0/16=3 10.1.2.3/32=4"}) as trial:
+def test_the_longest_prefix_wins_and_what_lies_behind_it_does_not_count(duts: Duts) -> None:
+    with duts.open({"routes": "0.0.0.0/0=1 10.0.0.0/8=2 10.1.0.0/16=3 10.1.2.3/32=4"}) as dut:
         answers = [
-            ask(trial, LPM, LOOKUP, struct.pack("=I4B", 32, *address))
+            ask(dut, LPM, LOOKUP, struct.pack("=I4B", 32, *address))
             for address in ((9, 9, 9, 9), (10, 9, 9, 9), (10, 1, 9, 9), (10, 1, 2, 3))
         ]
 
     assert answers == [(0, 1), (0, 2), (0, 3), (0, 4)]
 
 
-def test_a_table_that_forgets_is_never_full_and_never_larger_than_it_may_be(trials: Trials) -> None:
+def test_a_table_that_forgets_is_never_full_and_never_larger_than_it_may_be(duts: Duts) -> None:
     few = 5
-    with trials.open() as trial:
+    with duts.open() as dut:
         for number in range(100):
             key = struct.pack("=II", number, 0)
-            assert ask(trial, few, UPDATE, key, value=number + 1) == (0, 0)
-            assert ask(trial, few, LOOKUP, key) == (0, number + 1)
-        assert 1 <= len(trial.entries("few")) <= 4
+            assert ask(dut, few, UPDATE, key, value=number + 1) == (0, 0)
+            assert ask(dut, few, LOOKUP, key) == (0, number + 1)
+        assert 1 <= len(dut.entries("few")) <= 4
 
 
 def test_user_space_forgets_exactly_what_was_unused_longest(manifest: Manifest) -> None:
     few = 5
     names = [struct.pack("=II", number, 7) for number in range(5)]
-    with Trials(manifest, "packet", sanitized=True) as trials, trials.open() as trial:
+    with Duts(manifest, "packet", sanitized=True) as duts, duts.open() as dut:
         for key in names[:4]:
-            ask(trial, few, INSERT, key, value=1)
-        ask(trial, few, LOOKUP, names[0])
-        ask(trial, few, UPDATE, names[1], value=2)
-        ask(trial, few, INSERT, names[4], value=1)
+            ask(dut, few, INSERT, key, value=1)
+        ask(dut, few, LOOKUP, names[0])
+        ask(dut, few, UPDATE, names[1], value=2)
+        ask(dut, few, INSERT, names[4], value=1)
 
-        assert set(trial.entries("few")) == {names[0], names[1], names[3], names[4]}
+        assert set(dut.entries("few")) == {names[0], names[1], names[3], names[4]}
 
 
-def test_a_table_for_each_core_has_entries_from_the_start(trials: Trials) -> None:
-    with trials.open() as trial:
-        found = [ask(trial, PER_CORE, LOOKUP, index=index) for index in (0, 3, 4)]
+def test_a_table_for_each_core_has_entries_from_the_start(duts: Duts) -> None:
+    with duts.open() as dut:
+        found = [ask(dut, PER_CORE, LOOKUP, index=index) for index in (0, 3, 4)]
 
-        entries = trial.entries("cores")
+        entries = dut.entries("cores")
 
     assert found == [(0, 0), (0, 0), MISSING]
     assert len(entries) == CAPACITY[PER_CORE]
     assert all(value == bytes(len(value)) for value in entries.values())
 
 
-def test_settings_change_as_a_whole_and_end_where_they_end(trials: Trials) -> None:
+def test_settings_change_as_a_whole_and_end_where_they_end(duts: Duts) -> None:
     setting = 6
-    with trials.open() as trial:
-        before = [ask(trial, setting, LOOKUP, index=index) for index in (0, 1, 2, 3)]
-        trial.set(chosen="7 8 9")
-        after = [ask(trial, setting, LOOKUP, index=index) for index in (0, 1, 2, 3)]
-        trial.set(chosen="")
-        emptied = [ask(trial, setting, LOOKUP, index=index) for index in (0, 1, 2, 3)]
+    with duts.open() as dut:
+        before = [ask(dut, setting, LOOKUP, index=index) for index in (0, 1, 2, 3)]
+        dut.set(chosen="7 8 9")
+        after = [ask(dut, setting, LOOKUP, index=index) for index in (0, 1, 2, 3)]
+        dut.set(chosen="")
+        emptied = [ask(dut, setting, LOOKUP, index=index) for index in (0, 1, 2, 3)]
 
     assert before == [(0, 5), (0, 6), (0, 0), MISSING]
     assert after == [(0, 7), (0, 8), (0, 9), MISSING]
     assert emptied == [(0, 0), (0, 0), (0, 0), MISSING]
 
 
-def test_the_control_side_takes_back_only_what_it_put_into_a_table(trials: Trials) -> None:
+def test_the_control_side_takes_back_only_what_it_put_into_a_table(duts: Duts) -> None:
     own = struct.pack("=I4B", 24, 192, 168, 1, 0)
-    with trials.open({"routes": "10.0.0.0/8=2"}) as trial:
-        ask(trial, LPM, UPDATE, own, value=9)
-        trial.set(routes="11.0.0.0/8=3")
-        found = stored(trial, LPM, "routes")
+    with duts.open({"routes": "10.0.0.0/8=2"}) as dut:
+        ask(dut, LPM, UPDATE, own, value=9)
+        dut.set(routes="11.0.0.0/8=3")
+        found = stored(dut, LPM, "routes")
 
     assert found == {(24, 0xC0A801): 9, (8, 11): 3}
 
 
-def test_a_trial_begins_as_if_there_had_been_none_before(trials: Trials) -> None:
-    with trials.open() as trial:
+def test_a_dut_begins_as_if_there_had_been_none_before(duts: Duts) -> None:
+    with duts.open() as dut:
         for table in (ARRAY, HASH, LRU, LPM):
-            ask(trial, table, UPDATE, struct.pack("=I4B", 8, 10, 0, 0, 0), index=1, value=3)
-        trial.set(chosen="1 2 3")
-    with trials.open() as trial:
+            ask(dut, table, UPDATE, struct.pack("=I4B", 8, 10, 0, 0, 0), index=1, value=3)
+        dut.set(chosen="1 2 3")
+    with duts.open() as dut:
         assert all(
-            stored(trial, table, name) == Model().content[table] for table, name in NAMES.items()
+            stored(dut, table, name) == Model().content[table] for table, name in NAMES.items()
         )
-        assert trial.counters()[0].rx_packets == 0
-        assert ask(trial, 6, LOOKUP, index=2) == (0, 0)
+        assert dut.counters()[0].rx_packets == 0
+        assert ask(dut, 6, LOOKUP, index=2) == (0, 0)

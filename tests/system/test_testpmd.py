@@ -9,7 +9,6 @@ import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -29,12 +28,6 @@ pytestmark = [
 
 NOTHING_LOST = {"imissed": 0, "ierrors": 0, "rx_nombuf": 0}
 MODES = {"af_xdp": "af_xdp native, testpmd io", "af_packet": "af_packet, testpmd io"}
-
-
-@pytest.fixture
-def lab() -> Iterator[VnfLab]:
-    with VnfLab() as lab:
-        yield lab
 
 
 @pytest.fixture

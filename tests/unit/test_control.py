@@ -67,13 +67,30 @@ def test_a_control_module_that_was_edited_is_read_anew(manifest: Manifest) -> No
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("def control(:", "cannot be loaded: SyntaxError"),
-        ("import no_such_module", "cannot be loaded: ModuleNotFoundError"),
+        ("def control(:", "invalid syntax: def control("),
+        ("import no_such_module", "ModuleNotFoundError: No module named 'no_such_module'"),
+        ("def control(parameters, ports): return parameters['x']", "KeyError: 'x'"),
+        ("1 / 0", "ZeroDivisionError: division by zero"),
+    ],
+)
+def test_a_mistake_in_a_control_module_is_told_with_its_line(
+    manifest: Manifest, text: str, said: str
+) -> None:
+    write(manifest, f"\n{text}\n")
+    with pytest.raises(UsageError) as caught:
+        content_of(manifest, {}, PORTS)
+    assert said == caught.value.message
+    line = (HEAD + "\n").count("\n") + 1
+    assert caught.value.where == f"{manifest.folder / 'control.py'}:{line}"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
         ("x = 1", "there is no function control(parameters, ports)"),
         ("control = 3", "there is no function control(parameters, ports)"),
         ("def control(parameters, ports): return {}", "returns no TableContent"),
-        ("def control(parameters): return TableContent()", "fails: TypeError"),
-        ("def control(parameters, ports): return parameters['x']", "fails: KeyError: 'x'"),
+        ("def control(parameters): return TableContent()", "TypeError: control() takes 1"),
         (
             "def control(parameters, ports): return TableContent({'rules': ['text']})",
             "what control() returns for rules is not bytes",

@@ -10,7 +10,7 @@ import pytest
 from emulator.catalog import Catalog
 from emulator.control import ParameterError, PortInfo, TableContent, content_of
 from emulator.match import MATCH_BYTES, parse_match
-from emulator.trying.trial import example_ports
+from emulator.trying.dut import example_ports
 
 PORTS = example_ports(2)
 JUMBO = tuple(PortInfo(port.name, port.mac, mtu=9000) for port in PORTS)

@@ -12,7 +12,7 @@ import pytest
 from emulator.catalog import Catalog
 from emulator.control import ParameterError, PortInfo, TableContent, content_of
 from emulator.match import parse_match
-from emulator.trying.trial import example_ports
+from emulator.trying.dut import example_ports
 
 
 def content(vnf: str, ports: int = 2, **given: Any) -> TableContent:

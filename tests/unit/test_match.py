@@ -24,7 +24,7 @@ from scapy.all import (
 from emulator.catalog import read_manifest
 from emulator.control import ParameterError
 from emulator.match import MATCH_BYTES, Match, parse_match, parse_matches, split_items
-from emulator.trying.trial import Trial, open_trial
+from emulator.trying.dut import Dut, open_dut
 
 MANIFEST = """
 name = "sieve"
@@ -71,7 +71,7 @@ def control(parameters, ports):
 
 
 @pytest.fixture(scope="module")
-def sieve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trial]:
+def sieve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dut]:
     base = tmp_path_factory.mktemp("match")
     folder = base / "sieve"
     folder.mkdir()
@@ -80,8 +80,8 @@ def sieve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trial]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(base / "cache"))
         manifest = read_manifest(folder / "vnf.toml")
-        with open_trial(manifest, "packet", {"entry_bytes": MATCH_BYTES}) as trial:
-            yield trial
+        with open_dut(manifest, "packet", {"entry_bytes": MATCH_BYTES}) as dut:
+            yield dut
 
 
 MACS = ("02:00:00:00:00:01", "02:00:00:00:00:02")
@@ -167,13 +167,13 @@ HOLDS_NOT = [
 
 
 @pytest.mark.parametrize(("text", "frame"), HOLDS)
-def test_a_match_finds_the_frames_it_means(sieve: Trial, text: str, frame: Ether) -> None:
+def test_a_match_finds_the_frames_it_means(sieve: Dut, text: str, frame: Ether) -> None:
     sieve.set(only=text)
     assert sieve.handle(0, bytes(frame)).sent == {0: bytes(frame)}
 
 
 @pytest.mark.parametrize(("text", "frame"), HOLDS_NOT)
-def test_a_match_leaves_other_frames_alone(sieve: Trial, text: str, frame: Ether) -> None:
+def test_a_match_leaves_other_frames_alone(sieve: Dut, text: str, frame: Ether) -> None:
     sieve.set(only=text)
     assert sieve.handle(0, bytes(frame)).sent == {1: bytes(frame)}
 
@@ -229,7 +229,7 @@ def test_a_wrong_match_is_refused_by_name(text: str, message: str, hint: str) ->
     assert caught.value.parameter == "only"
 
 
-def test_a_structure_is_as_large_as_python_packs_it(sieve: Trial) -> None:
+def test_a_structure_is_as_large_as_python_packs_it(sieve: Dut) -> None:
     assert len(parse_match("any", parameter="only").pack()) == MATCH_BYTES
     assert MATCH_BYTES % 8 == 0
     sieve.set(only="any", entry_bytes=MATCH_BYTES + 8)

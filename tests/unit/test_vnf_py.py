@@ -22,7 +22,7 @@ from emulator.dataplane.build import library_dir
 from emulator.dataplane.python import check_source
 from emulator.errors import LabError, UsageError
 from emulator.plan.process_options import DRIVERS
-from emulator.trying.trial import START_NS, Trial, open_trial
+from emulator.trying.dut import START_NS, Dut, open_dut
 
 FRAME = bytes(range(60))
 MANIFEST = """
@@ -65,8 +65,8 @@ def mine(folder: Path, source: str, *, manifest: str = MANIFEST) -> Manifest:
     return read_manifest(home / "vnf.toml")
 
 
-def tried(folder: Path, source: str, **options: Any) -> Trial:
-    return open_trial(mine(folder, source), "python", **options)
+def tried(folder: Path, source: str, **options: Any) -> Dut:
+    return open_dut(mine(folder, source), "python", **options)
 
 
 def test_names_mean_what_they_mean_in_c(vnf: ModuleType) -> None:
@@ -216,12 +216,12 @@ def handle_burst(ctx, burst, port):
 @pytest.mark.parametrize("source", [ONE_BY_ONE, IN_BURSTS], ids=["one by one", "in bursts"])
 def test_verdicts_lead_where_they_do_in_c(tmp_path: Path, source: str) -> None:
     manifest = mine(tmp_path, source, manifest=MANIFEST.replace("ports = 2", "ports = 3"))
-    with open_trial(manifest, "python") as trial:
+    with open_dut(manifest, "python") as dut:
         for port in (0, 1):
             led = []
             for verdict in range(10):
                 frame = bytes(14) + bytes([verdict]) + bytes(45)
-                outcome = trial.handle(port, frame)
+                outcome = dut.handle(port, frame)
                 assert {*outcome.sent.values(), outcome.to_host} <= {frame, None}
                 led.append((set(outcome.sent), outcome.to_host is not None))
             nowhere, others = (set(), False), {0, 1, 2} - {port}
@@ -235,7 +235,7 @@ def test_verdicts_lead_where_they_do_in_c(tmp_path: Path, source: str) -> None:
                 nowhere,
                 nowhere,
             ]
-            counters = trial.counters()[port]
+            counters = dut.counters()[port]
             assert counters.rx_packets == 10
             assert (counters.dropped_packets, counters.back_packets) == (3, 1)
 
@@ -279,16 +279,16 @@ static __always_inline int handle(struct vnf_ctx *ctx, void *data, void *end, __
 
 
 @pytest.fixture(scope="module")
-def changing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Trial]]:
+def changing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Dut]]:
     """The same VNF in Python, one by one and in bursts, and in C."""
     folder = tmp_path_factory.mktemp("changing")
-    trials = [tried(folder, source) for source in (CHANGE, CHANGE_BURST)]
+    duts = [tried(folder, source) for source in (CHANGE, CHANGE_BURST)]
     (folder / "mine" / "vnf.c").write_text(CHANGE_C)
     text = MANIFEST.replace("[dataplanes.python]", "[dataplanes.packet]")
-    trials.append(open_trial(mine(folder, "", manifest=text), "packet"))
-    yield trials
-    for trial in trials:
-        trial.close()
+    duts.append(open_dut(mine(folder, "", manifest=text), "packet"))
+    yield duts
+    for dut in duts:
+        dut.close()
 
 
 @settings(deadline=None, max_examples=60)
@@ -298,12 +298,12 @@ def changing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Trial]]:
     size=st.sampled_from([17, 60, 61, 590, 1514, 9014]),
 )
 def test_lengths_change_as_they_do_in_c(
-    changing: list[Trial], how: int, count: int, size: int
+    changing: list[Dut], how: int, count: int, size: int
 ) -> None:
     # What push makes room for is undefined in C, whose twin clears it where this byte was.
     head = bytes(14) if how else b"\x77" * 14
     frame = (head + bytes([how]) + count.to_bytes(2, "big")).ljust(size, b"\x55")
-    one, burst, c = (trial.handle(0, frame).sent[1] for trial in changing)
+    one, burst, c = (dut.handle(0, frame).sent[1] for dut in changing)
     assert one == burst
     assert len(one) == len(c)
     if how:
@@ -323,10 +323,10 @@ RANDOM = {
 @pytest.mark.parametrize("source", RANDOM.values(), ids=list(RANDOM))
 def test_random_numbers_are_those_of_c(vnf: ModuleType, tmp_path: Path, source: str) -> None:
     states = struct.unpack("=8Q", random_state(3))
-    with tried(tmp_path, "from vnf import *\n" + source, seed=3) as trial:
+    with tried(tmp_path, "from vnf import *\n" + source, seed=3) as dut:
         for turn in (1, 2, 3):
             for port in (0, 1):
-                got = trial.handle(port, bytes(60)).sent[port][14:22]
+                got = dut.handle(port, bytes(60)).sent[port][14:22]
                 wanted = vnf.mix64(states[port] + turn * 0x9E3779B97F4A7C15)
                 assert int.from_bytes(got, "little") == wanted
 
@@ -356,27 +356,27 @@ def handle(ctx, packet, port):
     return TAKE
 """
 
-    def say(trial: Trial, port: int) -> list[Any]:
-        said: list[Any] = json.loads(trial.handle(port, FRAME).sent[1 - port][14:])
+    def say(dut: Dut, port: int) -> list[Any]:
+        said: list[Any] = json.loads(dut.handle(port, FRAME).sent[1 - port][14:])
         return said
 
-    with tried(tmp_path, source, parameters={"number": 2**32 - 1}) as trial:
+    with tried(tmp_path, source, parameters={"number": 2**32 - 1}) as dut:
         first = [2**32 - 1, 0.5, True, "x", "0a000001", "020000000001", "x"]
-        assert say(trial, 0) == [*first, 1, START_NS, 0, 2]
-        trial.set(text="ünï" * 200, share=0.25, strict=False, address="1.2.3.4")
-        trial.set_clock_ns(77)
+        assert say(dut, 0) == [*first, 1, START_NS, 0, 2]
+        dut.set(text="ünï" * 200, share=0.25, strict=False, address="1.2.3.4")
+        dut.set_clock_ns(77)
         text = "ünï" * 200
         then = [2**32 - 1, 0.25, False, text, "01020304", "020000000001", f"x/{text}"]
-        assert say(trial, 0) == [*then, 2, 77, 0, 2]
-        assert say(trial, 1) == [*then, 1, 77, 1, 2]
-        assert [port.own for port in trial.counters()] == [
+        assert say(dut, 0) == [*then, 2, 77, 0, 2]
+        assert say(dut, 1) == [*then, 1, 77, 1, 2]
+        assert [port.own for port in dut.counters()] == [
             {"seen": 2, "bytes": 120},
             {"seen": 1, "bytes": 60},
         ]
-        assert trial.counters()[0].dropped_packets == 0
+        assert dut.counters()[0].dropped_packets == 0
         with pytest.raises(UsageError, match="longer than"):
-            trial.set(text="x" * 70000)
-        assert say(trial, 1)[:4] == [2**32 - 1, 0.25, False, text]
+            dut.set(text="x" * 70000)
+        assert say(dut, 1)[:4] == [2**32 - 1, 0.25, False, text]
 
 
 @pytest.mark.parametrize(
@@ -396,14 +396,14 @@ def test_a_handler_that_raises_ends_the_vnf_with_its_traceback(
     tmp_path: Path, body: str, message: str
 ) -> None:
     source = f"from vnf import DROP\n{body}\n"
-    with tried(tmp_path, source) as trial, pytest.raises(LabError, match=message):
-        trial.handle(0, FRAME)
+    with tried(tmp_path, source) as dut, pytest.raises(LabError, match=message):
+        dut.handle(0, FRAME)
 
 
 def test_a_traceback_begins_in_the_handler(tmp_path: Path) -> None:
     source = "def handle(ctx, packet, port):\n    return 1 // (port - port)\n"
-    with tried(tmp_path, source) as trial, pytest.raises(LabError, match="Zero") as caught:
-        trial.handle(0, FRAME)
+    with tried(tmp_path, source) as dut, pytest.raises(LabError, match="Zero") as caught:
+        dut.handle(0, FRAME)
     assert f'{tmp_path}/mine/vnf.py", line 2, in handle' in caught.value.message
     assert "python_loop" not in caught.value.message
 
@@ -420,8 +420,8 @@ def test_the_examples_in_the_guide_do_what_they_say(tmp_path: Path, number: int)
     (folder / "vnf.toml").write_text(text.replace(planes, "[dataplanes.python]\n"))
     manifest = read_manifest(folder / "vnf.toml")
     head = bytes(12) + b"\x08\x00" + bytes(8)
-    with open_trial(manifest, "python", {"least": 5}) as trial:
+    with open_dut(manifest, "python", {"least": 5}) as dut:
         for hops in (4, 5, 1, 64):
             packet = head + bytes([hops, 17]) + bytes(36)
-            assert trial.handle(0, packet).sent == ({1: packet} if hops >= 5 else {})
-        assert trial.counters()[0].own == {"expired": 2}
+            assert dut.handle(0, packet).sent == ({1: packet} if hops >= 5 else {})
+        assert dut.counters()[0].own == {"expired": 2}

@@ -26,24 +26,13 @@
 #include <unistd.h>
 
 #include "vnf.h"
+#include "counters.h"
 #include VNF_SOURCE
 
 /* Exit codes, as everywhere in the product. */
 #define EXIT_FAILED  1
 #define EXIT_USAGE   2
 #define EXIT_MACHINE 3
-
-struct port_counters {
-    __u64 rx_packets;
-    __u64 rx_bytes;
-    __u64 tx_packets;
-    __u64 tx_bytes;
-    __u64 dropped_packets;
-    __u64 back_packets;
-    __u64 to_host_packets;
-    __u64 unsent_packets;
-    struct vnf_counters own;
-};
 
 /* The memory shared with the emulator, which reads the counters and writes everything else. */
 struct shared {

@@ -168,10 +168,27 @@ static inline void vnf_prefix(const struct vnf_table *table, const __u8 *key, __
         to[4 + bits / 8] = key[4 + bits / 8] & (__u8)(0xff00 >> (bits % 8));
 }
 
+static inline __u32 vnf_prefix_bits(const __u8 *key) {
+    __u32 bits;
+    memcpy(&bits, key, sizeof(bits));
+    return bits;
+}
+
+/* How an entry's key is stored: of a prefix without what is behind it. NULL: it is none. */
+static inline const void *vnf_stored_key(const struct vnf_table *table, const void *key,
+                                         __u8 *prefix) {
+    if (table->kind != VNF_KIND_LPM)
+        return key;
+    __u32 bits = vnf_prefix_bits(key);
+    if (bits > (table->key_bytes - 4) * 8)
+        return NULL;
+    vnf_prefix(table, key, bits, prefix);
+    return prefix;
+}
+
 VNF_APART __u32 vnf_find_longest(const struct vnf_table *table, const __u8 *key) {
     __u8 prefix[table->key_bytes];
-    __u32 bits, most = (table->key_bytes - 4) * 8;
-    memcpy(&bits, key, sizeof(bits));
+    __u32 bits = vnf_prefix_bits(key), most = (table->key_bytes - 4) * 8;
     if (bits > most)
         bits = most;
     for (__u32 left = bits + 1; left--;) {
@@ -207,11 +224,8 @@ static inline void vnf_table_remove(struct vnf_table *table, __u32 number) {
     *link = entry->next;
     if (table->kind == VNF_KIND_LRU)
         vnf_lru_unlink(table, entry);
-    if (table->kind == VNF_KIND_LPM) {
-        __u32 bits;
-        memcpy(&bits, entry->content, sizeof(bits));
-        table->lengths[bits]--;
-    }
+    if (table->kind == VNF_KIND_LPM)
+        table->lengths[vnf_prefix_bits(entry->content)]--;
     entry->next = table->free;
     table->free = number;
 }
@@ -226,14 +240,9 @@ VNF_APART int vnf_table_write(struct vnf_table *table, const void *key, const vo
         return 0;
     }
     __u8 prefix[table->key_bytes];
-    if (table->kind == VNF_KIND_LPM) {
-        __u32 bits;
-        memcpy(&bits, key, sizeof(bits));
-        if (bits > (table->key_bytes - 4) * 8)
-            return -1;
-        vnf_prefix(table, key, bits, prefix);
-        key = prefix;
-    }
+    key = vnf_stored_key(table, key, prefix);
+    if (!key)
+        return -1;
     __u32 number = vnf_find(table, key);
     if (number == VNF_NOTHING) {
         if (table->free == VNF_NOTHING && table->kind == VNF_KIND_LRU)
@@ -249,11 +258,8 @@ VNF_APART int vnf_table_write(struct vnf_table *table, const void *key, const vo
         *bucket = number;
         if (table->kind == VNF_KIND_LRU)
             vnf_lru_push(table, number);
-        if (table->kind == VNF_KIND_LPM) {
-            __u32 bits;
-            memcpy(&bits, key, sizeof(bits));
-            table->lengths[bits]++;
-        }
+        if (table->kind == VNF_KIND_LPM)
+            table->lengths[vnf_prefix_bits(key)]++;
     } else {
         if (!replace)
             return -1;
@@ -267,14 +273,9 @@ VNF_APART int vnf_table_delete(struct vnf_table *table, const void *key) {
     if (vnf_is_array(table))
         return -1;
     __u8 prefix[table->key_bytes];
-    if (table->kind == VNF_KIND_LPM) {
-        __u32 bits;
-        memcpy(&bits, key, sizeof(bits));
-        if (bits > (table->key_bytes - 4) * 8)
-            return -1;
-        vnf_prefix(table, key, bits, prefix);
-        key = prefix;
-    }
+    key = vnf_stored_key(table, key, prefix);
+    if (!key)
+        return -1;
     __u32 number = vnf_find(table, key);
     if (number == VNF_NOTHING)
         return -1;

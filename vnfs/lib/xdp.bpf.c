@@ -9,6 +9,7 @@
 #include <bpf/bpf_helpers.h>
 
 #include "vnf.h"
+#include "counters.h"
 /* The hooks of vnf.h are for user space: the kernel calls handle(). */
 #pragma GCC poison VNF_BURST VNF_IDLE VNF_START
 #include VNF_SOURCE
@@ -18,18 +19,6 @@
 #else
 #define VNF_SECTION "xdp"
 #endif
-
-struct port_counters {
-    __u64 rx_packets;
-    __u64 rx_bytes;
-    __u64 tx_packets;
-    __u64 tx_bytes;
-    __u64 dropped_packets;
-    __u64 back_packets;
-    __u64 to_host_packets;
-    __u64 unsent_packets;
-    struct vnf_counters own;
-};
 
 /* All ports in one value: a frame costs one lookup, though it is counted on two of them. */
 struct all_counters {

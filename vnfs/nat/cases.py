@@ -1,5 +1,5 @@
-"""What the NAT has to make of single frames. Its ports are those of a trial: port 1, which is
-outside, has the MAC address 02:00:00:00:01:01 and the address 10.0.1.1/24."""
+"""What the NAT has to make of single frames. Its ports are those of a VNF under test: port 1, which
+is outside, has the MAC address 02:00:00:00:01:01 and the address 10.0.1.1/24."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""What the router has to make of single frames. Its ports are those of a trial: port N has the MAC
-address 02:00:00:00:01:0N and the addresses 10.0.N.1/24 and fd00:N::1/64."""
+"""What the router has to make of single frames. Its ports are those of a VNF under test: port N
+has the MAC address 02:00:00:00:01:0N and the addresses 10.0.N.1/24 and fd00:N::1/64."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ from scapy.all import ICMP, IP, TCP, UDP, Dot1Q, Ether, IPv6, IPv6ExtHdrFragment
 from scapy.layers.inet import IPOption_NOP
 
 from emulator.trying.cases import Case, Step
-from emulator.trying.trial import START_NS
+from emulator.trying.dut import START_NS
 
 ETHER = Ether(src="02:00:00:00:00:01", dst="02:00:00:00:00:02")
 IP4 = IP(src="10.0.0.1", dst="10.0.0.2")

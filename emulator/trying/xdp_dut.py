@@ -15,7 +15,7 @@ from emulator.dataplane.running import PortCounters
 from emulator.dataplane.xdp import read_counters
 from emulator.errors import LabError
 from emulator.kernel.bpf import BpfObject
-from emulator.trying.model import START_NS, Outcome, Trial, example_ports
+from emulator.trying.model import START_NS, Dut, Outcome, example_ports
 
 if TYPE_CHECKING:
     from emulator.catalog import Manifest
@@ -88,11 +88,11 @@ class LoadedXdp(Closing):
         self._stack.close()
 
 
-class XdpTrial(Trial):
-    """A trial of XDP programs that have just been loaded, or have started over.
+class XdpDut(Dut):
+    """XDP programs that have just been loaded, or have started over.
 
     Args:
-        owned: whether the programs go when the trial ends.
+        owned: whether the programs go when this is closed.
     """
 
     dataplane = "xdp"

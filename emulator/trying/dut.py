@@ -1,4 +1,4 @@
-"""A VNF that is handed one frame after another, and says what it makes of each.
+"""The device under test: a VNF that is handed frame after frame, and says what it makes of each.
 
 Inside the kernel that is BPF_PROG_TEST_RUN on the very program that would be attached; for the data
 planes in user space it is the handler compiled as for them, behind a port in memory. Time stands
@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 from emulator.closing import Closing
 from emulator.dataplane.build import FAST, MAX_PORTS, SANITIZED, build_program, build_xdp
 from emulator.errors import UsageError
-from emulator.trying.model import START_NS, Outcome, Trial, example_ports
-from emulator.trying.process_trial import ProcessTrial
-from emulator.trying.xdp_trial import LoadedXdp, XdpTrial
+from emulator.trying.model import START_NS, Dut, Outcome, example_ports
+from emulator.trying.process_dut import ProcessDut
+from emulator.trying.xdp_dut import LoadedXdp, XdpDut
 
 if TYPE_CHECKING:
     from emulator.catalog import Manifest
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
 __all__ = [
     "START_NS",
     "USER_SPACE",
+    "Dut",
+    "Duts",
     "Outcome",
-    "Trial",
-    "Trials",
     "example_ports",
-    "open_trial",
+    "open_dut",
     "planes_to_try",
     "prepare",
 ]
@@ -40,7 +40,7 @@ FRAGMENTS_FROM_BYTES = 3500
 """Longer frames reach an XDP program in several pieces."""
 
 
-def open_trial(
+def open_dut(
     manifest: Manifest,
     dataplane: str,
     parameters: Mapping[str, object] | None = None,
@@ -49,7 +49,7 @@ def open_trial(
     seed: int = 1,
     largest_bytes: int = 1518,
     sanitized: bool = False,
-) -> Trial:
+) -> Dut:
     """Load a VNF and give it its parameters.
 
     Args:
@@ -63,14 +63,12 @@ def open_trial(
         UsageError: the VNF does not run there, does not compile, or refuses a parameter.
         MachineError: the machine lacks what is needed; trying XDP needs root.
     """
-    with Trials(manifest, dataplane, sanitized=sanitized) as trials:
-        return trials.open(
-            parameters, ports=ports, seed=seed, largest_bytes=largest_bytes, last=True
-        )
+    with Duts(manifest, dataplane, sanitized=sanitized) as duts:
+        return duts.open(parameters, ports=ports, seed=seed, largest_bytes=largest_bytes, last=True)
 
 
-class Trials(Closing):
-    """Trials of a VNF on a data plane, one at a time; what takes long is done once for all.
+class Duts(Closing):
+    """A VNF on a data plane, tried anew again and again; what takes long is done once for all.
 
     Args:
         dataplane: one that the manifest names.
@@ -91,11 +89,11 @@ class Trials(Closing):
         seed: int = 1,
         largest_bytes: int = 1518,
         last: bool = False,
-    ) -> Trial:
-        """Begin a trial, as ``open_trial`` does; the one before has to be closed.
+    ) -> Dut:
+        """The VNF from its start, as ``open_dut`` gives it; the one before has to be closed.
 
         Args:
-            last: no further trial follows, so what it needs goes with it.
+            last: none follows, so what it needs goes with it.
         """
         manifest = self._manifest
         where = manifest.name
@@ -109,12 +107,12 @@ class Trials(Closing):
         if self._dataplane == "xdp":
             loaded = self._load(count, largest_bytes > FRAGMENTS_FROM_BYTES, last)
             try:
-                return XdpTrial(loaded, values, seed, owned=last)
+                return XdpDut(loaded, values, seed, owned=last)
             except BaseException:
                 if last:
                     loaded.close()
                 raise
-        return ProcessTrial(manifest, self._dataplane, values, count, seed, self._command())
+        return ProcessDut(manifest, self._dataplane, values, count, seed, self._command())
 
     def close(self) -> None:
         while self._loaded:
@@ -145,7 +143,7 @@ class Trials(Closing):
 
 
 def prepare(manifest: Manifest, dataplane: str, *, sanitized: bool = False) -> None:
-    """Compile what ``open_trial`` will want.
+    """Compile what ``open_dut`` will want.
 
     Raises:
         UsageError: the VNF does not compile.

@@ -17,7 +17,7 @@ from emulator.dataplane.live import LiveParameters
 from emulator.dataplane.process_memory import Connection, ProcessMemory
 from emulator.dataplane.running import PortCounters
 from emulator.errors import LabError
-from emulator.trying.model import START_NS, Outcome, Trial, example_ports
+from emulator.trying.model import START_NS, Dut, Outcome, example_ports
 from emulator.trying.sanitizer import read_report
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ _SANITIZERS = {
 }
 
 
-class ProcessTrial(Trial):
+class ProcessDut(Dut):
     """The handler in a process of its own, which takes frames on its standard input."""
 
     def __init__(
