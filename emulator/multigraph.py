@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-NodeKind = Literal["host", "switch", "router", "vnf"]
+NodeKind = Literal["host", "switch", "router", "vnf", "app"]
 Options = dict[str, Any]
 
 

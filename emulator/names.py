@@ -67,7 +67,7 @@ def missing_hint(name: str, known: Iterable[str]) -> str:
 
 def kind_word(kind: str) -> str:
     """A node's kind as messages write it."""
-    return "VNF" if kind == "vnf" else kind
+    return {"vnf": "VNF", "app": "app container"}.get(kind, kind)
 
 
 def place_of(place: str, what: str) -> str:

@@ -85,12 +85,93 @@ class VnfPlan(_Frozen):
     """DPDK only: whether memory comes from the hugepages of the machine."""
 
 
+class VolumePlan(_Frozen):
+    """A folder or a file of the machine, or a named volume, inside a container."""
+
+    source: str
+    """An absolute path, or a volume's name."""
+    target: str
+    """An absolute path in the container."""
+    read_only: bool = False
+
+
+class PublishedPortPlan(_Frozen):
+    """A port of a node that the machine's own programs reach too."""
+
+    port: int
+    """In the node."""
+    host_port: int
+    """On the machine; 0: any that is free."""
+    host_address: str = "127.0.0.1"
+    protocol: Literal["tcp", "udp"] = "tcp"
+
+
+class HealthPlan(_Frozen):
+    """How it is found out whether the program in a container is well."""
+
+    command: tuple[str, ...]
+    """In Docker's form: ``("CMD", program, …)``, or ``("CMD-SHELL", line)``."""
+    interval_s: float | None = None
+    timeout_s: float | None = None
+    start_period_s: float | None = None
+    retries: int | None = None
+
+
+class ContainerPlan(_Frozen):
+    """What a node in a container runs, and what it may use; None leaves it to the image."""
+
+    image: str
+    build: str | None = None
+    """The folder with the image's Dockerfile, where it is to be built first."""
+    build_arguments: dict[str, str] = {}
+    pull: Literal["missing", "always", "never"] = "missing"
+    """When the image is asked of a registry."""
+    entrypoint: tuple[str, ...] | None = None
+    command: tuple[str, ...] | None = None
+    environment: dict[str, str] = {}
+    user: str | None = None
+    workdir: str | None = None
+    volumes: tuple[VolumePlan, ...] = ()
+    tmpfs: dict[str, str] = {}
+    """Path in the container -> mount options."""
+    ports: tuple[PublishedPortPlan, ...] = ()
+    cpus: float | None = None
+    """How many CPUs' worth of time it may take."""
+    cpu_shares: int | None = None
+    cpuset: tuple[int, ...] = ()
+    """The CPUs it may run on; none given, all."""
+    memory_bytes: int | None = None
+    memory_swap_bytes: int | None = None
+    """Memory and swap together; -1 for no limit."""
+    shm_bytes: int | None = None
+    pids: int | None = None
+    capabilities: tuple[str, ...] = ()
+    """All that it has, sorted, without ``CAP_``: those of Docker are taken away first."""
+    devices: tuple[str, ...] = ()
+    """As Docker writes them: ``/dev/x``, ``/dev/x:/dev/y:rwm``."""
+    sysctls: dict[str, str] = {}
+    ulimits: dict[str, tuple[int, int]] = {}
+    """Name -> soft and hard limit."""
+    dns: tuple[str, ...] = ()
+    hostname: str | None = None
+    labels: dict[str, str] = {}
+    read_only: bool = False
+    """Whether the container's own file system may not be written."""
+    health: HealthPlan | None = None
+    """Instead of what the image says."""
+    healthy_within_s: float = 60.0
+
+
 class NodePlan(_Frozen):
     """One node."""
 
     name: str
     kind: NodeKind
-    runtime: Literal["namespace"] = "namespace"
+    runtime: Literal["namespace", "docker"] = "namespace"
+    container: ContainerPlan | None = None
+    """Given when the runtime is docker."""
+    host: str | None = None
+    """App containers only: the node in whose network namespace it lives."""
     interfaces: tuple[InterfacePlan, ...] = ()
     """In the order of their port numbers."""
     default_route: str | None = None
