@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from emulator.errors import UsageError
+from emulator.kernel.archives import Archives, find_archives, find_dpdk_archives
 from emulator.kernel.clang import compile_bpf, compile_program, put_file
 from emulator.paths import cache_dir, share_dir
 
@@ -32,6 +33,22 @@ SANITIZED = (
 )
 """Flags for a program that stops at the first access out of bounds."""
 
+_BESIDE_DPDK = ("xdp", "bpf", "elf", "z", "zstd", "numa", "bsd", "md", "atomic")
+# All of DPDK's drivers that need no hardware and no library that is only there to be shared, such
+# as libpcap's. Cards are for VNFs that are not in an image.
+_DPDK_DRIVERS = (
+    "bus_vdev",
+    "bus_pci",
+    "mempool_ring",
+    "net_af_packet",
+    "net_af_xdp",
+    "net_memif",
+    "net_null",
+    "net_ring?",
+    "net_tap?",
+    "net_virtio?",
+)
+
 _NOT_IN_AN_INCLUDE = frozenset('"\\\n')
 
 
@@ -40,15 +57,17 @@ def library_dir() -> Path:
     return share_dir() / "vnfs" / "lib"
 
 
-def build_xdp(manifest: Manifest, *, fragments: bool = False) -> Path:
+def build_xdp(manifest: Manifest, *, fragments: bool = False, cached_only: bool = False) -> Path:
     """Compile a VNF for the ``xdp`` data plane; what is in the cache already is not compiled again.
 
     Args:
         fragments: whether frames may be larger than a page.
+        cached_only: look it up, and do not compile.
 
     Raises:
         UsageError: the source is missing or does not compile.
         MachineError: the compiler or its headers are missing.
+        NotCompiledError: ``cached_only``, and it would have to be compiled.
     """
     source = _source(manifest, "xdp")
     defines = {"VNF_SOURCE": f'"{source.absolute()}"'}
@@ -60,6 +79,7 @@ def build_xdp(manifest: Manifest, *, fragments: bool = False) -> Path:
         defines=defines,
         name=f"{manifest.name}-xdp",
         subject=source,
+        cached_only=cached_only,
     )
 
 
@@ -71,6 +91,8 @@ def build_program(
     flags: Sequence[str] = FAST,
     libraries: Sequence[str] = (),
     compiler: Path | None = None,
+    static: bool = False,
+    cached_only: bool = False,
 ) -> Path:
     """Compile a VNF as a program for a data plane in user space, unless that was done before.
 
@@ -80,10 +102,13 @@ def build_program(
         flags: ``FAST``, or ``SANITIZED`` for tests.
         libraries: what pkg-config calls the libraries of the run loop.
         compiler: the usual one by default.
+        static: whether it is to run where there are no libraries, as in an image.
+        cached_only: look it up, and do not compile.
 
     Raises:
         UsageError: the source is missing or does not compile.
         MachineError: the compiler or a library is missing.
+        NotCompiledError: ``cached_only``, and it would have to be compiled.
     """
     source = _source(manifest, dataplane)
     loop = run_loop or dataplane
@@ -93,10 +118,18 @@ def build_program(
         defines={"VNF_SOURCE": f'"{source.absolute()}"'},
         flags=flags,
         libraries=libraries,
+        archives=_archives(dataplane) if static else None,
         compiler=compiler,
         name=f"{manifest.name}-{loop}",
         subject=source,
+        cached_only=cached_only,
     )
+
+
+def _archives(dataplane: str) -> Archives:
+    if dataplane == "dpdk":
+        return find_dpdk_archives(_DPDK_DRIVERS, _BESIDE_DPDK)
+    return find_archives(*(("libxdp", "libbpf", "libelf") if dataplane == "afxdp" else ()))
 
 
 def _source(manifest: Manifest, dataplane: str) -> Path:

@@ -13,12 +13,17 @@ import tempfile
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cache
 from itertools import takewhile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from emulator.errors import MachineError, UsageError
+from emulator.errors import LabError, MachineError, UsageError
 from emulator.paths import cache_dir
+
+if TYPE_CHECKING:
+    from emulator.kernel.archives import Archives
 
 _INSTALL_HINT = "apt-get install clang libbpf-dev linux-libc-dev"
 _PROGRAM_HINT = "apt-get install gcc libc6-dev linux-libc-dev pkg-config"
@@ -29,6 +34,8 @@ _TARGET = ("-target", "bpf", "-mcpu=v3", "-O2", "-g", "-std=gnu11")
 _WARNINGS = ("-Wall", "-Wextra", "-Werror", "-Wno-unused-parameter")
 # The functions of the library that one VNF or one data plane does not need are not a mistake.
 _PROGRAM_FLAGS = ("-std=gnu11", *_WARNINGS, "-Wno-unused-function", "-fno-strict-aliasing", "-g")
+# What nobody calls is left out, and so is what only a debugger reads: images stay small.
+_STATIC_FLAGS = ("-static", "-s", "-ffunction-sections", "-fdata-sections", "-Wl,--gc-sections")
 _DIAGNOSTIC = re.compile(
     r"^(?P<place>[^:\n]+:\d+)(?::\d+)?: (?:fatal )?error: (?P<text>.*)$", re.MULTILINE
 )
@@ -46,6 +53,11 @@ _MISSING_HEADER = re.compile(
 _STACK = re.compile(r"BPF stack limit of (\d+) bytes is exceeded")
 _EXCERPT_LINES = 12
 _LIBRARY_PACKAGES = {"libdpdk": "libdpdk-dev", "libxdp": "libxdp-dev", "libbpf": "libbpf-dev"}
+
+
+class NotCompiledError(LabError):
+    """Something was only looked up in the cache, and is not there or no longer fits its source."""
+
 
 _one_at_a_time = threading.Lock()
 _compiling: dict[Path, threading.Lock] = {}
@@ -78,6 +90,7 @@ def compile_bpf(
     output: Path | None = None,
     name: str | None = None,
     subject: Path | None = None,
+    cached_only: bool = False,
 ) -> Path:
     """Compile a C file to a BPF object and return the object's path.
 
@@ -88,15 +101,18 @@ def compile_bpf(
     Args:
         subject: the file that a message names when the compiler tells no place; the source by
             default.
+        cached_only: look it up, and do not compile.
 
     Raises:
         UsageError: the source is missing or does not compile; the message quotes the compiler.
         MachineError: clang or the headers it needs are not installed.
+        NotCompiledError: ``cached_only``, and it would have to be compiled.
     """
     if not source.is_file():
         raise UsageError("there is no such source file", where=str(source))
     command = _command(find_clang(), source.absolute(), includes, defines or {})
-    cached = _build(command, source, "bpf", name, ".bpf.o", subject)
+    recipe = _Recipe(command, "bpf", name or source.name.split(".")[0], ".bpf.o")
+    cached = _build(recipe, subject or source, cached_only=cached_only)
     if output is None:
         return cached
     put_file(output, cached.read_bytes())
@@ -126,9 +142,11 @@ def compile_program(
     defines: Mapping[str, str] | None = None,
     flags: Sequence[str] = ("-O3", "-march=native"),
     libraries: Sequence[str] = (),
+    archives: Archives | None = None,
     compiler: Path | None = None,
     name: str | None = None,
     subject: Path | None = None,
+    cached_only: bool = False,
 ) -> Path:
     """Compile a C file to a program, or with ``-shared`` to a library, and return its path.
 
@@ -136,16 +154,19 @@ def compile_program(
 
     Args:
         libraries: what pkg-config calls the libraries it needs.
+        archives: given, the program is linked with these and needs no library where it runs.
         compiler: ``find_cc()`` by default.
         subject: as for ``compile_bpf``.
+        cached_only: as for ``compile_bpf``.
 
     Raises:
         UsageError: the source is missing or does not compile; the message quotes the compiler.
         MachineError: the compiler or a library is not installed.
+        NotCompiledError: ``cached_only``, and it would have to be compiled.
     """
     if not source.is_file():
         raise UsageError("there is no such source file", where=str(source))
-    library_flags = _library_flags(tuple(libraries))
+    library_flags = library_words("--cflags", *(() if archives else ("--libs",)), names=libraries)
     command = [
         str(compiler or find_cc()),
         *_PROGRAM_FLAGS,
@@ -156,18 +177,29 @@ def compile_program(
         # Behind those of the libraries: DPDK's would have it compiled for the oldest processor.
         *flags,
     ]
-    return _build(command, source, "programs", name, "", subject)
+    if archives is not None:
+        command += [*_STATIC_FLAGS, *archives.link_words()]
+    identity = archives.identity() if archives is not None else ()
+    recipe = _Recipe(command, "programs", name or source.name.split(".")[0], "", tuple(identity))
+    return _build(recipe, subject or source, cached_only=cached_only)
+
+
+def library_words(*options: str, names: Sequence[str]) -> list[str]:
+    """What pkg-config says of libraries, in words.
+
+    Raises:
+        MachineError: it is not installed, or a library's development files are not.
+    """
+    return list(_library_flags(options, tuple(names))) if names else []
 
 
 @cache
-def _library_flags(libraries: tuple[str, ...]) -> list[str]:
-    if not libraries:
-        return []
+def _library_flags(options: tuple[str, ...], libraries: tuple[str, ...]) -> list[str]:
     packages = " ".join(_LIBRARY_PACKAGES.get(library, library) for library in libraries)
     hint = f"apt-get install pkg-config {packages}"
     try:
         done = subprocess.run(
-            ["pkg-config", "--cflags", "--libs", *libraries],
+            ["pkg-config", *options, *libraries],
             capture_output=True,
             text=True,
             check=False,
@@ -180,22 +212,33 @@ def _library_flags(libraries: tuple[str, ...]) -> list[str]:
     return done.stdout.split()
 
 
-def _build(
-    command: Sequence[str],
-    source: Path,
-    folder: str,
-    name: str | None,
-    suffix: str,
-    subject: Path | None = None,
-) -> Path:
-    store = cache_dir() / folder
-    recipe = store / f"{name or source.name.split('.')[0]}-{_recipe_key(command)}.json"
+@dataclass(frozen=True)
+class _Recipe:
+    """What is compiled, how, and what it is called in the cache."""
+
+    command: list[str]
+    folder: str
+    name: str
+    suffix: str
+    identity: tuple[str, ...] = ()
+    """Of the files that go into it and that the compiler does not name."""
+
+    @property
+    def path(self) -> Path:
+        key = _recipe_key([*self.command, *self.identity])
+        return cache_dir() / self.folder / f"{self.name}-{key}.json"
+
+
+def _build(recipe: _Recipe, subject: Path, *, cached_only: bool) -> Path:
+    path = recipe.path
     with _one_at_a_time:
-        alone = _compiling.setdefault(recipe, threading.Lock())
+        alone = _compiling.setdefault(path, threading.Lock())
     # Several VNFs of a lab start at once, often from the same source.
     with alone:
-        known = _cached(recipe, suffix)
-        return known or _compile(command, subject or source, store, recipe, suffix)
+        known = _cached(path, recipe.suffix)
+        if known is None and cached_only:
+            raise NotCompiledError("it has not been compiled since it changed", where=str(subject))
+        return known or _compile(recipe.command, subject, path, recipe.suffix)
 
 
 def explain(source: Path, diagnostics: str) -> UsageError | MachineError:
@@ -290,7 +333,8 @@ def _compiled_path(recipe: Path, dependencies: Sequence[Path], suffix: str) -> P
     return recipe.with_name(f"{name}-{digest.hexdigest()[:16]}{suffix}")
 
 
-def _compile(command: Sequence[str], subject: Path, store: Path, recipe: Path, suffix: str) -> Path:
+def _compile(command: Sequence[str], subject: Path, recipe: Path, suffix: str) -> Path:
+    store = recipe.parent
     with _writing(store), tempfile.TemporaryDirectory(dir=store, prefix="compiling-") as folder:
         compiled, listing = Path(folder, f"out{suffix}"), Path(folder, "out.d")
         done = subprocess.run(
