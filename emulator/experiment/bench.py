@@ -181,12 +181,12 @@ def run_bench(spec: BenchSpec, on_event: Callable[[BenchEvent], None] | None = N
         KeyboardInterrupt: as it came.
     """
     from emulator.experiment.bundle import BundleWriter
-    from emulator.experiment.machine import source_revision
     from emulator.experiment.prepare import prepare
     from emulator.experiment.records import RunRecord
     from emulator.experiment.samples import estimated_bytes
     from emulator.kernel.netns import ensure_root
     from emulator.paths import share_dir
+    from emulator.revision import source_revision
 
     cases = expand_cases(spec.settings, spec.vary)
     prepared = prepare(spec.target, cases, source=spec.source, destination=spec.destination)

@@ -6,16 +6,15 @@ import ctypes
 import importlib.metadata
 import os
 import platform
-import shutil
-import subprocess
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
+from emulator.revision import output_of
+
 UNAVAILABLE = "unavailable"
 """Stands where this machine does not tell; never a guess."""
 
-_COMMAND_DEADLINE_S = 5.0
 _PACKAGES = ("pyroute2", "numpy", "pyarrow", "pydantic", "matplotlib")
 
 
@@ -62,20 +61,6 @@ def describe_machine(root: Path = Path("/")) -> Machine:
         load_average_1min=_load_average(root),
         versions=_versions(),
     )
-
-
-def source_revision(folder: Path) -> str | None:
-    """The git revision of the checkout ``folder``, with ``+changes`` when files differ from it.
-
-    None when it is no checkout, or git is missing or declines to answer.
-    """
-    if not (folder / ".git").exists():
-        return None
-    revision = _output_of("git", "-C", str(folder), "rev-parse", "HEAD")
-    if not revision:
-        return None
-    changes = _output_of("git", "-C", str(folder), "status", "--porcelain", "-uno")
-    return f"{revision}+changes" if changes else revision
 
 
 def _read(root: Path, name: str, *, empty: str = UNAVAILABLE) -> str:
@@ -133,7 +118,7 @@ def _versions() -> dict[str, str]:
         "build-vnf": _package_version("build-vnf"),
         "python": platform.python_version(),
         "libbpf": _libbpf_version(),
-        "clang": (_output_of("clang", "--version") or UNAVAILABLE).splitlines()[0],
+        "clang": (output_of("clang", "--version") or UNAVAILABLE).splitlines()[0],
     }
     versions.update((name, _package_version(name)) for name in _PACKAGES)
     return versions
@@ -153,21 +138,3 @@ def _libbpf_version() -> str:
         return UNAVAILABLE
     version_string.restype = ctypes.c_char_p
     return str(version_string().decode()).lstrip("v")
-
-
-def _output_of(program: str, *arguments: str) -> str | None:
-    """What a program prints, or None when it is missing, fails or does not answer."""
-    path = shutil.which(program)
-    if path is None:
-        return None
-    try:
-        done = subprocess.run(
-            [path, *arguments],
-            capture_output=True,
-            text=True,
-            check=True,
-            timeout=_COMMAND_DEADLINE_S,
-        )
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return done.stdout.strip()

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from emulator.experiment.machine import UNAVAILABLE, Machine, describe_machine, source_revision
+from emulator.experiment.machine import UNAVAILABLE, Machine, describe_machine
+from emulator.revision import source_revision
 
 
 def tree(root: Path, files: dict[str, str]) -> Path:

@@ -1,0 +1,191 @@
+"""The files that a program of this machine needs to run in an image with nothing else in it."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import struct
+import subprocess
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from emulator.dataplane.build import library_dir
+from emulator.errors import MachineError, UsageError
+from emulator.kernel.clang import compile_program
+
+if TYPE_CHECKING:
+    from emulator.catalog import Manifest
+
+SHIM = "/idle-shim.so"
+"""In an image with a DPDK program: what is loaded before it and has it idle; see idle_shim.c."""
+
+_SHIM_FLAGS = ("-O3", "-shared", "-fPIC")
+# As the loader writes them: what is wanted, and where it is.
+_FOUND = re.compile(r"^\s+(?P<soname>\S+) => (?P<path>/.+) \(0x[0-9a-f]+\)$", re.MULTILINE)
+_MISSING = re.compile(r"^\s+(?P<soname>\S+) => not found$", re.MULTILINE)
+_C_LIBRARY = "libc.so.6"
+_PT_INTERP = 3
+_EAL = re.compile(r"librte_eal\.so\.(?P<abi>[\d.]+)")
+# The drivers that need no hardware, and what they rest on.
+_DRIVERS = (
+    "bus_vdev",
+    "bus_pci",
+    "mempool_ring",
+    "net_af_packet",
+    "net_af_xdp",
+    "net_memif",
+    "net_null",
+    "net_pcap",
+    "net_ring",
+    "net_tap",
+    "net_virtio",
+)
+
+
+@dataclass(frozen=True)
+class ImageFile:
+    """A file in an image.
+
+    Attributes:
+        path: where it is there, absolute.
+        content: its bytes, or the file of this machine that has them.
+        link: given, it is a symbolic link to there and has no content.
+    """
+
+    path: str
+    content: Path | bytes
+    mode: int = 0o755
+    link: str | None = None
+
+    def read(self) -> bytes:
+        """Its bytes."""
+        return self.content if isinstance(self.content, bytes) else self.content.read_bytes()
+
+
+def program_files(
+    manifest: Manifest, program: str, *, cached_only: bool = False
+) -> tuple[str, tuple[ImageFile, ...]]:
+    """Where a VNF's program is in its image, and all files that it needs there.
+
+    Raises:
+        MachineError: the program, or a library that it needs, is not installed.
+        NotCompiledError: ``cached_only``, and something would have to be compiled.
+    """
+    own = "/" in program
+    found = shutil.which(manifest.folder / program if own else program)
+    if found is None:
+        hint = "install it, or put its folder into $PATH"
+        if own:
+            hint = f"the manifest names it: {manifest.folder / 'vnf.toml'}"
+        elif program.startswith("dpdk-"):
+            hint = "apt-get install dpdk"
+        raise MachineError(f"there is no program {program}", where=manifest.name, hint=hint)
+    path = f"/{Path(program).name}" if own else str(found)
+    shim = compile_program(
+        library_dir() / "idle_shim.c",
+        flags=_SHIM_FLAGS,
+        libraries=["libdpdk"],
+        name="idle-shim",
+        cached_only=cached_only,
+    )
+    files = [ImageFile(path, Path(found)), ImageFile(SHIM, shim)]
+    return path, (*files, *closure(Path(found), [shim]))
+
+
+def closure(program: Path, beside: Iterable[Path] = ()) -> tuple[ImageFile, ...]:
+    """The loader, the libraries and DPDK's drivers that a program and libraries beside it need.
+
+    All libraries lie beside the C library, where the loader looks without being told. A program
+    that is linked statically needs nothing.
+
+    Raises:
+        UsageError: it is no program, or none for this machine.
+        MachineError: a library is not installed.
+    """
+    loader = interpreter_of(program)
+    if loader is None:
+        return ()
+    libraries: dict[str, Path] = {}
+    for path in (program, *beside):
+        libraries |= libraries_of(path, loader)
+    plugins = _plugins(libraries)
+    for path in plugins:
+        libraries |= libraries_of(path, loader)
+    if _C_LIBRARY not in libraries:
+        raise _cannot_run(program)
+    home = libraries[_C_LIBRARY].resolve().parent
+    files = [ImageFile(loader, Path(loader))]
+    files += [ImageFile(f"{home}/{soname}", path) for soname, path in libraries.items()]
+    for path in plugins:
+        # Those that others are linked to are there already, and must not be loaded twice.
+        link = f"{home}/{path.name}" if path.name in libraries else None
+        files.append(ImageFile(str(path), path, link=link))
+    return tuple(files)
+
+
+def libraries_of(path: Path, loader: str) -> dict[str, Path]:
+    """The shared libraries that a program or a library needs: soname -> the file.
+
+    Raises:
+        UsageError: the loader does not run it.
+        MachineError: a library is not installed.
+    """
+    # Only the loader knows where it looks, and this is how it tells.
+    done = subprocess.run(
+        [loader, "--list", path],
+        capture_output=True,
+        text=True,
+        env={key: value for key, value in os.environ.items() if not key.startswith("LD_")},
+        check=False,
+    )
+    missing = _MISSING.search(done.stdout)
+    if missing:
+        raise MachineError(f"the library {missing['soname']} is not installed", where=str(path))
+    if done.returncode:
+        raise _cannot_run(path)
+    return {match["soname"]: Path(match["path"]) for match in _FOUND.finditer(done.stdout)}
+
+
+def interpreter_of(path: Path) -> str | None:
+    """The dynamic loader that a program asks for; None for one that is linked statically.
+
+    Raises:
+        UsageError: it is no program for a machine of 64 bits, but a script, for instance.
+    """
+    with path.open("rb") as file:
+        head = file.read(64)
+        if len(head) < 64 or head[:5] != b"\x7fELF\x02":
+            raise _cannot_run(path)
+        order = "<" if head[5] == 1 else ">"
+        (offset,) = struct.unpack_from(f"{order}Q", head, 32)
+        size, count = struct.unpack_from(f"{order}HH", head, 54)
+        for number in range(count):
+            file.seek(offset + number * size)
+            kind, _, start, _, _, length = struct.unpack(f"{order}IIQQQQ", file.read(40))
+            if kind == _PT_INTERP:
+                file.seek(start)
+                return str(file.read(length).rstrip(b"\0").decode())
+    return None
+
+
+def _cannot_run(path: Path) -> UsageError:
+    return UsageError(
+        "it is no program that an image can be made of without help",
+        where=str(path),
+        hint="give the VNF a Dockerfile",
+    )
+
+
+def _plugins(libraries: Mapping[str, Path]) -> list[Path]:
+    """DPDK loads its drivers from a folder, beside those that it is linked to."""
+    for soname, path in libraries.items():
+        match = _EAL.fullmatch(soname)
+        if match is not None:
+            wanted = [f"librte_{name}.so.{match['abi']}" for name in _DRIVERS]
+            folders = path.resolve().parent.glob("dpdk/pmds-*")
+            found = [folder / name for folder in folders for name in wanted]
+            return [plugin for plugin in found if plugin.is_file()]
+    return []

@@ -1,0 +1,176 @@
+"""Images made by a Dockerfile, on the engine's own builder, which needs nothing beside it."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import re
+import tarfile
+import tempfile
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, NoReturn
+
+from emulator.errors import BuildVnfError, MachineError, UsageError
+from emulator.runtime.engine import told
+
+if TYPE_CHECKING:
+    from docker import DockerClient
+
+_STEP = re.compile(r"Step (?P<number>\d+)/(?P<count>\d+) : (?P<text>.*)")
+_LAST_LINES = 12
+_NO_REGISTRY = re.compile(
+    r"no such host|i/o timeout|connection refused|network is unreachable|Client\.Timeout|"
+    r"TLS handshake|context deadline exceeded|server misbehaving|EOF|no route to host|"
+    r"proxyconnect|connection reset|name resolution|unexpected status code 5\d\d",
+    re.IGNORECASE,
+)
+_NO_IMAGE = re.compile(
+    r"pull access denied|manifest unknown|not found|repository does not exist", re.IGNORECASE
+)
+_BUILDKIT = re.compile(r"requires BuildKit|requires buildkit|unknown flag: |unknown instruction: <")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A folder with a Dockerfile.
+
+    Attributes:
+        folder: the folder.
+        arguments: what its ``ARG`` get.
+        added: files beside its own: path in the folder -> the file.
+    """
+
+    folder: Path
+    arguments: Mapping[str, str] = field(default_factory=dict)
+    added: Mapping[str, Path] = field(default_factory=dict)
+
+    def digest(self, labels: Mapping[str, str]) -> str:
+        """What tells what is made of it, with these labels, from another."""
+        told = hashlib.sha256(json.dumps([dict(self.arguments), sorted(labels.items())]).encode())
+        for name, path in self._files():
+            told.update(f"\0{name}\0{path.lstat().st_mode}\0".encode())
+            if path.is_symlink():
+                told.update(os.readlink(path).encode())
+            elif path.is_file():
+                told.update(hashlib.sha256(path.read_bytes()).digest())
+        return told.hexdigest()
+
+    def build(
+        self,
+        client: DockerClient,
+        name: str,
+        *,
+        labels: Mapping[str, str] | None = None,
+        progress: Callable[[str, int, int], None] | None = None,
+        where: str,
+    ) -> None:
+        """Have the engine make the image and call it ``name``.
+
+        Raises:
+            UsageError: there is no Dockerfile, or a step of it fails; the message has the step
+                and its last lines.
+            MachineError: an image that it starts from is not here and no registry answers, or
+                the engine does not answer.
+        """
+        if not (self.folder / "Dockerfile").is_file():
+            raise UsageError(f"there is no file {self.folder / 'Dockerfile'}", where=where)
+        with tempfile.TemporaryFile() as context, told(where):
+            self._write_context(context)
+            context.seek(0)
+            events = client.api.build(
+                fileobj=context,
+                custom_context=True,
+                tag=name,
+                buildargs=dict(self.arguments),
+                labels=dict(labels or {}),
+                rm=True,
+                forcerm=True,
+                decode=True,
+                network_mode=_network_of(client),
+            )
+            self._follow(events, name, progress, where)
+
+    def _follow(
+        self,
+        events: Iterator[dict[str, Any]],
+        name: str,
+        progress: Callable[[str, int, int], None] | None,
+        where: str,
+    ) -> None:
+        step, lines = "", deque[str](maxlen=_LAST_LINES)
+        for event in events:
+            if "error" in event:
+                self._fail(str(event["error"]), step, lines, where)
+            for line in str(event.get("stream", "")).splitlines():
+                match = _STEP.fullmatch(line)
+                if match is None:
+                    lines.append(line)
+                    continue
+                step = line
+                lines.clear()
+                if progress is not None:
+                    progress(f"building {name}", int(match["number"]) - 1, int(match["count"]))
+
+    def _fail(self, error: str, step: str, lines: deque[str], where: str) -> NoReturn:
+        error = error.strip().rstrip(".")
+        starts_from = step.partition(" : ")[2].upper().startswith("FROM")
+        if starts_from and (_NO_REGISTRY.search(error) or _NO_IMAGE.search(error)):
+            raise not_here(step.split()[-1], error, where)
+        said = "".join(f"\n    {line}" for line in (step, *lines) if line.strip())
+        hint = f"the file: {self.folder / 'Dockerfile'}"
+        if _BUILDKIT.search(error):
+            hint = "this builder is the engine's own, without BuildKit: build the image with docker"
+        raise UsageError(f"the image cannot be built: {error}{said}", where=where, hint=hint)
+
+    def _write_context(self, stream: IO[bytes]) -> None:
+        with tarfile.open(fileobj=stream, mode="w", format=tarfile.PAX_FORMAT) as archive:
+            for name, path in self._files():
+                entry = archive.gettarinfo(path, arcname=name)
+                # Who it belongs to here, and when it was written, would only spoil the cache.
+                entry.uid = entry.gid = entry.mtime = 0
+                entry.uname = entry.gname = ""
+                if entry.isreg():
+                    # Links between files of the folder are no matter of the image.
+                    archive.addfile(entry, io.BytesIO(path.read_bytes()))
+                else:
+                    archive.addfile(entry)
+
+    def _files(self) -> list[tuple[str, Path]]:
+        """All that the engine gets, in order: name -> the file."""
+        from docker.utils.build import exclude_paths
+
+        ignored = self.folder / ".dockerignore"
+        patterns = ignored.read_text().splitlines() if ignored.is_file() else []
+        patterns = [line.strip() for line in patterns if line.strip() and line[0] != "#"]
+        own = exclude_paths(
+            str(self.folder), [*patterns, "**/__pycache__"], dockerfile="Dockerfile"
+        )
+        files = {name: self.folder / name for name in own if name}
+        return sorted({**files, **self.added}.items())
+
+
+def not_here(image: str, error: str, where: str) -> BuildVnfError:
+    """The error for an image that is not on this machine and did not come from a registry."""
+    if _NO_REGISTRY.search(error):
+        return MachineError(
+            f"image {image} is not on this machine and no registry answers",
+            where=where,
+            hint="docker load reads one from a file, and vnf image base makes build-vnf/base",
+        )
+    return UsageError(
+        f"image {image} is not on this machine and the registry has none such, "
+        "or gives it to those alone who log in",
+        where=where,
+        hint="check its name; docker login and docker pull get what not everybody gets",
+    )
+
+
+def _network_of(client: DockerClient) -> str | None:
+    """Steps that fetch something need a network, and an engine may have been started without."""
+    bridges = client.api.networks(filters={"driver": "bridge", "type": "builtin"})
+    return None if bridges else "host"
