@@ -14,12 +14,14 @@ class NodeEntry:
     """One node as it was written: ``options`` are the keyword arguments of its ``add`` call.
 
     ``place`` is the ``file:line`` of that call, or empty when the node came from elsewhere.
+    ``folder`` is that file's, which relative paths in the options start from; it may be empty too.
     """
 
     name: str
     kind: NodeKind
     options: Options
     place: str = ""
+    folder: str = ""
 
 
 @dataclass(eq=False)

@@ -6,7 +6,7 @@ import atexit
 import contextlib
 from collections.abc import Iterator, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 
 from emulator import labs
 from emulator.compat.mininet import from_mininet, is_mininet_topo
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from emulator.traffic.iperf import IperfResult
     from emulator.traffic.ping import PingMatrix
 
+OnFailure = Literal["stop", "keep"]
+"""What a node that fails at the start does to the lab: it ends it, or is marked and left."""
+
 
 class Network:
     """A topology as a running network.
@@ -39,6 +42,8 @@ class Network:
         ip_base: the network that hosts get their addresses from.
         ipv6: give hosts IPv6 addresses too.
         catalog: the VNFs to choose from; those that ship with the product by default.
+        on_failure: whether a node that fails at the start ends the lab (``stop``), or is marked
+            as failed while the others go on (``keep``).
         progress: called with (stage, done, total) while the lab starts.
 
     Attributes:
@@ -57,13 +62,17 @@ class Network:
         ip_base: str = "10.0.0.0/8",
         ipv6: bool = False,
         catalog: Catalog | None = None,
+        on_failure: OnFailure = "stop",
         progress: Progress | None = None,
     ) -> None:
+        if on_failure not in get_args(OnFailure):
+            raise UsageError(f"on_failure cannot be {on_failure!r}", hint='"stop" or "keep"')
         self.topo = _as_topo(topo)
         self._wanted_id = name
         self._ip_base = ip_base
         self._ipv6 = ipv6
         self._catalog = catalog
+        self._on_failure = on_failure
         self._progress = progress
         self._lab: Lab | None = None
 
@@ -205,6 +214,20 @@ class Network:
         """As ``Topo.addRouter``; on a running network, returns the new node."""
         return self._add("addRouter", name, opts)
 
+    def addDocker(self, name: str, image: str | None = None, **opts: Any) -> Node | str:
+        """As ``Topo.addDocker``; on a running network, returns the new node."""
+        return self._add("addDocker", name, {"image": image, **opts})
+
+    def addDockerHost(self, name: str, **opts: Any) -> Node | str:
+        """As ``Topo.addDockerHost``; on a running network, returns the new node."""
+        return self._add("addDockerHost", name, opts)
+
+    def addAppContainer(
+        self, name: str, host: str | Node, image: str | None = None, **opts: Any
+    ) -> Node | str:
+        """As ``Topo.addAppContainer``; on a running network, returns the new node."""
+        return self._add("addAppContainer", name, {"host": _name(host), "image": image, **opts})
+
     def addVNF(self, name: str, vnf: str, **opts: Any) -> Node | str:
         """As ``Topo.addVNF``.
 
@@ -219,9 +242,13 @@ class Network:
         return self.plan.links[-1] if self.running else None
 
     def delNode(self, node: str | Node) -> None:
-        """Removes a node and its links."""
+        """Removes a node and its links; app containers that live in it have to go first."""
         with self.change() as topo:
             topo.removeNode(_name(node))
+
+    def removeDocker(self, node: str | Node) -> None:
+        """As :meth:`delNode`, by Containernet's name."""
+        self.delNode(node)
 
     def delLink(self, node1: str | Node, node2: str | Node) -> None:
         """Removes the link between two nodes; with parallel ones, the one added first."""

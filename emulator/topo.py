@@ -81,9 +81,46 @@ class Topo:
         """Add a host; returns the name.
 
         Options: ``ip`` ("10.0.0.9/8", or None for no address), ``ipv6``, ``mac``,
-        ``defaultRoute`` ("via 10.0.0.254").
+        ``defaultRoute`` ("via 10.0.0.254"), ``runtime`` ("docker" for a host in a container, with
+        the options of :meth:`addDocker`).
         """
         return self._add(name, "host", opts or dict(self.hopts))
+
+    def addDocker(self, name: str, image: str | None = None, **opts: Any) -> str:
+        """Add a host in a Docker container; returns the name.
+
+        Args:
+            name: the node's name.
+            image: what it runs; ``build-vnf/base``, which ``vnf image base`` makes, by default.
+            opts: those of a host, and what the container runs and may use: ``command``,
+                ``environment``, ``volumes``, ``ports``, ``cpus``, ``memory`` and more; see "Hosts
+                in containers" in the documentation. The spellings of Containernet, ComNetsEmu and
+                the Docker SDK are taken as well (``dimage``, ``dcmd``, ``mem_limit``, …).
+        """
+        given = opts if image is None else {"image": image, **opts}
+        return self._add(name, "host", {"runtime": "docker", **(given or self.hopts)})
+
+    def addDockerHost(self, name: str, **opts: Any) -> str:
+        """Add a host in a Docker container, as ComNetsEmu writes it; returns the name.
+
+        Options: ``dimage``, ``dcmd``, ``ip``, ``docker_args`` (a dict of options of the Docker
+        SDK), and all those of :meth:`addDocker`.
+        """
+        return self.addDocker(name, **opts)
+
+    def addAppContainer(self, name: str, host: str, image: str | None = None, **opts: Any) -> str:
+        """Add a container that lives in the network namespace of a node; returns the name.
+
+        It sees the interfaces of its host and has none of its own, so it is not linked.
+
+        Args:
+            name: the app container's name.
+            host: a host, router or VNF whose runtime is docker.
+            image: as for :meth:`addDocker`.
+            opts: those of :meth:`addDocker` that are about the container.
+        """
+        given = opts if image is None else {"image": image, **opts}
+        return self._add(name, "app", {**given, "host": _name_of(host)})
 
     def addSwitch(self, name: str, **opts: Any) -> str:
         """Add a learning switch (a Linux bridge); returns the name.
@@ -109,7 +146,8 @@ class Topo:
             vnf: the VNF's name in the catalog (``vnf list`` shows them).
             dataplane: what processes its packets.
             parameters: the VNF's own parameters, as its manifest declares them. The names
-                ``runtime``, ``ip``, ``ipv6``, ``mac``, ``cores`` and ``idle`` are the node's.
+                ``runtime``, ``ip``, ``ipv6``, ``mac``, ``cores`` and ``idle`` are the node's, as
+                are those of a container's options.
         """
         return self._add(name, "vnf", {"vnf": vnf, "dataplane": dataplane, **parameters})
 
@@ -134,7 +172,7 @@ class Topo:
                 ``kind``: ``"memif"`` joins two VNFs on the data plane dpdk by memory they share.
         """
         name1, name2 = _name_of(node1), _name_of(node2)
-        place = self._place()
+        place = self._place().rpartition("/")[2]
         parallel = self._graph.between(name1, name2)
         if key is not None and (type(key) is not int or key in parallel):
             taken = "already that of another link between the two"
@@ -205,8 +243,12 @@ class Topo:
         """The names of the VNFs."""
         return self._of_kind("vnf", sort)
 
+    def apps(self, sort: bool = True) -> list[str]:
+        """The names of the app containers."""
+        return self._of_kind("app", sort)
+
     def kind(self, name: str) -> NodeKind:
-        """What a node is: host, switch, router or vnf."""
+        """What a node is: host, switch, router, vnf or app."""
         return self._node(name).kind
 
     def isSwitch(self, n: str) -> bool:
@@ -330,6 +372,7 @@ class Topo:
 
     def _add(self, name: Any, kind: NodeKind, options: Options) -> str:
         place = self._place()
+        folder, place = place.rpartition("/")[::2]
         if not isinstance(name, str):
             self._problems.append(
                 Problem(
@@ -350,14 +393,15 @@ class Topo:
                 )
             )
         else:
-            self._graph.nodes[name] = NodeEntry(name, kind, options, place)
+            self._graph.nodes[name] = NodeEntry(name, kind, options, place, folder)
         return str(name)
 
     def _place(self) -> str:
+        """The file and the line that called the topology from outside: ``/my/topo.py:12``."""
         frame = sys._getframe(1)
         while frame.f_back is not None and _is_ours(frame.f_code.co_filename):
             frame = frame.f_back
-        return f"{frame.f_code.co_filename.rpartition('/')[2]}:{frame.f_lineno}"
+        return f"{frame.f_code.co_filename}:{frame.f_lineno}"
 
     def _forget(self, links: list[LinkEntry]) -> None:
         self._dangling = [item for item in self._dangling if item[0] not in links]

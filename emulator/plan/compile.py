@@ -17,6 +17,7 @@ from emulator.errors import Problem, TopologyError, UsageError
 from emulator.names import NAME_RULE, is_name
 from emulator.plan import assign, wiring
 from emulator.plan.addresses import AddressMistake, BaseNetwork
+from emulator.plan.container_checks import check_apps, check_published_ports
 from emulator.plan.link_options import read_link
 from emulator.plan.model import EndPlan, InterfacePlan, LinkPlan, MemifPlan, NodePlan, Plan
 from emulator.plan.node_options import read_node
@@ -70,6 +71,8 @@ def compile_plan(
         [read_link(link, ipv6, problems) for link in graph.link_entries()],
         problems,
     )
+    check_apps(network, previous, problems)
+    check_published_ports(network, problems)
     wiring.check_port_counts(network, problems)
     wiring.join_memory(network, problems)
     wiring.check_loops(network, problems)
@@ -125,9 +128,14 @@ def _our_topology(topo: Any) -> Topo:
 
 
 def _node_plan(node: wiring.Node) -> NodePlan:
+    container = node.wish.container
+    memory_only = {interface.wish.kind for interface in node.interfaces} == {"memif"}
     return NodePlan(
         name=node.name,
         kind=node.wish.entry.kind,
+        runtime=node.wish.runtime,
+        container=container and container.finished(node.wish.vnf, memory_only=memory_only),
+        host=node.wish.host,
         interfaces=tuple(_interface_plan(interface) for interface in node.interfaces),
         default_route=node.default_route,
         default_route_ipv6=node.default_route_ipv6,

@@ -16,6 +16,7 @@ from emulator.multigraph import NodeKind
 from emulator.names import choice_hint
 
 LinkKind = Literal["veth", "memif"]
+Runtime = Literal["namespace", "docker"]
 Mechanism = Literal["bridge", "ip-forwarding", "bpf", "process"]
 
 
@@ -167,7 +168,7 @@ class NodePlan(_Frozen):
 
     name: str
     kind: NodeKind
-    runtime: Literal["namespace", "docker"] = "namespace"
+    runtime: Runtime = "namespace"
     container: ContainerPlan | None = None
     """Given when the runtime is docker."""
     host: str | None = None
@@ -260,6 +261,10 @@ class Plan(_Frozen):
     def vnfs(self) -> list[NodePlan]:
         """The VNFs, in natural order."""
         return self._of_kind("vnf")
+
+    def apps(self, host: str | None = None) -> list[NodePlan]:
+        """The app containers, in natural order; given a node, those that live in it."""
+        return [node for node in self._of_kind("app") if host is None or node.host == host]
 
     def interface(self, end: EndPlan) -> InterfacePlan:
         """The interface at one end of a link."""

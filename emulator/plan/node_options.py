@@ -5,29 +5,33 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any
+from typing import Any, get_args
 
 from emulator.catalog import AVAILABLE, Catalog, Manifest
 from emulator.errors import Problem
 from emulator.multigraph import NodeEntry
 from emulator.names import NAME_RULE, is_name, kind_word, place_of, suggestion
 from emulator.parameters import Value
-from emulator.plan.model import VnfPlan
+from emulator.plan.container_options import (
+    ContainerWish,
+    option_hint,
+    pop_container_options,
+    read_container,
+    refuse_container_options,
+)
+from emulator.plan.model import Runtime, VnfPlan
 from emulator.plan.options import AUTOMATIC, class_name, not_yet, pop_meant
 from emulator.plan.process_options import read_process_options
 
-RUNTIMES = ("namespace",)
+RUNTIMES = get_args(Runtime)
 """What can enclose a node."""
 
 _ADDRESSES = ("ip", "ipv6", "mac")
 _HOST_CLASSES = ("Host", "Node", "CPULimitedHost")
+_DOCKER_CLASSES = ("Docker", "DockerHost")
+"""Containernet's and ComNetsEmu's classes of hosts in containers."""
 # fmt: off
-_HOST_LATER = frozenset((
-    "cpu", "cores", "sched", "period_us", "cpuset", "privateDirs", "dimage", "dcmd",
-    "docker_args", "volumes", "environment", "ports", "port_bindings", "cpu_quota", "cpu_period",
-    "cpu_shares", "cpuset_cpus", "mem_limit", "memswap_limit", "devices", "cap_add", "sysctls",
-    "shm_size", "dns", "network_mode", "build_params",
-))
+_HOST_LATER = frozenset(("cpu", "cores", "sched", "period_us", "privateDirs"))
 _SWITCH_LATER = frozenset((
     "cls", "failMode", "protocols", "datapath", "inband", "reconnectms", "batch", "listenPort",
     "dpopts", "opts", "verbose", "controller", "prio",
@@ -46,6 +50,10 @@ class NodeWish:
     mac: Any = AUTOMATIC
     default_route: Any = None
     stp: bool = False
+    runtime: Runtime = "namespace"
+    container: ContainerWish | None = None
+    host: Any = None
+    """App containers only: the node they are to live in."""
     vnf: VnfPlan | None = None
     manifest: Manifest | None = None
 
@@ -79,16 +87,71 @@ def read_node(
         for key, value in entry.options.items()
         if key != "isSwitch" and not (key == "inNamespace" and value in (True, None))
     }
-    runtime = options.pop("runtime", None)
-    if runtime is not None and runtime not in RUNTIMES:
-        problems.append(not_yet(where, f"runtime {runtime}", ", ".join(RUNTIMES)))
+    _read_runtime(wish, options, problems)
+    given = pop_container_options(options)
     if entry.kind == "vnf":
         _read_vnf(wish, options, catalog, problems, near_misses)
     elif entry.kind == "switch":
         _read_switch(wish, options, problems)
+    elif entry.kind == "app":
+        _read_app(wish, options, problems)
     else:
         _read_host(wish, options, problems)
+    if wish.runtime == "docker":
+        # Without a VNF that is known, nothing can be said of the container it would be in.
+        if entry.kind != "vnf" or wish.vnf is not None:
+            wish.container = read_container(where, entry, given, wish.vnf, problems)
+        _agree_on_cores(wish, problems)
+    else:
+        refuse_container_options(where, entry.kind, given, problems)
     return wish
+
+
+def _read_runtime(wish: NodeWish, options: dict[str, Any], problems: list[Problem]) -> None:
+    runtime = options.pop("runtime", None)
+    default = "docker" if wish.entry.kind == "app" else "namespace"
+    if class_name(options.get("cls")) in _DOCKER_CLASSES and wish.entry.kind == "host":
+        del options["cls"]
+        default = "docker"
+    if runtime is None:
+        runtime = default
+    if runtime not in RUNTIMES:
+        hint = suggestion(runtime, RUNTIMES) or f"there are: {', '.join(RUNTIMES)}"
+        problems.append(Problem(wish.where, f"there is no runtime {runtime}", hint))
+        runtime = default
+    elif runtime != default and wish.entry.kind in ("switch", "app"):
+        what = f"{_article(wish.entry.kind)} {kind_word(wish.entry.kind)}"
+        text = f"{what} cannot have the runtime {runtime}"
+        problems.append(Problem(wish.where, text, "leave runtime out"))
+        runtime = default
+    elif runtime != default == "docker":
+        text = f"a host of a class for containers cannot have the runtime {runtime}"
+        problems.append(Problem(wish.where, text, "leave one of them out"))
+        runtime = default
+    wish.runtime = runtime
+
+
+def _agree_on_cores(wish: NodeWish, problems: list[Problem]) -> None:
+    """The CPUs of a VNF's process are those of its container, unless it is told which of them."""
+    vnf, container = wish.vnf, wish.container
+    if vnf is None or container is None or vnf.mechanism != "process":
+        return
+    cpuset = container.plan.cpuset
+    outside = [core for core in vnf.cores if core not in cpuset] if cpuset else []
+    if outside:
+        text = f"cores {', '.join(map(str, outside))} are outside the container's cpuset"
+        problems.append(Problem(wish.where, text, "take them in, or leave one of the two out"))
+    elif cpuset and not vnf.cores:
+        wish.vnf = vnf.model_copy(update={"cores": cpuset})
+
+
+def _read_app(wish: NodeWish, options: dict[str, Any], problems: list[Problem]) -> None:
+    wish.host = options.pop("host", None)
+    for name in (*_ADDRESSES, "defaultRoute"):
+        if options.pop(name, None) is not None:
+            text = f"{name}: an app container has no interfaces of its own"
+            problems.append(Problem(wish.where, text, f"give {name} to {wish.host}"))
+    _refuse_rest(wish, options, (), problems)
 
 
 def _read_host(wish: NodeWish, options: dict[str, Any], problems: list[Problem]) -> None:
@@ -105,7 +168,8 @@ def _read_host(wish: NodeWish, options: dict[str, Any], problems: list[Problem])
         return
     later = pop_meant(options, _HOST_LATER)
     if later:
-        problems.append(not_yet(wish.where, later, f"runtime {', '.join(RUNTIMES)} without them"))
+        available = 'runtime="docker" with cpus, cpuset, cpu_shares, tmpfs and volumes'
+        problems.append(not_yet(wish.where, later, available))
     _refuse_rest(wish, options, (*_ADDRESSES, "defaultRoute", "runtime"), problems)
 
 
@@ -189,6 +253,13 @@ def _refuse_rest(
     wish: NodeWish, options: Mapping[str, Any], known: tuple[str, ...], problems: list[Problem]
 ) -> None:
     for key in options:
-        hint = suggestion(key, known) or f"its options: {', '.join(known)}"
-        text = f"a {kind_word(wish.entry.kind)} has no option {key}"
+        if wish.runtime == "docker":
+            hint = option_hint(wish.entry.kind, key, known)
+        else:
+            hint = suggestion(key, known) or f"its options: {', '.join(known)}"
+        text = f"{_article(wish.entry.kind)} {kind_word(wish.entry.kind)} has no option {key}"
         problems.append(Problem(wish.where, text, hint))
+
+
+def _article(kind: str) -> str:
+    return "an" if kind == "app" else "a"

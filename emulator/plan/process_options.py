@@ -59,17 +59,22 @@ def read_process_options(
     return fields
 
 
+def added_devices(eal: Sequence[str]) -> list[str]:
+    """The network devices that the user's arguments of the EAL make, each by its name."""
+    names = []
+    for number, word in enumerate(eal):
+        option, _, value = word.partition("=")
+        if option == "--vdev":
+            device = value or "".join(eal[number + 1 : number + 2])
+            if device.startswith(("net_", "eth_")):
+                names.append(device.partition(",")[0])
+    return names
+
+
 def added_ports(eal: Sequence[str]) -> int:
     """How many ports the user's arguments of the EAL add to those a VNF has by its links."""
-    count = 0
-    for number, word in enumerate(eal):
-        name, _, value = word.partition("=")
-        if name == "--vdev":
-            device = value or "".join(eal[number + 1 : number + 2])
-            count += device.startswith(("net_", "eth_"))
-        else:
-            count += name == "--allow" or word.startswith("-a")
-    return count
+    allowed = sum(word.partition("=")[0] == "--allow" or word.startswith("-a") for word in eal)
+    return len(added_devices(eal)) + allowed
 
 
 def _read_cores(where: str, cores: Any, fields: dict[str, Any], problems: list[Problem]) -> None:

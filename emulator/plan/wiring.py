@@ -121,10 +121,14 @@ def wire(nodes: Iterable[NodeWish], links: Iterable[LinkWish], problems: list[Pr
     names: dict[tuple[str, str], Interface] = {}
     for link in links:
         first, second = (end.node for end in link.ends)
-        if first == second or not {first, second} <= wiring.nodes.keys():
+        apps = [end.node for end in link.ends if _is_app(wiring, end.node)]
+        for name in dict.fromkeys(apps):
+            text = f"{name} is an app container, which has no interfaces of its own"
+            problems.append(Problem(link.where, text, f"link {wiring.nodes[name].wish.host}"))
+        if apps or first == second or not {first, second} <= wiring.nodes.keys():
             # That has been told of already; for the nodes that do exist the link still counts.
             for end in link.ends:
-                if end.node in wiring.nodes:
+                if end.node in wiring.nodes and end.node not in apps:
                     _loose_end(wiring.nodes[end.node], end)
             continue
         pair = [_interface(wiring.nodes[end.node], end, problems) for end in link.ends]
@@ -136,6 +140,11 @@ def wire(nodes: Iterable[NodeWish], links: Iterable[LinkWish], problems: list[Pr
     for node in wiring.nodes.values():
         node.interfaces.sort(key=lambda interface: interface.port)
     return wiring
+
+
+def _is_app(wiring: Wiring, name: str) -> bool:
+    node = wiring.nodes.get(name)
+    return node is not None and node.kind == "app"
 
 
 def _interface(node: Node, end: EndWish, problems: list[Problem]) -> Interface:
