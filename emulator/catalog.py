@@ -50,6 +50,7 @@ from emulator.errors import Problem, UsageError
 from emulator.names import NAME_RULE, choice_hint, is_name, suggestion
 from emulator.parameters import Parameter, Value
 from emulator.paths import share_dir
+from emulator.plan.container_spellings import NAMES
 from emulator.plan.model import Mechanism
 
 AVAILABLE = ("kernel", "xdp", "afxdp", "dpdk", "packet", "python")
@@ -58,10 +59,11 @@ AVAILABLE = ("kernel", "xdp", "afxdp", "dpdk", "packet", "python")
 # fmt: off
 RESERVED = (
     "name", "vnf", "dataplane", "runtime", "ip", "ipv6", "mac", "cores", "idle", "seed", "driver",
-    "eal", "hugepages",
+    "eal", "hugepages", *sorted(NAMES),
 )
 # fmt: on
-"""Names that no parameter can have, because ``addVNF`` or every VNF node takes them."""
+"""Names that no parameter can have, because ``addVNF`` or every VNF node takes them: those of the
+options of a container are among them."""
 
 # fmt: off
 PLACEHOLDERS = {

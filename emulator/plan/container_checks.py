@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 
 from emulator.errors import Problem
-from emulator.names import kind_word, missing_hint
+from emulator.names import choice_hint, kind_word
 from emulator.plan.model import Plan, PublishedPortPlan
 from emulator.plan.wiring import Node, Wiring
 
@@ -28,7 +28,8 @@ def check_apps(wiring: Wiring, previous: Plan | None, problems: list[Problem]) -
         if host is None and name in before:
             orphans.setdefault(name, []).append(app)
         elif host is None:
-            hint = missing_hint(str(name), [n for n in wiring.nodes if n != app.name])
+            able = [other.name for other in wiring.nodes.values() if _can_host(other)]
+            hint = choice_hint(name, able) if able else 'add it with addDocker("…")'
             problems.append(Problem(app.wish.where, f"there is no node {name} to live in", hint))
         elif host.kind == "app":
             text = f"{name} is an app container itself"
@@ -70,6 +71,10 @@ def _collide(a: PublishedPortPlan, b: PublishedPortPlan) -> bool:
     return a.host_address == b.host_address or any(
         ipaddress.ip_address(plan.host_address).is_unspecified for plan in (a, b)
     )
+
+
+def _can_host(node: Node) -> bool:
+    return node.kind != "app" and node.wish.runtime == "docker"
 
 
 def _listed(apps: list[Node]) -> str:

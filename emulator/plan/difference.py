@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Self
 
@@ -16,12 +17,16 @@ class Difference:
         nodes_gone, nodes_new: nodes of one plan only, or of another kind in each.
         nodes_changed: nodes that stay, as they are afterwards, but are planned differently or have
             an interface that comes or goes: one with the same plan is still another one.
+        nodes_replaced: those of ``nodes_changed`` that have to be made anew, because what encloses
+            them is planned differently: another runtime, another container, another host. An app
+            container is made anew whenever the node is that it lives in.
         links_gone, links_new: links of one plan only, or whose ends are planned differently.
     """
 
     nodes_gone: tuple[NodePlan, ...]
     nodes_new: tuple[NodePlan, ...]
     nodes_changed: tuple[NodePlan, ...]
+    nodes_replaced: tuple[NodePlan, ...]
     links_gone: tuple[LinkPlan, ...]
     links_new: tuple[LinkPlan, ...]
 
@@ -36,17 +41,36 @@ class Difference:
         links_gone = tuple(link for link in before.links if link.id not in kept_ids)
         links_new = tuple(link for link in after.links if link.id not in kept_ids)
         touched = {end.node for link in links_gone + links_new for end in (link.a, link.b)}
+        replaced = _replaced(old, new, stay)
         return cls(
             nodes_gone=tuple(node for name, node in old.items() if name not in stay),
             nodes_new=tuple(node for name, node in new.items() if name not in stay),
             nodes_changed=tuple(
                 node
                 for name, node in new.items()
-                if name in stay and (name in touched or node != old[name])
+                if name in stay and (name in touched | replaced or node != old[name])
             ),
+            nodes_replaced=tuple(node for name, node in new.items() if name in replaced),
             links_gone=links_gone,
             links_new=links_new,
         )
+
+
+def _replaced(
+    old: Mapping[str, NodePlan], new: Mapping[str, NodePlan], stay: set[str]
+) -> set[str]:
+    """The nodes in both plans that have to be made anew."""
+    names = {name for name in stay if _enclosure(old[name]) != _enclosure(new[name])}
+    # An app container lives in no other, so one step finds all that follow their host.
+    return names | {
+        name
+        for name in stay
+        if (host := new[name].host) is not None and (host in names or host not in stay)
+    }
+
+
+def _enclosure(node: NodePlan) -> tuple[object, ...]:
+    return (node.runtime, node.container, node.host)
 
 
 def _links(plan: Plan, nodes: set[str]) -> dict[str, tuple[object, ...]]:
