@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
-import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from emulator.plan import image_names
+
 if TYPE_CHECKING:
     from emulator.catalog import Manifest
 
-REPOSITORY = "build-vnf"
-BASE = f"{REPOSITORY}/base"
+BASE = f"{image_names.REPOSITORY}/base"
 """A small Debian, made on this machine; see ``emulator.images.base``."""
 
 VNF_LABEL = "build-vnf.vnf"
@@ -24,10 +23,6 @@ DIGEST_LABEL = "build-vnf.digest"
 TITLE_LABEL = "org.opencontainers.image.title"
 VERSION_LABEL = "org.opencontainers.image.version"
 REVISION_LABEL = "org.opencontainers.image.revision"
-
-# What Docker takes as one part of a name.
-_PART = re.compile(r"[a-z0-9]+(?:(?:\.|_{1,2}|-+)[a-z0-9]+)*")
-_LONGEST = 100
 
 
 @dataclass(frozen=True)
@@ -92,15 +87,5 @@ class ImageInfo:
 
 
 def image_name(vnf: Manifest | str, plane: str) -> str:
-    """What the image of a VNF is called: ``build-vnf/firewall:packet``.
-
-    Docker takes fewer names than we do: what is not one of its own is spelt in small letters, with
-    something behind it that tells it from others.
-    """
-    name = vnf if isinstance(vnf, str) else vnf.name
-    if _PART.fullmatch(name) and len(name) <= _LONGEST:
-        return f"{REPOSITORY}/{name}:{plane}"
-    words = re.findall(r"[a-z0-9]+", name.lower())
-    spelt = "-".join(words)[:_LONGEST].rstrip("-")
-    mark = hashlib.sha256(name.encode()).hexdigest()[:8]
-    return f"{REPOSITORY}/{'-'.join(filter(None, (spelt, mark)))}:{plane}"
+    """What the image of a VNF is called: as its plan says it."""
+    return image_names.image_name(vnf if isinstance(vnf, str) else vnf.name, plane)
