@@ -33,9 +33,8 @@ SANITIZED = (
 )
 """Flags for a program that stops at the first access out of bounds."""
 
-_BESIDE_DPDK = ("xdp", "bpf", "elf", "z", "zstd", "numa", "bsd", "md", "atomic")
-# All of DPDK's drivers that need no hardware and no library that is only there to be shared, such
-# as libpcap's. Cards are for VNFs that are not in an image.
+_BESIDE_DPDK = ("xdp", "bpf", "elf", "z", "zstd", "numa", "bsd", "md", "atomic", "pcap")
+# The drivers that need no hardware: cards are for VNFs that are not in an image.
 _DPDK_DRIVERS = (
     "bus_vdev",
     "bus_pci",
@@ -44,6 +43,7 @@ _DPDK_DRIVERS = (
     "net_af_xdp",
     "net_memif",
     "net_null",
+    "net_pcap?",
     "net_ring?",
     "net_tap?",
     "net_virtio?",

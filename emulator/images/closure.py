@@ -27,6 +27,8 @@ _SHIM_FLAGS = ("-O3", "-shared", "-fPIC")
 _FOUND = re.compile(r"^\s+(?P<soname>\S+) => (?P<path>/.+) \(0x[0-9a-f]+\)$", re.MULTILINE)
 _MISSING = re.compile(r"^\s+(?P<soname>\S+) => not found$", re.MULTILINE)
 _C_LIBRARY = "libc.so.6"
+# The C library loads it, when it needs it, to end a thread.
+_UNWINDER = "libgcc_s.so.1"
 _PT_INTERP = 3
 _EAL = re.compile(r"librte_eal\.so\.(?P<abi>[\d.]+)")
 # The drivers that need no hardware, and what they rest on.
@@ -117,12 +119,15 @@ def closure(program: Path, beside: Iterable[Path] = ()) -> tuple[ImageFile, ...]
     if _C_LIBRARY not in libraries:
         raise _cannot_run(program)
     home = libraries[_C_LIBRARY].resolve().parent
+    if (home / _UNWINDER).is_file():
+        libraries.setdefault(_UNWINDER, home / _UNWINDER)
     files = [ImageFile(loader, Path(loader))]
     files += [ImageFile(f"{home}/{soname}", path) for soname, path in libraries.items()]
     for path in plugins:
-        # Those that others are linked to are there already, and must not be loaded twice.
+        # DPDK loads what ends so, whatever its version. Those that others are linked to are there
+        # already, and must not be loaded twice.
         link = f"{home}/{path.name}" if path.name in libraries else None
-        files.append(ImageFile(str(path), path, link=link))
+        files.append(ImageFile(str(path.with_suffix("")), path, link=link))
     return tuple(files)
 
 

@@ -23,8 +23,12 @@ _PACKAGES = {
     "bsd": "libbsd-dev",
     "md": "libmd-dev",
     "atomic": "gcc",
+    "pcap": "libpcap-dev",
 }
 _SYSTEM = ("c", "m")
+# Debian's libpcap.a can listen to D-Bus and to InfiniBand, for which it needs libraries that come
+# without an archive. Its table of such sources ends where there is nothing.
+_BARRED = ("dbus_create", "dbus_findalldevs", "rdmasniff_create", "rdmasniff_findalldevs")
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,7 @@ class Archives:
             "-Wl,--start-group",
             *map(str, self.rest),
             "-Wl,--end-group",
+            *(f"-Wl,--defsym={symbol}=0" for symbol in _BARRED),
         ]
 
     def identity(self) -> list[str]:
