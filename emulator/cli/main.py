@@ -13,6 +13,7 @@ import typer
 
 from emulator import __version__
 from emulator.cli import bench, describe, doctor, labs, run, vnfs
+from emulator.cli.docker import docker_app
 from emulator.cli.outcome import (
     EXIT_INTERRUPTED,
     OutcomeGroup,
@@ -60,6 +61,8 @@ for _name, _function, _summary in (
         short_help=_summary,
         context_settings=_REST_IS_THE_COMMAND if _name == "exec" else None,
     )(_function)
+
+app.add_typer(docker_app, name="docker")
 
 
 @app.callback()
