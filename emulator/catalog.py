@@ -179,7 +179,7 @@ class Manifest(_Strict):
                 hint = suggestion(name, self.parameters)
                 if not hint and name in near_misses:
                     hint = f"did you mean {near_misses[name]}, a parameter of the topology?"
-                hint = hint or f"its parameters: {known}"
+                hint = hint or suggestion(name, RESERVED) or f"its parameters: {known}"
                 problems.append(Problem(where, f"VNF {self.name} has no parameter {name}", hint))
         for name, parameter in self.parameters.items():
             hint = f"{name}: {parameter.summary}; {parameter.describe()}"

@@ -21,8 +21,13 @@ and are left as they are. ``kind=memif`` joins DPDK VNFs to each other by memory
 
     vnf bench topologies/chain.py --set dataplane=dpdk --set length=4 --vary kind=veth,memif
 
+``runtime=docker`` puts each VNF into a container of its own, and what that costs is one more
+comparison; client and server stay as they are:
+
+    vnf bench topologies/chain.py --vary runtime=namespace,docker --vary dataplane=kernel,xdp,afxdp
+
 Other settings are parameters of the VNF: ``--set vnf=drop --set every=100`` loses every hundredth
-frame.
+frame. With ``runtime=docker`` they may be options of its container: ``--set memory=256m``.
 """
 
 from typing import Any
@@ -42,6 +47,7 @@ class Chain(Topo):
         idle: str | None = None,
         driver: str | None = None,
         kind: str = "veth",
+        runtime: str = "namespace",
         **parameters: Any,
     ) -> None:
         if dataplane not in ("kernel", "xdp"):
@@ -49,7 +55,9 @@ class Chain(Topo):
         before = self.addHost("client")
         server = self.addHost("server")
         for number in range(1, length + 1 if dataplane != "none" else 1):
-            name = self.addVNF(f"vnf{number}", vnf, dataplane=dataplane, **parameters)
+            name = self.addVNF(
+                f"vnf{number}", vnf, dataplane=dataplane, runtime=runtime, **parameters
+            )
             self.addLink(before, name, kind=kind if number > 1 else "veth")
             before = name
         self.addLink(before, server)

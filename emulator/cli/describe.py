@@ -89,6 +89,7 @@ def list_(
 
 def _print_plan(compiled: Plan) -> None:
     with_vnfs = bool(compiled.vnfs())
+    with_containers = any(node.container is not None for node in compiled.nodes)
     columns = ["node", "kind", "IPv4", "default route"]
     rows: list[list[object]] = [
         [node.name, node.kind, _addresses(node), node.default_route] for node in compiled.nodes
@@ -102,6 +103,10 @@ def _print_plan(compiled: Plan) -> None:
                 if vnf
                 else [None, None, None]
             )
+    if with_containers:
+        columns += ["runtime", "image"]
+        for node, row in zip(compiled.nodes, rows, strict=True):
+            row += [_runtime(node), node.container and node.container.image]
     print_table(columns, rows, title=f"Nodes of {compiled.name}")
 
     columns = ["interface", "port", "MAC", "IPv4"]
@@ -170,6 +175,13 @@ def _print_manifests(manifests: list[Manifest]) -> None:
     ]
     if counters:
         print_table(("VNF", "counter", "meaning"), counters, title="Counters")
+
+
+def _runtime(node: NodePlan) -> str | None:
+    if node.kind == "switch":
+        # All switches share one namespace, so nothing encloses any of them.
+        return None
+    return f"{node.runtime}, in {node.host}" if node.host is not None else node.runtime
 
 
 def _addresses(node: NodePlan) -> str | None:

@@ -31,6 +31,9 @@ def check_apps(wiring: Wiring, previous: Plan | None, problems: list[Problem]) -
             able = [other.name for other in wiring.nodes.values() if _can_host(other)]
             hint = choice_hint(name, able) if able else 'add it with addDocker("…")'
             problems.append(Problem(app.wish.where, f"there is no node {name} to live in", hint))
+        elif host is app:
+            text = "an app container cannot live in itself"
+            problems.append(Problem(app.wish.where, text, "name a host, a router or a VNF"))
         elif host.kind == "app":
             text = f"{name} is an app container itself"
             problems.append(Problem(app.wish.where, text, f"let it live in {host.wish.host}"))

@@ -11,7 +11,7 @@ from typing import Any
 
 from emulator.errors import Problem
 from emulator.multigraph import NodeEntry
-from emulator.names import kind_word, suggestion
+from emulator.names import suggestion
 from emulator.plan.capabilities import HOST_DEFAULT, changed, vnf_capabilities
 from emulator.plan.container_places import is_path, on_machine
 from emulator.plan.container_spellings import NAMES, asks_for_nothing, read_values
@@ -75,7 +75,9 @@ def refuse_container_options(
     where: str, kind: str, given: Mapping[str, Any], problems: list[Problem]
 ) -> None:
     """Tell of options that only a node in a container has; those that ask for nothing are none."""
-    meant = [f"{name}={value!r}" for name, value in given.items() if not asks_for_nothing(value)]
+    meant = [
+        f"{name}={value!r}" for name, value in given.items() if not asks_for_nothing(name, value)
+    ]
     if not meant:
         return
     verb = "is" if len(meant) == 1 else "are"
@@ -261,7 +263,6 @@ def _read_labels(
     fields["labels"] = labels
 
 
-def option_hint(kind: str, name: str, others: tuple[str, ...]) -> str:
+def option_hint(name: str, others: tuple[str, ...]) -> str:
     """What somebody could have meant by an option that a node in a container does not have."""
-    fallback = f"docs/how-to/docker.md lists the options of a {kind_word(kind)} in a container"
-    return suggestion(name, (*others, *sorted(NAMES))) or fallback
+    return suggestion(name, (*others, *sorted(NAMES))) or "docs/how-to/docker.md lists its options"

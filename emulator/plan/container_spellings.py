@@ -148,10 +148,12 @@ class Spelled:
     value: Any
 
 
-def asks_for_nothing(value: Any) -> bool:
+def asks_for_nothing(name: str, value: Any) -> bool:
     """Whether a value leaves its option as it is without it."""
     if isinstance(value, list | tuple | dict | set | frozenset | str):
         return not value
+    if ALIASES.get(name, name) == "cpuset":
+        return value is None
     return value is None or (isinstance(value, int | float) and value == 0)
 
 
@@ -256,7 +258,7 @@ def _ports(
     where: str, given: dict[str, tuple[str, Any]], problems: list[Problem]
 ) -> Iterator[Spelled]:
     """``ports`` beside ``port_bindings`` only names them, as it does in Containernet."""
-    if asks_for_nothing(given.get("port_bindings", ("", None))[1]):
+    if asks_for_nothing("port_bindings", given.get("port_bindings", ("", None))[1]):
         return
     written, bindings = given["port_bindings"]
     beside = given.pop("ports", None)

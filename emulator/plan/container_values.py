@@ -118,8 +118,10 @@ def read_list(value: Any) -> tuple[str, ...]:
 
 
 def read_mapping(value: Any) -> dict[str, str]:
-    """Names with their values: a dict, or a list of ``"NAME=VALUE"``."""
+    """Names with their values: a dict, a list of ``"NAME=VALUE"``, or one of these."""
     hint = 'write {"NAME": "value"} or ["NAME=value"]'
+    if isinstance(value, str):
+        value = [value]
     pairs: Iterable[tuple[Any, Any]]
     if isinstance(value, Mapping):
         pairs = value.items()

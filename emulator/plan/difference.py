@@ -56,9 +56,7 @@ class Difference:
         )
 
 
-def _replaced(
-    old: Mapping[str, NodePlan], new: Mapping[str, NodePlan], stay: set[str]
-) -> set[str]:
+def _replaced(old: Mapping[str, NodePlan], new: Mapping[str, NodePlan], stay: set[str]) -> set[str]:
     """The nodes in both plans that have to be made anew."""
     names = {name for name in stay if _enclosure(old[name]) != _enclosure(new[name])}
     # An app container lives in no other, so one step finds all that follow their host.

@@ -254,7 +254,7 @@ def _refuse_rest(
 ) -> None:
     for key in options:
         if wish.runtime == "docker":
-            hint = option_hint(wish.entry.kind, key, known)
+            hint = option_hint(key, known)
         else:
             hint = suggestion(key, known) or f"its options: {', '.join(known)}"
         text = f"{_article(wish.entry.kind)} {kind_word(wish.entry.kind)} has no option {key}"
