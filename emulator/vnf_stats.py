@@ -11,6 +11,7 @@ from emulator.errors import LabError
 if TYPE_CHECKING:
     from emulator.dataplane import PortCounters, RunningVnf
     from emulator.plan.model import NodePlan
+    from emulator.runtime.usage import ContainerStats
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,7 @@ class VnfStats:
         driver: how it gets at its ports, where the data plane has a choice.
         parameters: every parameter with its value in force.
         ports: the counters of each port; empty when nothing of the VNF is left.
+        container: what its container uses; None where it is not in one, or that has ended.
     """
 
     node: str
@@ -42,10 +44,13 @@ class VnfStats:
     driver: str | None
     parameters: Mapping[str, Any]
     ports: Mapping[str, PortCounters]
+    container: ContainerStats | None = None
 
     @classmethod
-    def of(cls, plan: NodePlan, vnf: RunningVnf) -> VnfStats:
-        """Those of the VNF that runs on a node."""
+    def of(
+        cls, plan: NodePlan, vnf: RunningVnf, container: ContainerStats | None = None
+    ) -> VnfStats:
+        """Those of the VNF that runs on a node, and of the container that it is in."""
         assert plan.vnf is not None
         failure = vnf.failure()
         try:
@@ -66,6 +71,7 @@ class VnfStats:
             driver=plan.vnf.driver,
             parameters={**plan.vnf.parameters, **vnf.parameters()},
             ports=ports,
+            container=container,
         )
 
     @property
@@ -74,5 +80,8 @@ class VnfStats:
         return "running" if self.failure is None else "failed"
 
     def to_json(self) -> dict[str, Any]:
-        """The same as plain data."""
-        return {"status": self.status, **asdict(self)}
+        """The same as plain data; ``container`` is there only where there is one."""
+        document = {"status": self.status, **asdict(self)}
+        if self.container is None:
+            del document["container"]
+        return document

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from emulator.cli import shell_format
 from emulator.cli.shell_complete import FILES, LINE
-from emulator.cli.shell_vnf import SHADOWED, VNF_COMMANDS
+from emulator.cli.shell_vnf import SHADOWED, VNF_COMMANDS, VnfCommand
 from emulator.errors import UsageError
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def _help(shell: Shell, text: str) -> None:
         return
     rows = [(f"{command.name} {command.usage}", command.summary) for command in COMMANDS.values()]
     rows.append(("NODE COMMAND...", "Run a command on a node: h1 ping -c1 h2"))
-    rows += [(f"VNF {each.name} {each.usage}", each.summary) for each in VNF_COMMANDS.values()]
+    rows += [(_node_usage(each), each.summary) for each in VNF_COMMANDS.values()]
     shell.print(shell_format.aligned(rows))
     shell.print(
         "\nNames of nodes in a node's command stand for their addresses. Ctrl-C stops"
@@ -103,11 +103,16 @@ def _explained(shell: Shell, name: str) -> str:
     if command is not None:
         usage, text = f"{name} {command.usage}".rstrip(), command.help
     elif name in VNF_COMMANDS:
-        usage = f"VNF {name} {VNF_COMMANDS[name].usage}".rstrip()
+        usage = _node_usage(VNF_COMMANDS[name])
         text = f"{VNF_COMMANDS[name].help}\n\n{SHADOWED}"
     else:
         raise UsageError(f"no command {name!r}", where="help", hint=shell.suggest(name))
     return "\n".join([usage, *(f"  {line}".rstrip() for line in text.split("\n"))])
+
+
+def _node_usage(command: VnfCommand) -> str:
+    whose = "NODE" if command.for_containers else "VNF"
+    return f"{whose} {command.name} {command.usage}".rstrip()
 
 
 @_command("nodes")

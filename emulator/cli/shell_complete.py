@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from emulator.cli.shell_vnf import VNF_COMMANDS
+from emulator.cli.shell_vnf import VNF_COMMANDS, names_for
 from emulator.names import natural
 
 if TYPE_CHECKING:
@@ -89,14 +89,15 @@ def _neighbours(name: str, plan: Plan) -> list[str]:
 def _node_command_options(words: Sequence[str], nodes: list[str], plan: Plan) -> list[str]:
     node = plan.node(words[0])
     common = [*nodes, *(interface.name for interface in node.interfaces)]
-    if node.vnf is None:
-        return common
+    ours = names_for(node)
     if len(words) == 1:
-        return [*VNF_COMMANDS, *common]
-    if words[1] not in VNF_COMMANDS:
+        return [*ours, *common]
+    if words[1] not in ours:
         return common
     if words[1] == "stats":
         return ["--json"] if len(words) == 2 else []
+    if node.vnf is None:
+        return []
     given = {word.partition("=")[0] for word in words[2:]}
     return [
         option

@@ -6,9 +6,12 @@ import re
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from emulator.cli.container_format import interface_rows, usage_rows
+
 if TYPE_CHECKING:
     from emulator.dataplane import PortCounters
     from emulator.plan.model import EndPlan, NodePlan, Plan
+    from emulator.runtime.usage import ContainerStats
     from emulator.traffic.iperf import IperfResult
     from emulator.traffic.ping import PingMatrix
     from emulator.vnf_stats import VnfStats
@@ -208,11 +211,21 @@ def stats_text(stats: VnfStats) -> str:
         driver = "" if stats.driver is None else f", driver {stats.driver}"
         number = "gone" if stats.pid is None else stats.pid
         facts.append(("process", f"{number}, idle {stats.idle}, cores {cores}{driver}"))
+    if stats.container is not None:
+        facts += usage_rows(stats.container)
     parts = [f"{stats.node}: {stats.vnf} on {stats.dataplane}, {stats.mode}", aligned(facts)]
     if stats.failure is not None:
         parts.append(f"failed: {stats.failure}")
     if stats.ports:
         parts += ["", aligned(_counter_rows(stats))]
+    return "\n".join(parts)
+
+
+def container_text(node: str, stats: ContainerStats) -> str:
+    """A container at one moment: what it uses, and below each interface what went through it."""
+    parts = [f"{node}: in a container", aligned(usage_rows(stats))]
+    if stats.interfaces:
+        parts += ["", aligned(interface_rows(stats))]
     return "\n".join(parts)
 
 

@@ -1,4 +1,4 @@
-"""What can be asked of a VNF by its name, in the shell and by ``vnf exec``.
+"""What can be asked of a VNF or a container by its name, in the shell and by ``vnf exec``.
 
 The docstring of each command is its help text.
 """
@@ -14,9 +14,12 @@ from typing import TYPE_CHECKING, Any
 from emulator.cli import shell_format
 from emulator.errors import UsageError
 from emulator.settings import SettingsError, assignments
+from emulator.vnf_stats import VnfStats
 
 if TYPE_CHECKING:
     from emulator.node import Node
+    from emulator.plan.model import NodePlan
+    from emulator.runtime.usage import ContainerStats
 
 
 @dataclass(frozen=True)
@@ -27,11 +30,13 @@ class VnfCommand:
         name: the word after the node's name.
         usage: the words after that, as shown to the user.
         run: carries it out; takes the node and the words after the name, returns what to print.
+        for_containers: whether it is also for other nodes, where they are containers.
     """
 
     name: str
     usage: str
     run: Callable[[Node, Sequence[str]], str]
+    for_containers: bool = False
 
     @property
     def summary(self) -> str:
@@ -52,9 +57,9 @@ SHADOWED = (
 )
 
 
-def _command(name: str, usage: str = "") -> Callable[[Any], Any]:
+def _command(name: str, usage: str = "", *, for_containers: bool = False) -> Callable[[Any], Any]:
     def register(run: Callable[[Node, Sequence[str]], str]) -> Any:
-        VNF_COMMANDS[name] = VnfCommand(name, usage, run)
+        VNF_COMMANDS[name] = VnfCommand(name, usage, run, for_containers)
         return run
 
     return register
@@ -62,7 +67,16 @@ def _command(name: str, usage: str = "") -> Callable[[Any], Any]:
 
 def is_for_vnf(node: Node, words: Sequence[str]) -> bool:
     """Whether a node's command is one of ours, and not a program."""
-    return node.kind == "vnf" and bool(words) and words[0] in VNF_COMMANDS
+    return bool(words) and words[0] in names_for(node.plan)
+
+
+def names_for(plan: NodePlan) -> list[str]:
+    """The names of the commands that a node has."""
+    return [
+        command.name
+        for command in VNF_COMMANDS.values()
+        if plan.kind == "vnf" or (command.for_containers and plan.runtime == "docker")
+    ]
 
 
 def run_for_vnf(node: Node, words: Sequence[str]) -> str:
@@ -75,19 +89,23 @@ def run_for_vnf(node: Node, words: Sequence[str]) -> str:
     return VNF_COMMANDS[words[0]].run(node, words[1:])
 
 
-@_command("stats", "[--json]")
+@_command("stats", "[--json]", for_containers=True)
 def _stats(node: Node, words: Sequence[str]) -> str:
-    """Show a VNF's counters and parameters.
+    """Show what a VNF counts, or a container uses.
 
-    Also its data plane and mode, whether it runs, and where it is a process, its number, what it
-    does while it is idle, and its cores. With --json as one JSON document.
+    Of a VNF its counters and parameters, its data plane and mode, whether it runs, and where it is
+    a process, its number, what it does while it is idle, and its cores. Of a container, and of a
+    VNF in one, how much CPU time and memory it uses, and of a host what went through its
+    interfaces. With --json as one JSON document.
     """
     if list(words) not in ([], ["--json"]):
         raise _usage(node, "stats", f"{words[0]} means nothing here")
-    stats = node.stats()
+    stats: VnfStats | ContainerStats = node.stats()
+    if isinstance(stats, VnfStats):
+        return json.dumps(stats.to_json(), indent=2) if words else shell_format.stats_text(stats)
     if words:
-        return json.dumps(stats.to_json(), indent=2)
-    return shell_format.stats_text(stats)
+        return json.dumps({"node": node.name, **stats.to_json()}, indent=2)
+    return shell_format.container_text(node.name, stats)
 
 
 @_command("set", "NAME=VALUE...")

@@ -1,0 +1,77 @@
+"""What a container uses, as rows of text for the shell; pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import fields
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from emulator.runtime.usage import ContainerStats
+
+
+def usage_rows(stats: ContainerStats) -> list[tuple[str, str]]:
+    """Its use of CPU, memory and processes: what each is called, and what to say of it."""
+    return [("cpu", _cpu(stats)), ("memory", _memory(stats)), ("processes", _processes(stats))]
+
+
+def interface_rows(stats: ContainerStats) -> list[Sequence[object]]:
+    """What went through its interfaces, a column for each."""
+    counted = list(stats.interfaces.values())
+    rows: list[Sequence[object]] = [("", *stats.interfaces)]
+    if counted:
+        names = [field.name for field in fields(counted[0])]
+        rows += [(name, *(getattr(each, name) for each in counted)) for name in names]
+    return rows
+
+
+def size_text(size_bytes: int) -> str:
+    """A number of bytes with three significant digits: ``1.5 MiB``."""
+    for scale, unit in ((1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")):
+        if size_bytes >= scale:
+            value = size_bytes / scale
+            return f"{value:.0f} {unit}" if value >= 100 else f"{value:.3g} {unit}"
+    return f"{size_bytes} B"
+
+
+def _cpu(stats: ContainerStats) -> str:
+    if stats.cpu_percent is None:
+        parts = [_unknown(stats, "cpu_percent")]
+    else:
+        most = "" if stats.cpu_limit_percent is None else f" of {stats.cpu_limit_percent:g} %"
+        parts = [f"{stats.cpu_percent:.1f} %{most}"]
+    if stats.cpu_ns is not None:
+        parts.append(f"{_seconds(stats.cpu_ns)} since its start")
+    if stats.throttled_ns:
+        parts.append(f"held back for {_seconds(stats.throttled_ns)}")
+    if stats.cpuset is not None:
+        parts.append(f"cores {','.join(map(str, stats.cpuset))}")
+    return ", ".join(parts)
+
+
+def _memory(stats: ContainerStats) -> str:
+    if stats.memory_bytes is None:
+        return _unknown(stats, "memory_bytes")
+    limit = stats.memory_limit_bytes
+    most = "" if limit is None else f" of {size_text(limit)}"
+    parts = [f"{size_text(stats.memory_bytes)}{most}"]
+    if stats.memory_peak_bytes is not None:
+        parts.append(f"peak {size_text(stats.memory_peak_bytes)} with file cache")
+    if stats.oom_kills:
+        parts.append(f"processes killed for want of it: {stats.oom_kills}")
+    return ", ".join(parts)
+
+
+def _processes(stats: ContainerStats) -> str:
+    if stats.processes is None:
+        return _unknown(stats, "processes")
+    most = "" if stats.processes_limit is None else f" of {stats.processes_limit}"
+    return f"{stats.processes}{most}"
+
+
+def _unknown(stats: ContainerStats, name: str) -> str:
+    return f"unknown: {stats.unavailable[name]}"
+
+
+def _seconds(time_ns: int) -> str:
+    return f"{time_ns / 1e9:.2f} s"
