@@ -9,13 +9,14 @@ from __future__ import annotations
 import contextlib
 import time
 import zlib
-from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 
 from emulator.errors import LabError
-from emulator.kernel.netns import Netns
+from emulator.kernel.netns import Netns, configure_ipv6
 from emulator.kernel.offload import Offloads, set_offloads
 from emulator.kernel.rtnl import LOOPBACK_INDEX, End, Rtnl
 from emulator.plan.model import EndPlan, InterfacePlan, LinkPlan, NodePlan, Plan
@@ -69,14 +70,24 @@ class Fabric:
         self.switch_netns = Netns.create()
         self._rtnl = Rtnl.inside(self.switch_netns)
 
-    def add_nodes(self, nodes: Iterable[NodePlan]) -> None:
-        """Creates nodes, with their loopback up and without any link."""
+    def add_nodes(
+        self, nodes: Iterable[NodePlan], given: Mapping[str, Netns] = MappingProxyType({})
+    ) -> None:
+        """Creates nodes, with their loopback up and without any link.
+
+        Args:
+            given: for nodes that have one already, their namespace, which is taken over.
+        """
         known = {*self.netns, *self._switches}
-        wanted = [node for node in nodes if node.name not in known]
+        wanted = [node for node in nodes if node.name not in known and node.kind != "app"]
         spaces = [node for node in wanted if node.kind != "switch"]
         self._progress("nodes", 0, len(spaces))
-        made = Netns.create_many(len(spaces), ipv6=self._ipv6)
-        self.netns.update(zip((node.name for node in spaces), made, strict=True))
+        for name, netns in given.items():
+            self.netns[name] = netns
+            netns.run(configure_ipv6, self._ipv6)
+        bare = [node.name for node in spaces if node.name not in given]
+        made = Netns.create_many(len(bare), ipv6=self._ipv6)
+        self.netns.update(zip(bare, made, strict=True))
         for name, rtnl in self._inside_each([node.name for node in spaces]):
             rtnl.set_up(LOOPBACK_INDEX, where=name)
             rtnl.commit()
@@ -142,6 +153,28 @@ class Fabric:
                 self._rtnl.commit()
             elif node.name in self.netns:
                 self.netns.pop(node.name).close()
+
+    def move(self, node: NodePlan, netns: Netns) -> None:
+        """Moves a node's interfaces, and their links with them, to another namespace.
+
+        Args:
+            netns: where to, which is taken over. The one that they leave is given back.
+        """
+        netns.run(configure_ipv6, self._ipv6)
+        ends = [each for each in node.interfaces if (node.name, each.name) in self._index]
+        before = self.netns[node.name]
+        with Rtnl.inside(before) as rtnl:
+            for interface in ends:
+                index = self._index[node.name, interface.name]
+                rtnl.move(index, netns, where=f"{node.name} {interface.name}")
+            rtnl.commit()
+        self.netns[node.name] = netns
+        before.close()
+        if node.kind == "router":
+            netns.run(_forward_ip, self._ipv6)
+        with Rtnl.inside(netns) as rtnl:
+            rtnl.set_up(LOOPBACK_INDEX, where=node.name)
+            self._configure(rtnl, node, ends)
 
     def apply_offloads(self, node: NodePlan) -> None:
         """Makes a node's interfaces finish their frames, or receive by NAPI, as the plan says."""

@@ -44,6 +44,8 @@ class LabRecord:
         netns: for each host, router and VNF, the owner's descriptor of its namespace; for each
             switch, that of the namespace which holds all bridges.
         vnfs: for each VNF, the data plane's own description.
+        containers: for each node that runs in a container, how to reach it.
+        failed: for each node that could not be started, why.
         plan: the plan, as JSON data.
     """
 
@@ -54,6 +56,8 @@ class LabRecord:
     init_pid: int = 0
     netns: Mapping[str, int] = field(default_factory=dict)
     vnfs: Mapping[str, Any] = field(default_factory=dict)
+    containers: Mapping[str, Any] = field(default_factory=dict)
+    failed: Mapping[str, str] = field(default_factory=dict)
     plan: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -62,18 +66,22 @@ class LabRecord:
         return [node["name"] for node in self.plan.get("nodes", ())]
 
     @property
-    def failed_vnfs(self) -> list[str]:
-        """The names of the VNFs that do not run any more, as far as another process can see."""
-        return [
-            name
-            for name, vnf in self.vnfs.items()
-            if "failure" in vnf or ("pid" in vnf and not self._holds_process(vnf["pid"]))
-        ]
+    def failed_nodes(self) -> list[str]:
+        """The names of the nodes that do not do their work, as far as another process can see."""
+        failed = {*self.failed}
+        for name, vnf in self.vnfs.items():
+            if "failure" in vnf or ("pid" in vnf and not self._holds_process(name, vnf["pid"])):
+                failed.add(name)
+        for name, container in self.containers.items():
+            if not Path(f"/proc/{container['pid']}").exists():
+                failed.add(name)
+        return [name for name in self.node_names if name in failed]
 
-    def _holds_process(self, pid: int) -> bool:
+    def _holds_process(self, node: str, pid: int) -> bool:
         """Whether a process lives in the lab: by now its number may be that of another one."""
+        first = self.containers[node]["pid"] if node in self.containers else self.init_pid
         try:
-            spaces = {os.readlink(f"/proc/{each}/ns/pid") for each in (self.init_pid, pid)}
+            spaces = {os.readlink(f"/proc/{each}/ns/pid") for each in (first, pid)}
         except OSError:
             return False
         return len(spaces) == 1

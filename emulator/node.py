@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from emulator.kernel.netns import Netns
     from emulator.lab import Lab
     from emulator.plan.model import InterfacePlan, NodePlan
+    from emulator.runtime.container import Container
+    from emulator.runtime.container_processes import ContainerProcesses
     from emulator.runtime.namespace import Processes
     from emulator.vnf_stats import VnfStats
 
@@ -28,6 +30,8 @@ class Node:
         plan: what was decided for it.
         netns: its network namespace; the bridges of all switches share one.
         running_vnf: the VNF as this process last knew it; ``vnf`` asks for the one at work.
+        container: what encloses it; None for a namespace of its own.
+        start_failure: why it could not be started, in a lab that goes on without it.
         exit_status: that of the last ``cmd``.
     """
 
@@ -42,9 +46,11 @@ class Node:
         self.plan = plan
         self.netns = netns
         self.running_vnf = vnf
+        self.container: Container | None = None
+        self.start_failure: str | None = None
         self._lab = lab
         self.exit_status = 0
-        self._processes = processes
+        self._lab_processes = processes
         self._shell: NodeShell | None = None
         self._shell_lock = threading.Lock()
 
@@ -144,33 +150,86 @@ class Node:
 
     @property
     def failure(self) -> str | None:
-        """Why the node's VNF does not run any more, with the last it printed; None while it does.
+        """Why the node does not do its work, with the last it printed; None while it does.
 
-        Nodes of other kinds do not fail.
+        A node fails when its VNF does not run any more, or its container, or when the container's
+        program has ended with an error.
         """
+        if self.kind != "vnf" and self.plan.container is None:
+            return None
+        self._lab.follow(self)
+        if self.start_failure is not None:
+            return self.start_failure
+        if self.container is not None:
+            failure = self.container.failure()
+            if failure is not None:
+                return failure
         if self.kind != "vnf":
             return None
-        vnf = self.vnf
+        vnf = self.running_vnf
         return "it has been stopped" if vnf is None else vnf.failure()
 
     @property
     def status(self) -> Literal["running", "failed"]:
-        """``failed`` when the node's VNF does not run any more: see ``failure``."""
+        """``failed`` when the node does not do its work: see ``failure``."""
         return "running" if self.failure is None else "failed"
 
     def restart(self) -> None:
-        """Starts a VNF anew on the same links, with the parameters in force.
+        """Starts a VNF, or a container, anew on the same links.
 
-        A VNF that runs is stopped first. Its counters begin at zero again, and its tables with what
-        its parameters make of them. When it does not start, the lab goes on without it.
+        A VNF that runs is stopped first. It begins with the parameters in force, its counters at
+        zero, and its tables with what its parameters make of them. Of a container, all that it has
+        written is lost but what lies on volumes; its app containers are restarted with it. When it
+        does not start, the lab goes on without it.
 
         Raises:
-            UsageError: when the node is not a VNF.
+            UsageError: when the node is neither.
             BuildVnfError: when it does not start.
         """
-        if self.kind != "vnf":
+        if self.kind != "vnf" and self.plan.container is None:
             self._vnf("cannot be restarted")
-        self._lab.restart_vnf(self)
+        self._close_shell()
+        self._lab.restart(self)
+
+    def update(self, **limits: Any) -> None:
+        """Changes the limits of the node's container while it runs.
+
+        ``cpus``, ``cpuset``, ``cpu_shares``, ``memory``, ``memory_swap`` and ``pids`` are what they
+        are in a topology. What is not named stays.
+
+        Raises:
+            UsageError: when the node has no container, or cannot be limited so.
+        """
+        self._lab.update(self, limits)
+
+    def logs(self, lines: int | None = None) -> str:
+        """What the program of the node's container, or its VNF, has printed.
+
+        Args:
+            lines: only so many of the last ones.
+
+        Raises:
+            UsageError: when the node has neither.
+        """
+        self._lab.follow(self)
+        log = None if self.running_vnf is None else self.running_vnf.log
+        if log is None and self.container is not None:
+            log = self.container.log
+        if log is None:
+            raise UsageError(
+                "what programs print in the node is kept nowhere",
+                where=self.name,
+                hint="that is for containers, and for VNFs that run as processes",
+            )
+        try:
+            text = log.read_text(errors="replace")
+        except FileNotFoundError:
+            return ""
+        return (
+            text
+            if lines is None
+            else "".join(text.splitlines(keepends=True)[-lines or len(text) :])
+        )
 
     def stats(self) -> VnfStats:
         """Everything there is to know of a VNF at this moment.
@@ -225,11 +284,15 @@ class Node:
             self.running_vnf.close()
             self.running_vnf = None
 
+    def move(self, netns: Netns, container: Container | None) -> None:
+        """Have the node live elsewhere from now on; its shell ends."""
+        self._close_shell()
+        self.netns = netns
+        self.container = container
+
     def close(self) -> None:
         """Ends the node's shell and its VNF."""
-        if self._shell is not None:
-            self._shell.close()
-            self._shell = None
+        self._close_shell()
         self.stop_vnf()
 
     def let_go(self) -> None:
@@ -240,6 +303,23 @@ class Node:
         vnf, self.running_vnf = self.running_vnf, None
         if vnf is not None:
             vnf.let_go()
+
+    @property
+    def _processes(self) -> Processes | ContainerProcesses:
+        if self.container is not None:
+            return self.container.processes
+        if self.plan.container is not None:
+            raise LabError(
+                f"its container does not run: {self.start_failure or 'it was not started'}",
+                where=self.name,
+                hint="restart starts it",
+            )
+        return self._lab_processes
+
+    def _close_shell(self) -> None:
+        if self._shell is not None:
+            self._shell.close()
+            self._shell = None
 
     @contextmanager
     def _placed(self) -> Iterator[None]:
@@ -281,5 +361,6 @@ class Node:
                 self._shell.close()
                 self._shell = None
             if self._shell is None:
-                self._shell = NodeShell(spawn, self.name)
+                bash = "bash" if self.container is None else self.container.bash
+                self._shell = NodeShell(spawn, self.name, bash)
             return self._shell

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import ExitStack
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from emulator.errors import BuildVnfError
@@ -13,10 +12,9 @@ from emulator.plan.model import NodePlan, VnfPlan
 
 if TYPE_CHECKING:
     from emulator.catalog import Catalog
-    from emulator.dataplane import RunningVnf
+    from emulator.dataplane import RunningVnf, Site
     from emulator.fabric import Progress
     from emulator.node import Node
-    from emulator.runtime.namespace import Processes
 
 _AT_ONCE = 8
 """Starting a VNF is mostly waiting for the kernel and for its process."""
@@ -27,26 +25,29 @@ class Vnfs:
 
     Args:
         catalog: the VNFs to choose from; those that ship with the product when None.
-        processes: starts the processes of the lab.
-        folder: the lab's.
+        site_of: where the process of a node's VNF lives, if it is one.
         progress: told of each VNF that has started.
+        failed: told of each that does not start; raises unless the lab is to go on without it.
     """
 
     def __init__(
         self,
         catalog: Catalog | None,
-        processes: Processes,
-        folder: Path,
+        site_of: Callable[[Node], Site],
         progress: Progress | None,
+        failed: Callable[[str, BuildVnfError], None],
     ) -> None:
         self._catalog = catalog
-        self._processes = processes
-        self._folder = folder
+        self._site_of = site_of
+        self._failed = failed
         self._progress = progress or (lambda stage, done, total: None)
         self._in_force: dict[str, tuple[VnfPlan, dict[str, Any]]] = {}
 
-    def start(self, nodes: Sequence[Node]) -> None:
+    def start(self, nodes: Sequence[Node], *, needed: bool = False) -> None:
         """Start the VNFs of these nodes; returns when all of them handle frames.
+
+        Args:
+            needed: whether the lab is not to go on without them in any case.
 
         Those that run when one cannot be started are left to whoever closes their nodes.
 
@@ -62,10 +63,17 @@ class Vnfs:
         self._progress("VNFs", 0, len(nodes))
         # Also a single one: a Ctrl-C strikes this thread, and so never in the middle of a start.
         with ThreadPoolExecutor(min(_AT_ONCE, len(nodes)), "start-vnf") as pool:
-            started = [pool.submit(self._start, node) for node in nodes]
+            started = {pool.submit(self._start, node): node for node in nodes}
             try:
                 for done, each in enumerate(as_completed(started), 1):
-                    each.result()
+                    try:
+                        each.result()
+                    except BuildVnfError as error:
+                        if needed:
+                            raise
+                        node = started[each]
+                        self._failed(node.name, error)
+                        node.running_vnf = self.in_place_of(node.plan, error)
                     self._progress("VNFs", done, len(nodes))
             except BaseException:
                 for each in started:
@@ -97,10 +105,10 @@ class Vnfs:
         """
         self.stop([node])
         try:
-            self.start([node])
+            self.start([node], needed=True)
         except BaseException as error:
             if node.running_vnf is None:
-                node.running_vnf = self._failed(node.plan, error)
+                node.running_vnf = self.in_place_of(node.plan, error)
             raise
 
     def forget_all_but(self, names: Container[str]) -> None:
@@ -108,14 +116,14 @@ class Vnfs:
         self._in_force = {name: memory for name, memory in self._in_force.items() if name in names}
 
     def _start(self, node: Node) -> None:
-        from emulator.dataplane import Site, start_vnf
+        from emulator.dataplane import start_vnf
 
         assert self._catalog is not None
         assert node.plan.vnf is not None
         values = self._parameters(node.name, node.plan.vnf)
         vnf = node.plan.vnf.model_copy(update={"parameters": values})
         plan = node.plan.model_copy(update={"vnf": vnf})
-        site = Site(self._processes, self._folder)
+        site = self._site_of(node)
         try:
             node.running_vnf = start_vnf(plan, node.netns, self._catalog[vnf.vnf], site)
         except BuildVnfError as error:
@@ -134,7 +142,8 @@ class Vnfs:
         same = (before.vnf, before.parameters) == (planned.vnf, planned.parameters)
         return {**planned.parameters, **(values if same else {})}
 
-    def _failed(self, plan: NodePlan, error: BaseException) -> RunningVnf:
+    def in_place_of(self, plan: NodePlan, error: BaseException) -> RunningVnf:
+        """What stands for a VNF that could not be started."""
         from emulator.dataplane.failed import FailedVnf
 
         assert plan.vnf is not None

@@ -35,7 +35,7 @@ def ps(json: JsonOption = False) -> None:
 
     ensure_root("listing the labs")
     labs = list_labs()
-    failed = {lab.id: lab.failed_vnfs for lab in labs}
+    failed = {lab.id: lab.failed_nodes for lab in labs}
     any_failed = any(failed.values())
     if json:
         print_json([_facts(lab) for lab in labs])
@@ -193,5 +193,5 @@ def _facts(lab: LabRecord) -> dict[str, object]:
         "pid": lab.pid,
         "started_at": lab.started_at,
         "age_s": round(_age_s(lab), 3),
-        "failed": lab.failed_vnfs,
+        "failed": lab.failed_nodes,
     }

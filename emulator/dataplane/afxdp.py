@@ -7,30 +7,37 @@ process itself keeps no right but those an XDP socket takes.
 
 from __future__ import annotations
 
+import os
+import struct
+from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-from emulator.dataplane.build import build_program, library_dir
+from emulator.dataplane.build import library_dir
 from emulator.dataplane.hostpath import open_host_path
-from emulator.dataplane.process import Launch, ProcessVnf, Site, start_process
+from emulator.dataplane.process import Launch, ProcessVnf, Site, program_for, start_process
 from emulator.errors import UsageError
 from emulator.kernel.bpf import BpfId, BpfObject, attach_xdp, require_libbpf
 from emulator.kernel.clang import compile_bpf
+from emulator.kernel.pidfd import descriptor_of
 
 if TYPE_CHECKING:
     from emulator.catalog import Manifest
+    from emulator.kernel.maps import BpfMap
     from emulator.kernel.netns import Netns
     from emulator.plan.model import NodePlan
 
 LIBRARIES = ("libxdp", "libbpf")
+_QUEUE = 0
+"""A veth has one."""
 MAX_MTU_BYTES = 3500
 """A frame lies in one page, together with the room before and after it that is the kernel's."""
 
 
 def start(node: NodePlan, netns: Netns, manifest: Manifest, site: Site | None) -> ProcessVnf:
     """Compile and start the VNF of a node; see ``start_vnf``."""
-    program = build_program(manifest, "afxdp", libraries=LIBRARIES)
-    return start_command(node, netns, manifest, site, [str(program)])
+    program = program_for(site, manifest, "afxdp", LIBRARIES)
+    return start_command(node, netns, manifest, site, program)
 
 
 def start_command(
@@ -66,13 +73,32 @@ def start_command(
             program, sockets = bpf.program("to_socket"), bpf.map("sockets")
             link = ours.enter_context(attach_xdp(program, interface.kernel_name, netns))
             links.append(link)
-            maps.append(sockets.fd)
+            maps.append(sockets)
             launch.bpf += [BpfId("program", program.id), BpfId("map", sockets.id)]
             launch.bpf.append(BpfId("link", link.id))
-        launch.command += ["--xskmap", ",".join(map(str, maps))]
-        launch.pass_fds += (*maps, *(link.fd for link in links))
+        launch.command += ["--xskmap", "outside"]
+        launch.pass_fds += tuple(link.fd for link in links)
         launch.use(open_host_path(node, netns, shield=True))
         vnf = start_process(node, netns, manifest, site, launch)
+        try:
+            _lead_to_sockets(vnf, maps)
+        except BaseException:
+            vnf.close()
+            raise
         for link in links:
             link.give_away()
         return vnf
+
+
+def _lead_to_sockets(vnf: ProcessVnf, maps: Sequence[BpfMap]) -> None:
+    """Put the sockets of the ports into the maps of their XDP programs.
+
+    The process cannot do that itself where it may not call bpf(2): in a container, whose filter
+    for system calls takes more than the process has, and before Linux 6.0.
+    """
+    for sockets, port in zip(maps, vnf.memory.layout["ports"], strict=False):
+        fd = descriptor_of(vnf.pid, port["socket"])
+        try:
+            sockets.update(struct.pack("=I", _QUEUE), struct.pack("=i", fd))
+        finally:
+            os.close(fd)

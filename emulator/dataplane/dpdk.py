@@ -14,9 +14,15 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from emulator.dataplane.build import build_program
 from emulator.dataplane.hostpath import open_host_path
-from emulator.dataplane.process import Launch, ProcessVnf, Site, attach_process, start_process
+from emulator.dataplane.process import (
+    Launch,
+    ProcessVnf,
+    Site,
+    attach_process,
+    program_for,
+    start_process,
+)
 from emulator.errors import MachineError, UsageError
 from emulator.kernel.bpf import BpfId, detach_unowned_xdp, xdp_state
 from emulator.plan.process_options import added_ports
@@ -63,12 +69,12 @@ _HUGEPAGES = Path("/sys/kernel/mm/hugepages")
 
 def start(node: NodePlan, netns: Netns, manifest: Manifest, site: Site | None) -> ProcessVnf:
     """Compile and start the VNF of a node; see ``start_vnf``."""
-    program = build_program(manifest, "dpdk", libraries=["libdpdk"])
+    program = program_for(site, manifest, "dpdk", ["libdpdk"])
     if site is None:
         raise UsageError("a VNF that is a process needs a lab to live in", where=node.name)
     launch = Launch(
         [
-            str(program),
+            *program,
             *eal_arguments(node, site),
             "--",
             *("--devices", ",".join(eal_devices(node))),
@@ -232,7 +238,7 @@ def _slot_bytes(interface: InterfacePlan) -> int:
 
 def _memif_path(memif: MemifPlan, site: Site) -> Path:
     """What the files of a memif link are called, without their endings."""
-    return site.folder / f"memif-{hashlib.sha256(memif.link.encode()).hexdigest()[:10]}"
+    return site.meeting_place / f"memif-{hashlib.sha256(memif.link.encode()).hexdigest()[:10]}"
 
 
 def _bells(node: NodePlan, site: Site) -> list[str]:

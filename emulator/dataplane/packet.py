@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from emulator.dataplane.build import build_program
 from emulator.dataplane.hostpath import open_host_path
-from emulator.dataplane.process import Launch, ProcessVnf, Site, start_process
+from emulator.dataplane.process import Launch, ProcessVnf, Site, program_for, start_process
 
 if TYPE_CHECKING:
     from emulator.catalog import Manifest
@@ -16,7 +15,7 @@ if TYPE_CHECKING:
 
 def start(node: NodePlan, netns: Netns, manifest: Manifest, site: Site | None) -> ProcessVnf:
     """Compile and start the VNF of a node; see ``start_vnf``."""
-    return start_command(node, netns, manifest, site, [str(build_program(manifest, "packet"))])
+    return start_command(node, netns, manifest, site, program_for(site, manifest, "packet"))
 
 
 def start_command(

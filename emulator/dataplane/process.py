@@ -15,10 +15,10 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from emulator.control import port_infos
-from emulator.dataplane.build import MAX_PORTS
+from emulator.dataplane.build import MAX_PORTS, build_program
 from emulator.dataplane.ending import end_process, last_words, start_error, why_ended
 from emulator.dataplane.live import LiveParameters
 from emulator.dataplane.process_memory import ENDED, Connection, ProcessMemory
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from emulator.dataplane.hostpath import HostPath
     from emulator.kernel.netns import Netns
     from emulator.plan.model import NodePlan
+    from emulator.runtime.container_processes import ContainerProcesses
     from emulator.runtime.namespace import Processes
 
 
@@ -41,17 +42,44 @@ class Site:
 
     Attributes:
         processes: starts them.
-        folder: takes their sockets and what they print; the lab's own, which goes with it.
+        folder: takes their sockets and what they print; the lab's own, which goes with it, or
+            a part of it that is the container's.
+        meeting_place: the folder of the files by which VNFs find each other.
+        entrypoint: in a container, whose folder is one VNF's alone: how its image names the
+            program.
     """
 
-    processes: Processes
+    processes: Processes | ContainerProcesses
     folder: Path
+    meeting_place: Path
+    entrypoint: tuple[str, ...] | None = None
+
+    @classmethod
+    def of_lab(cls, processes: Processes, folder: Path) -> Self:
+        """Where those live that are processes of the lab itself."""
+        return cls(processes, folder, folder)
 
     def file(self, node: str, suffix: str) -> Path:
         """A file of a VNF: its socket, what it prints, its parameters."""
+        if self.entrypoint is not None:
+            return self.folder / f"vnf.{suffix}"
         # By number: names of nodes may be longer than the path of a socket can be.
         number = hashlib.sha256(node.encode()).hexdigest()[:10]
         return self.folder / f"vnf-{number}.{suffix}"
+
+
+def program_for(
+    site: Site | None, manifest: Manifest, dataplane: str, libraries: Sequence[str] = ()
+) -> list[str]:
+    """The program of a VNF that runs at a site: compiled now, or in the image of its container.
+
+    Raises:
+        UsageError: the source is missing or does not compile.
+        MachineError: the compiler or a library is missing.
+    """
+    if site is not None and site.entrypoint is not None:
+        return [*site.entrypoint]
+    return [str(build_program(manifest, dataplane, libraries=libraries))]
 
 
 @dataclass
@@ -152,6 +180,10 @@ class ProcessVnf(RunningVnf):
         names = {kernel_name: name for name, kernel_name in self._description["ports"].items()}
         ports = self.memory.layout["ports"]
         return [names.get(port["name"], port["name"]) for port in ports if port["apart"]]
+
+    @property
+    def log(self) -> Path:
+        return Path(self._description["log"])
 
     def failure(self) -> str | None:
         if self._process is not None:
@@ -303,14 +335,13 @@ def _spawn(
     if node.vnf.cores:
         options += ["--cores", ",".join(map(str, node.vnf.cores))]
     with log.open("wb") as output:
-        return site.processes.popen(
+        return site.processes.popen_logged(
             netns,
             [*launch.command, *options],
+            output.fileno(),
             pass_fds=(shared, listener.fileno(), *launch.pass_fds),
             stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            env={**os.environ, **launch.environment},
+            extra_env=launch.environment,
         )
 
 

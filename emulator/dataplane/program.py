@@ -47,6 +47,7 @@ _START_S = 30.0
 _POLL_S = 0.01
 _MEGABYTES_BESIDE = 64
 """testpmd alone takes 40 for its tables; what is not used costs nothing."""
+SHIM_IN_IMAGE = "/idle-shim.so"
 _SHIM_FLAGS = ("-O3", "-shared", "-fPIC")
 _STATS, _INFO, _LIST = "/ethdev/stats", "/ethdev/info", "/ethdev/list"
 
@@ -94,6 +95,10 @@ class ProgramVnf(RunningVnf):
             hint="change them in the topology",
         )
 
+    @property
+    def log(self) -> Path:
+        return Path(self._description["log"])
+
     def failure(self) -> str | None:
         log, since = Path(self._description["log"]), self._description["log_since"]
         if self._process is not None:
@@ -135,15 +140,14 @@ def start(node: NodePlan, netns: Netns, manifest: Manifest, site: Site | None) -
     policy = parse_idle(node.vnf.idle or DEFAULT)
     log, runtime = site.file(node.name, "log"), site.file(node.name, "run")
     command = [
-        _find(support.program or "", manifest),
+        *(site.entrypoint or [_find(support.program or "", manifest)]),
         *eal_arguments(node, site, threads=support.threads, megabytes_beside=_MEGABYTES_BESIDE),
         "--",
         *_arguments(node, support.arguments),
     ]
     environment = {
-        **os.environ,
         **eal_environment(site),
-        **_idle_environment(policy),
+        **_idle_environment(policy, site),
         "RUNTIME_DIRECTORY": str(runtime),
     }
     with ExitStack() as undo:
@@ -216,9 +220,11 @@ def _arguments(node: NodePlan, templates: tuple[str, ...]) -> list[str]:
     return [template.format(**values) for template in templates]
 
 
-def _idle_environment(policy: IdlePolicy) -> dict[str, str]:
+def _idle_environment(policy: IdlePolicy, site: Site) -> dict[str, str]:
     if policy.then == "poll":
         return {}
+    if site.entrypoint is not None:
+        return {"LD_PRELOAD": SHIM_IN_IMAGE, "BUILD_VNF_IDLE": policy.option}
     shim = compile_program(
         library_dir() / "idle_shim.c", flags=_SHIM_FLAGS, libraries=["libdpdk"], name="idle-shim"
     )
@@ -230,13 +236,8 @@ def _spawn(
     netns: Netns, site: Site, command: list[str], environment: Mapping[str, str], log: Path
 ) -> subprocess.Popen[Any]:
     with log.open("wb") as output:
-        return site.processes.popen(
-            netns,
-            command,
-            stdin=subprocess.PIPE,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            env=environment,
+        return site.processes.popen_logged(
+            netns, command, output.fileno(), stdin=subprocess.PIPE, extra_env=environment
         )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from emulator.closing import Closing
@@ -102,6 +103,11 @@ class RunningVnf(Closing):
     def apart(self) -> list[str]:
         """The ports whose links lead nowhere now, because the VNF at the far end is not there."""
         return []
+
+    @property
+    def log(self) -> Path | None:
+        """The file of what its process prints; None for a VNF inside the kernel."""
+        return None
 
     def failure(self) -> str | None:
         """Why the VNF does not run any more; None while it does."""

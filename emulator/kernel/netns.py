@@ -7,6 +7,7 @@ cause, the kernel takes the namespace and every interface in it back.
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import os
 import threading
 from collections.abc import Callable
@@ -72,10 +73,7 @@ class Netns(Closing):
             for _ in range(count):
                 unshare(CLONE_NEWNET)
                 made.append(cls(os.open(_SELF, os.O_RDONLY | os.O_CLOEXEC)))
-                if ipv6:
-                    _keep_ipv6_addresses()
-                else:
-                    _disable_ipv6()
+                configure_ipv6(ipv6)
 
         try:
             _on_thread(make)
@@ -113,6 +111,10 @@ class Netns(Closing):
             return function(*args, **kwargs)
 
         return _on_thread(inside)
+
+    def copy(self) -> Self:
+        """Another hold of the same namespace."""
+        return type(self)(fcntl.fcntl(self.fd, fcntl.F_DUPFD_CLOEXEC, 0))
 
     def close(self) -> None:
         """Lets go of the namespace; closing twice is allowed."""
@@ -162,14 +164,14 @@ def _close(results: list[T]) -> None:
             close()
 
 
-def _disable_ipv6() -> None:
+def configure_ipv6(wanted: bool) -> None:
+    """Prepares the namespace of the calling thread: IPv6 off, or so that addresses last."""
+    if wanted:
+        # An interface that goes down loses its IPv6 addresses otherwise, unlike its IPv4 ones.
+        _turn_on("ipv6/conf/all/keep_addr_on_down")
+        return
     for scope in ("all", "default"):
         _turn_on(f"ipv6/conf/{scope}/disable_ipv6")
-
-
-def _keep_ipv6_addresses() -> None:
-    """An interface that goes down loses its IPv6 addresses otherwise, unlike its IPv4 ones."""
-    _turn_on("ipv6/conf/all/keep_addr_on_down")
 
 
 def _turn_on(setting: str) -> None:

@@ -159,6 +159,11 @@ class Rtnl(Closing):
         body = _ifinfo(index) + _u32(_IFLA_MASTER, master)
         self._add(_RTM_NEWLINK, _REQUEST | _ACK, body, where)
 
+    def move(self, index: int, netns: Netns, *, where: str) -> None:
+        """Move an interface to another namespace, where it keeps its number but no address."""
+        body = _ifinfo(index) + _u32(_IFLA_NET_NS_FD, netns.fd)
+        self._add(_RTM_NEWLINK, _REQUEST | _ACK, body, where)
+
     def add_address(self, index: int, address: str, *, where: str) -> None:
         """Gives an interface an address such as ``10.0.0.1/8``, unless it has it."""
         interface = ip_interface(address)

@@ -105,7 +105,9 @@ class Processes:
     ) -> subprocess.Popen[Any]:
         """``subprocess.Popen`` inside the lab and ``netns``, with the same options.
 
-        A session of its own keeps a Ctrl-C typed at the emulator away from the process, unless
+        The environment is the emulator's own unless ``env`` is given; ``extra_env`` adds to it, and
+        ``take_terminal`` makes standard input the controlling terminal of a new session. A
+        session of its own keeps a Ctrl-C typed at the emulator away from the process, unless
         ``start_new_session=False`` is given.
 
         Raises:
@@ -114,6 +116,14 @@ class Processes:
         """
         options.setdefault("start_new_session", True)
         options.setdefault("cwd", os.getcwd())
+        extra_env = options.pop("extra_env", None)
+        if extra_env:
+            given = options.get("env")
+            options["env"] = {**(os.environ if given is None else given), **extra_env}
+        if options.pop("take_terminal", False):
+            # It is what lets the kernel turn a Ctrl-C into a signal for the foreground process.
+            args = ["setsid", "--ctty", *args]
+            options["start_new_session"] = False
 
         def spawn() -> Popen:
             setns(netns.fd, CLONE_NEWNET)
@@ -137,6 +147,12 @@ class Processes:
         if self._init is None:
             threading.Thread(target=_reap, args=(child,), name="reaper", daemon=True).start()
         return child
+
+    def popen_logged(
+        self, netns: Netns, args: Sequence[str], log: int, **options: Any
+    ) -> subprocess.Popen[Any]:
+        """Like ``popen``, with what it prints in a file."""
+        return self.popen(netns, args, stdout=log, stderr=subprocess.STDOUT, **options)
 
     def close(self) -> None:
         """Ends every process of the lab: SIGTERM, a second of grace, SIGKILL."""

@@ -58,14 +58,15 @@ class NodeShell:
     """One persistent bash inside a node.
 
     Args:
-        spawn: starts a process in the node; takes the arguments of ``subprocess.Popen``.
+        spawn: starts a process in the node; takes the arguments of ``Processes.popen``.
         name: the node's name, for messages.
+        bash: the program.
 
     Raises:
         LabError: when bash cannot be started.
     """
 
-    def __init__(self, spawn: Spawn, name: str) -> None:
+    def __init__(self, spawn: Spawn, name: str, bash: str = "bash") -> None:
         self._name = name
         self._lock = threading.Lock()
         self._closing = False
@@ -82,19 +83,15 @@ class NodeShell:
         os.set_blocking(self._output, False)
         passed = (command_read, status_write, output_write)
         loop = _LOOP.format(commands=command_read, status=status_write, output=output_write)
-        environment = dict(os.environ, PS1="", PROMPT_COMMAND=loop, HISTFILE="/dev/null")
-        shell = ["bash", "--norc", "--noprofile", "--noediting", "+H", "-i"]
         try:
-            # setsid --ctty makes the terminal the shell's controlling one; it is what lets the
-            # kernel turn a Ctrl-C into a signal for the foreground process.
             self._process = spawn(
-                ["setsid", "--ctty", *shell],
+                [bash, "--norc", "--noprofile", "--noediting", "+H", "-i"],
                 stdin=slave,
                 stdout=slave,
                 stderr=slave,
                 pass_fds=passed,
-                env=environment,
-                start_new_session=False,
+                extra_env={"PS1": "", "PROMPT_COMMAND": loop, "HISTFILE": "/dev/null"},
+                take_terminal=True,
             )
         except BaseException as error:
             self.close()

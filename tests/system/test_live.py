@@ -179,7 +179,7 @@ def test_another_terminal_sees_a_death_and_follows_a_restart() -> None:
             other["fw"].set(every=1)
             assert net["fw"].parameters["every"] == 1
             kill(net["fw"])
-            assert find_lab(net.id).failed_vnfs == ["fw"]
+            assert find_lab(net.id).failed_nodes == ["fw"]
             assert other["fw"].status == "failed"
             late = Network.attach(net.id)
             assert late["fw"].status == "failed"
@@ -188,7 +188,7 @@ def test_another_terminal_sees_a_death_and_follows_a_restart() -> None:
             with pytest.raises(LabError, match="only the process that runs the lab"):
                 other["fw"].restart()
             net["fw"].restart()
-            assert find_lab(net.id).failed_vnfs == []
+            assert find_lab(net.id).failed_nodes == []
             assert other["fw"].status == "running"
             other["fw"].set(every=1000)
             assert net["fw"].parameters["every"] == 1000

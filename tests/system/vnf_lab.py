@@ -97,7 +97,7 @@ class VnfLab(Closing):
         processes = Processes.start()
         self._undo.callback(processes.close)
         folder = self._undo.enter_context(tempfile.TemporaryDirectory(prefix="vnf-lab-"))
-        return Site(processes, Path(folder))
+        return Site.of_lab(processes, Path(folder))
 
     def node(
         self,

@@ -47,7 +47,7 @@ def mistakes(topo: Topo) -> list[tuple[str, str]]:
 
 def arguments(plan: Plan, node: str = "v0") -> list[str]:
     # The folder is only named; nothing is started.
-    return eal_arguments(plan.node(node), Site(processes=None, folder=Path("/lab")))  # type: ignore[arg-type]
+    return eal_arguments(plan.node(node), Site.of_lab(None, Path("/lab")))  # type: ignore[arg-type]
 
 
 def devices(node: NodePlan) -> list[str]:

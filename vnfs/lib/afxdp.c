@@ -34,6 +34,9 @@
 
 _Static_assert(XDP_PACKET_HEADROOM >= VNF_HEADROOM_BYTES, "the kernel leaves room at the front");
 
+/* Where a port's map of sockets is, if it is none of ours. */
+enum { NOWHERE = -1, OUTSIDE = -2 };
+
 static struct port {
     struct xsk_socket *socket;
     struct xsk_ring_cons received;
@@ -161,7 +164,8 @@ static const char *port_open(__u32 number) {
     require_one_queue(name, port->fd);
     for (int i = 0; i < RING_FRAMES / VNF_BURST_FRAMES; i++)
         refill(port);
-    if (bpf_map_update_elem(port->map, &queue, &port->fd, 0))
+    vnf.port_socket[number] = port->fd;
+    if (port->map != OUTSIDE && bpf_map_update_elem(port->map, &queue, &port->fd, 0))
         vnf_fail(EXIT_MACHINE,
                  errno == EPERM ? "before Linux 6.0 this needs CAP_BPF too, or sysctl "
                                   "kernel.unprivileged_bpf_disabled=0"
@@ -258,6 +262,7 @@ static void port_close(__u32 port) {
 }
 
 /*
+ *     --xskmap outside            whoever started it puts its sockets into their maps
  *     --xskmap FD,FD              the map of each port's XDP program, inherited
  *     --xskmap-pinned PATH,PATH   the same, pinned in a BPF file system
  */
@@ -266,6 +271,11 @@ static int own_option(const char *name, char *value) {
     __u32 port = 0;
     if (!pinned && strcmp(name, "--xskmap"))
         return 0;
+    if (!pinned && !strcmp(value, "outside")) {
+        for (; port < VNF_MAX_PORTS; port++)
+            ports[port].map = OUTSIDE;
+        return 1;
+    }
     for (char *word = strtok(value, ","); word && port < VNF_MAX_PORTS; word = strtok(NULL, ",")) {
         int map = pinned ? bpf_obj_get(word) : atoi(word);
         if (map < 0)
@@ -290,10 +300,10 @@ static void give_up_rights(void) {
 
 int main(int argc, char **argv) {
     for (__u32 port = 0; port < VNF_MAX_PORTS; port++)
-        ports[port].map = -1;
+        ports[port].map = NOWHERE;
     vnf_options(argc, argv, own_option);
     for (__u32 port = 0; port < vnf.ports; port++)
-        if (ports[port].map < 0)
+        if (ports[port].map == NOWHERE)
             vnf_fail(EXIT_USAGE, "see --xskmap and --xskmap-pinned", "%s has no map of sockets",
                      vnf.port_name[port]);
     give_up_rights();

@@ -85,6 +85,8 @@ static struct {
     __u32 ports;
     const char *port_name[VNF_MAX_PORTS];
     const char *port_mode[VNF_MAX_PORTS];
+    /* Of a port that is one socket, its descriptor: the emulator may lead frames there. */
+    int port_socket[VNF_MAX_PORTS];
     /* Set while a port's neighbour is not there yet, or not any more. */
     __u8 port_apart[VNF_MAX_PORTS];
     /* TAP devices that lead into the node's own network stack, where it has any; else -1. */

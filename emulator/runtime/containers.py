@@ -1,0 +1,266 @@
+"""The containers of a lab we own: started at the same time, wired as other nodes, and ended."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from emulator.errors import BuildVnfError, LabError, MachineError
+from emulator.paths import native_dir
+from emulator.plan.model import NodePlan
+from emulator.runtime.container_arguments import Place
+from emulator.runtime.engine import LAB_LABEL, OWNER_LABEL, connect, told
+from emulator.runtime.owned_container import OwnedContainer, discard
+
+if TYPE_CHECKING:
+    from docker import DockerClient
+
+    from emulator.catalog import Catalog
+    from emulator.fabric import Progress
+    from emulator.images import ImageInfo
+    from emulator.kernel.netns import Netns
+    from emulator.labs import LabFolder
+
+_AT_ONCE = 16
+"""Starting a container is mostly waiting for the engine, and for the kernel's locks."""
+
+T = TypeVar("T")
+Failed = Callable[[str, BuildVnfError], None]
+"""Told of a node that has failed; raises unless the lab is to go on without it."""
+
+
+class Containers:
+    """Starts and ends the containers of a lab.
+
+    Args:
+        folder: the lab's.
+        catalog: the VNFs to choose from; those that ship with the product when None.
+        progress: told of each container that has started.
+        failed: told of each that does not start.
+    """
+
+    def __init__(
+        self,
+        folder: LabFolder,
+        catalog: Catalog | None,
+        progress: Progress | None,
+        failed: Failed,
+    ) -> None:
+        meeting_place = folder.path / "memif"
+        meeting_place.mkdir()
+        self.place = Place(
+            folder.id, folder.path, folder.hosts_file, meeting_place, owner_of(os.getpid())
+        )
+        self._catalog = catalog
+        self._progress = progress or (lambda stage, done, total: None)
+        self._failed = failed
+        self._client: DockerClient | None = None
+        self._running: dict[str, OwnedContainer] = {}
+
+    def __getitem__(self, name: str) -> OwnedContainer:
+        return self._running[name]
+
+    def get(self, name: str) -> OwnedContainer | None:
+        """The container of a node; None when it has none, or it could not be started."""
+        return self._running.get(name)
+
+    def start(self, nodes: Iterable[NodePlan]) -> None:
+        """Start the containers of those of the nodes that have any.
+
+        Raises:
+            BuildVnfError: one of them cannot be started, and the lab is not to go on without it.
+        """
+        wanted = [
+            node for node in nodes if node.container is not None and node.name not in self._running
+        ]
+        if not wanted:
+            return
+        client = self._connected()
+        images = self._images(client, wanted)
+        wanted = [node for node in wanted if node.name in images]
+
+        def start(node: NodePlan) -> OwnedContainer:
+            host = None if node.host is None else self._running.get(node.host)
+            if node.host is not None and host is None:
+                raise LabError(f"its host {node.host} has no container", where=node.name)
+            return OwnedContainer.start(client, node, images[node.name], self.place, host=host)
+
+        def keep(node: NodePlan, container: OwnedContainer) -> None:
+            self._running[node.name] = container
+
+        self._each([node for node in wanted if node.host is None], start, keep, "containers")
+        self._each([node for node in wanted if node.host], start, keep, "app containers")
+
+    def namespaces(self, nodes: Iterable[NodePlan]) -> dict[str, Netns]:
+        """The network namespaces of those of the nodes that have a container of their own."""
+        return {
+            node.name: self._running[node.name].netns.copy()
+            for node in nodes
+            if node.name in self._running and node.host is None
+        }
+
+    def run_programs(self, nodes: Iterable[NodePlan]) -> None:
+        """Start the programs of containers whose links are there; returns when they are healthy.
+
+        Raises:
+            BuildVnfError: one of them fails, and the lab is not to go on without it.
+        """
+        fresh = [node for node in nodes if node.name in self._running and node.vnf is None]
+
+        def run(node: NodePlan) -> None:
+            self._running[node.name].run_program()
+            self._running[node.name].wait_healthy()
+
+        self._each(fresh, run, lambda node, _: None, "programs")
+        for node in fresh:
+            failure = self._running[node.name].failure()
+            if failure is not None:
+                self._failed(node.name, LabError(failure, where=node.name))
+
+    def remove(self, names: Iterable[str]) -> None:
+        """End the containers of these nodes, all of them whatever happens at one."""
+        going = [self._running.pop(name) for name in names if name in self._running]
+        if not going:
+            return
+        with ExitStack() as each, ThreadPoolExecutor(min(_AT_ONCE, len(going))) as pool:
+            for ended in [pool.submit(container.close) for container in going]:
+                each.callback(ended.result)
+
+    def describe(self) -> dict[str, Any]:
+        """What another emulator needs to reach them."""
+        return {name: container.describe() for name, container in self._running.items()}
+
+    def close(self) -> None:
+        """End all of them; closing twice is allowed."""
+        try:
+            self.remove(list(self._running))
+        finally:
+            client, self._client = self._client, None
+            if client is not None:
+                client.close()
+
+    def let_go(self) -> None:
+        """Forget them without ending them; what a forked process does."""
+        for container in self._running.values():
+            container.let_go()
+        self._running.clear()
+        self._client = None
+
+    def _connected(self) -> DockerClient:
+        if self._client is None:
+            if not (native_dir() / "vnf-container").is_file():
+                raise MachineError(
+                    "the compiled helper vnf-container is missing",
+                    where=str(native_dir()),
+                    hint="run scripts/bootstrap in the checkout, or reinstall the package",
+                )
+            self._client = connect()
+            reap(self._client)
+        return self._client
+
+    def _images(self, client: DockerClient, nodes: Sequence[NodePlan]) -> dict[str, ImageInfo]:
+        """For each node its image, which is built or pulled when it is not there."""
+        from emulator.images import ensure_image, ensure_pulled
+
+        found: dict[str, ImageInfo] = {}
+        images: dict[str, ImageInfo] = {}
+        for done, node in enumerate(nodes):
+            assert node.container is not None
+            name = node.container.image
+            self._progress("images", done, len(nodes))
+            try:
+                if name not in images:
+                    manifest = self._manifest_of(node)
+                    if manifest is not None and node.vnf is not None:
+                        images[name] = ensure_image(client, manifest, node.vnf.dataplane)
+                    else:
+                        images[name] = ensure_pulled(client, node.container, where=node.name)
+                found[node.name] = images[name]
+            except BuildVnfError as error:
+                error.where = error.where or node.name
+                self._failed(node.name, error)
+        self._progress("images", len(nodes), len(nodes))
+        return found
+
+    def _manifest_of(self, node: NodePlan) -> Any:
+        """The manifest of a VNF that runs in an image of ours; None for other nodes."""
+        from emulator.catalog import Catalog
+        from emulator.images.names import image_name
+
+        if node.vnf is None or node.container is None:
+            return None
+        if node.container.image != image_name(node.vnf.vnf, node.vnf.dataplane):
+            return None
+        if self._catalog is None:
+            self._catalog = Catalog.load()
+        return self._catalog[node.vnf.vnf]
+
+    def _each(
+        self,
+        nodes: Sequence[NodePlan],
+        work: Callable[[NodePlan], T],
+        done_with: Callable[[NodePlan, T], None],
+        stage: str,
+    ) -> None:
+        """Do something for each node at the same time; waits for all even when one fails."""
+        if not nodes:
+            return
+        self._progress(stage, 0, len(nodes))
+        failures: list[tuple[str, BuildVnfError]] = []
+        with ThreadPoolExecutor(min(_AT_ONCE, len(nodes)), stage) as pool:
+            begun: dict[Future[T], NodePlan] = {pool.submit(work, node): node for node in nodes}
+            try:
+                for done, each in enumerate(as_completed(begun), 1):
+                    node = begun[each]
+                    try:
+                        done_with(node, each.result())
+                    except BuildVnfError as error:
+                        error.where = error.where or node.name
+                        failures.append((node.name, error))
+                    self._progress(stage, done, len(nodes))
+            except BaseException:
+                for each in begun:
+                    each.cancel()
+                # A container that has started by now is ours to end.
+                for each, node in begun.items():
+                    if not each.cancelled() and each.exception() is None:
+                        done_with(node, each.result())
+                raise
+        for name, failure in failures:
+            self._failed(name, failure)
+
+
+def reap(client: DockerClient) -> list[str]:
+    """Remove the containers that dead labs have left; returns the ids of these labs."""
+    reaped: dict[str, None] = {}
+    with told("the containers of dead labs"):
+        for container in client.containers.list(
+            all=True, filters={"label": OWNER_LABEL}, ignore_removed=True
+        ):
+            labels = container.labels
+            if not _lives(labels.get(OWNER_LABEL, "")):
+                discard(container)
+                reaped[labels.get(LAB_LABEL, "?")] = None
+    return list(reaped)
+
+
+def owner_of(pid: int) -> str:
+    """What tells a process from all others that have or will have its number."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    # Other containers may have the socket of the same engine, and numbers of their own.
+    return f"{pid}:{fields[19]}:{os.readlink('/proc/self/ns/pid')}"
+
+
+def _lives(owner: str) -> bool:
+    """Whether the owner of a lab still runs, as far as can be seen from here."""
+    pid, _, _ = owner.partition(":")
+    if not pid.isdigit() or not owner.endswith(os.readlink("/proc/self/ns/pid")):
+        return True
+    try:
+        return owner_of(int(pid)) == owner
+    except OSError:
+        return False

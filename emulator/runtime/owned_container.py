@@ -1,0 +1,304 @@
+"""A container that we have started: its first process is ours, whatever its image holds.
+
+What the image itself would run is started when the node's links are there. See
+``container_processes`` for how.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import time
+from collections.abc import Mapping
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from emulator.dataplane.ending import end_process, last_words
+from emulator.errors import LabError, MachineError
+from emulator.kernel.netns import Netns
+from emulator.runtime.container import Container
+from emulator.runtime.container_arguments import (
+    LOG,
+    SOCKET,
+    Place,
+    bash_of_container,
+    create_arguments,
+    program_of,
+)
+from emulator.runtime.container_processes import ContainerPopen, Lifeline, wait_for_socket
+from emulator.runtime.engine import told
+
+if TYPE_CHECKING:
+    from docker import DockerClient
+    from docker.models.containers import Container as Handle
+
+    from emulator.images import ImageInfo
+    from emulator.plan.model import ContainerPlan, HealthPlan, NodePlan
+
+_START_DEADLINE_S = 30.0
+_REMOVE_DEADLINE_S = 30.0
+_END_GRACE_S = 3.0
+_HEALTH_TIMEOUT_S = 30.0
+_HEALTH_POLL_S = 0.25
+
+
+class OwnedContainer(Container):
+    """A container that lives and dies with this process.
+
+    Attributes:
+        plan: the node's.
+        folder: shared with it, at the same path in both.
+        entrypoint: what its image says is the program.
+        netns: its network namespace.
+    """
+
+    def __init__(
+        self,
+        handle: Handle,
+        plan: NodePlan,
+        image: ImageInfo,
+        folder: Path,
+        pid: int,
+        lifeline: Lifeline,
+    ) -> None:
+        super().__init__(
+            plan.name,
+            {
+                "id": str(handle.id),
+                "pid": pid,
+                "image": image.name,
+                "bash": bash_of_container(),
+                "socket": str(folder / SOCKET),
+                "log": str(folder / LOG),
+            },
+        )
+        self.plan = plan
+        self.folder = folder
+        self.entrypoint = tuple(image.entrypoint)
+        self.netns = Netns.from_path(f"/proc/{pid}/ns/net")
+        self._handle = handle
+        self._image = image
+        self._lifeline = lifeline
+        self._program: subprocess.Popen[Any] | None = None
+        self._is_over = False
+
+    @classmethod
+    def start(
+        cls,
+        client: DockerClient,
+        plan: NodePlan,
+        image: ImageInfo,
+        place: Place,
+        *,
+        host: Container | None = None,
+    ) -> Self:
+        """Create and start a node's container; nothing of the image runs in it yet.
+
+        Args:
+            host: whose network namespace an app container shares.
+
+        Raises:
+            UsageError: Docker cannot give it what its plan asks for.
+            LabError: it has ended at once, or Docker refuses it.
+            MachineError: the engine does not answer, or its containers are not on this machine.
+        """
+        folder = place.of_node(plan.name)
+        with ExitStack() as undo:
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir()
+            undo.callback(shutil.rmtree, folder, ignore_errors=True)
+            # Its first process makes a socket here, as whatever user the image asks for. The lab's
+            # own folder lies in one that is root's alone.
+            folder.chmod(0o777)
+            with told(plan.name):
+                handle = client.containers.create(
+                    **create_arguments(plan, image, place, host=None if host is None else host.id)
+                )
+                undo.callback(discard, handle)
+                handle.start()
+                handle.reload()
+            pid = int(handle.attrs["State"]["Pid"])
+            if not pid:
+                raise LabError(f"its container has ended at once{_said(handle)}", where=plan.name)
+            path = folder / SOCKET
+            alive = Path(f"/proc/{pid}").exists
+            try:
+                lifeline = wait_for_socket(path, alive, _START_DEADLINE_S)
+            except LabError as error:
+                raise LabError(f"{error.message}{_said(handle)}", where=plan.name) from error
+            undo.callback(lifeline.close)
+            try:
+                container = cls(handle, plan, image, folder, pid, lifeline)
+            except FileNotFoundError as error:
+                raise MachineError(
+                    "the containers of this Docker engine are not processes of this machine",
+                    where=plan.name,
+                    hint="vnf docker start runs an engine here",
+                ) from error
+            undo.pop_all()
+            return container
+
+    @property
+    def alive(self) -> bool:
+        return not self._is_over and self._lifeline.alive
+
+    @property
+    def program_status(self) -> int | None:
+        return None if self._program is None else self._program.poll()
+
+    def run_program(self) -> None:
+        """Start what the image, or the plan in its place, says that a container runs, if anything.
+
+        Raises:
+            LabError: it cannot be started.
+        """
+        command = program_of(self._options, self._image)
+        if not command:
+            return
+        with self.log.open("ab") as output:
+            try:
+                self._program = self.processes.popen_logged(
+                    self.netns, command, output.fileno(), stdin=subprocess.PIPE
+                )
+            except OSError as error:
+                what = error.filename or command[0]
+                raise LabError(
+                    f"its program cannot be started: {what}: {error.strerror}",
+                    where=self.plan.name,
+                    hint=f"it is to run: {' '.join(command)}",
+                ) from error
+        self._described["program"] = self._program.pid
+
+    def wait_healthy(self) -> None:
+        """Return when the health check that the plan or the image names succeeds, if any does.
+
+        It is made from here, at once and then every quarter of a second: Docker would make the
+        first one only after an interval, 30 s by default.
+
+        Raises:
+            LabError: it does not succeed in time, or the program has ended.
+        """
+        health = self._options.health or _health_of(self._image)
+        if health is None or not health.command or health.command[0] == "NONE":
+            return
+        within_s = self._options.healthy_within_s
+        deadline = time.monotonic() + within_s
+        while (said := self._try_health(health)) is not None:
+            failure = self.failure()
+            if failure is not None:
+                raise LabError(failure, where=self.plan.name)
+            if time.monotonic() > deadline:
+                answer = f"; its health check says: {said}" if said else ""
+                raise LabError(
+                    f"its program is not healthy within {within_s:g} s"
+                    f"{answer}{last_words(self.log)}",
+                    where=self.plan.name,
+                    hint="healthy_within= gives it more time",
+                )
+            time.sleep(_HEALTH_POLL_S)
+
+    def update(self, arguments: Mapping[str, Any], plan: NodePlan) -> None:
+        """Change its limits while it runs.
+
+        Args:
+            arguments: of the docker SDK's ``Container.update``.
+            plan: the node's from now on.
+
+        Raises:
+            UsageError: Docker does not have them so.
+        """
+        with told(self.plan.name):
+            self._handle.update(**arguments)
+        self.plan = plan
+
+    def close(self) -> None:
+        """End it and wait until Docker has forgotten it; closing twice is allowed."""
+        if self._is_over:
+            return
+        self._is_over = True
+        if self._program is not None:
+            if self._program.stdin is not None:
+                with suppress(BrokenPipeError):
+                    self._program.stdin.close()
+            with suppress(LabError):
+                end_process(self._program)
+        self._lifeline.end()
+        self._lifeline.wait(_END_GRACE_S)
+        self._lifeline.close()
+        self.netns.close()
+        discard(self._handle)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def let_go(self) -> None:
+        self._is_over = True
+        self._lifeline.close()
+        self.netns.close()
+        if isinstance(self._program, ContainerPopen):
+            self._program.let_go()
+
+    @property
+    def _options(self) -> ContainerPlan:
+        assert self.plan.container is not None
+        return self.plan.container
+
+    def _try_health(self, health: HealthPlan) -> str | None:
+        """None when it is well, otherwise what the check said."""
+        kind, *words = health.command
+        command = words if kind == "CMD" else ["/bin/sh", "-c", *words]
+        try:
+            check = self.processes.popen(
+                self.netns,
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+            )
+        except OSError as error:
+            return f"{error.filename}: {error.strerror}"
+        try:
+            said, _ = check.communicate(timeout=health.timeout_s or _HEALTH_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            check.kill()
+            check.communicate()
+            return "no answer in time"
+        return None if check.returncode == 0 else str(said).strip()
+
+
+def _health_of(image: ImageInfo) -> HealthPlan | None:
+    from emulator.plan.model import HealthPlan
+
+    check = image.healthcheck
+    if check is None or not check.get("Test"):
+        return None
+    timeout_ns = check.get("Timeout") or 0
+    return HealthPlan(command=check["Test"], timeout_s=timeout_ns / 1e9 or None)
+
+
+def discard(handle: Handle) -> None:
+    """Have Docker remove a container, and wait for it; one that it has forgotten is no mistake."""
+    from docker.errors import APIError, DockerException
+    from requests.exceptions import RequestException
+
+    # It is removed on its own account as well, when it ends. And an engine that has died cannot be
+    # told; it removes the container when it comes back.
+    with suppress(DockerException, RequestException):
+        with suppress(APIError):
+            handle.remove(force=True)
+        handle.wait(condition="removed", timeout=_REMOVE_DEADLINE_S)
+
+
+def _said(handle: Handle) -> str:
+    """What Docker knows of a container that has ended, and the last it printed."""
+    from docker.errors import DockerException
+
+    said = ""
+    with suppress(DockerException):
+        handle.reload()
+        state = handle.attrs["State"]
+        said = f": {state['Error']}" if state["Error"] else f" with exit code {state['ExitCode']}"
+        lines = handle.logs(tail=10).decode(errors="replace").splitlines()
+        if lines:
+            said += "; its last lines:" + "".join(f"\n    {line}" for line in lines)
+    return said
