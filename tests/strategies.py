@@ -13,6 +13,7 @@ from typing import Any
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
+from emulator.plan.container_spellings import NAMES
 from emulator.topo import Topo
 
 # A shared machine is slow at times, which is not the code's fault, and nothing is left behind.
@@ -54,21 +55,44 @@ class Recipe:
         return topo
 
 
+_container_options = st.fixed_dictionaries(
+    {},
+    optional={
+        "image": st.sampled_from(["debian:12", "registry:5000/group/tool@sha256:" + "0" * 64]),
+        "command": st.sampled_from(["sleep 60", ["sh", "-c", "exit 1"]]),
+        "environment": st.dictionaries(st.sampled_from(["A", "PATH"]), st.text("a=\n \"'é")),
+        "cpus": st.floats(0.01, 64),
+        "cpuset": st.sets(st.integers(0, 63), min_size=1),
+        "memory": st.integers(6 << 20, 1 << 40),
+        "ports": st.lists(st.integers(1, 65535), max_size=3),
+        "cap_add": st.lists(st.sampled_from(["SYS_PTRACE", "cap_sys_nice"]), max_size=2),
+        "cap_drop": st.lists(st.sampled_from(["ALL", "KILL"]), max_size=2),
+        "healthcheck": st.just({"test": "true", "interval": "1s"}),
+    },
+)
+
+
 @st.composite
 def recipes(draw: st.DrawFn, *, vnfs: bool = True, options: bool = True) -> Recipe:
     """Topologies without mistakes.
 
     Args:
-        vnfs: whether VNFs and routers, which Mininet does not have, are among the nodes.
+        vnfs: whether VNFs, routers and containers, which Mininet does not have, are among the
+            nodes.
         options: whether addresses, names and ports are written by hand here and there.
     """
     pool = draw(st.lists(names, min_size=1, max_size=14, unique=True))
     recipe = Recipe()
-    kinds = ["addHost", "addHost", "addSwitch"] + (["addRouter"] if vnfs else [])
-    ends = []
-    functions = []
+    kinds = ["addHost", "addHost", "addSwitch"] + (["addRouter", "addDocker"] if vnfs else [])
+    ends: list[str] = []
+    functions: list[str] = []
+    apps: list[tuple[str, str, dict[str, Any]]] = []
     for number, name in enumerate(pool):
         method = draw(st.sampled_from(kinds + (["addVNF"] if vnfs and len(ends) > 1 else [])))
+        dockers = [other for kind, other, _ in recipe.nodes if kind == "addDocker"]
+        if dockers and draw(st.integers(0, 3)) == 0:
+            apps.append(("addAppContainer", name, {"host": draw(st.sampled_from(dockers))}))
+            continue
         chosen: dict[str, Any] = {}
         if method == "addVNF":
             functions.append(name)
@@ -87,14 +111,18 @@ def recipes(draw: st.DrawFn, *, vnfs: bool = True, options: bool = True) -> Reci
                     ]
                 )
             )
+        if method == "addDocker":
+            chosen |= draw(_container_options)
         recipe.nodes.append((method, name, chosen))
         ends.append(name)
     pairs = st.tuples(st.sampled_from(ends), st.sampled_from(ends)).filter(lambda p: p[0] != p[1])
     wanted = draw(st.lists(pairs, max_size=20)) if len(ends) > 1 else []
     for name in functions:
         # A VNF is put into the middle of a link, and takes both halves.
-        plane = draw(st.sampled_from(["kernel", "xdp"]))
-        recipe.nodes.append(("addVNF", name, {"vnf": "forward", "dataplane": plane}))
+        chosen = {"vnf": "forward", "dataplane": draw(st.sampled_from(["kernel", "xdp"]))}
+        if draw(st.booleans()):
+            chosen |= {"runtime": "docker", "memory": "64m"}
+        recipe.nodes.append(("addVNF", name, chosen))
         a, b = draw(pairs) if not wanted else wanted.pop()
         wanted = [(a, name), (name, b), *wanted]
     for number, (a, b) in enumerate(wanted):
@@ -112,6 +140,7 @@ def recipes(draw: st.DrawFn, *, vnfs: bool = True, options: bool = True) -> Reci
                 )
             )
         recipe.links.append((a, b, chosen))
+    recipe.nodes += apps
     return _without_conflicts(recipe)
 
 
@@ -138,9 +167,10 @@ scraps = st.one_of(
 )
 """Values that a user could write by mistake."""
 
+_METHODS = ("addHost", "addSwitch", "addRouter", "addVNF", "addDocker", "addAppContainer")
 _NODE_KEYS = (
     "ip", "ipv6", "mac", "defaultRoute", "cls", "stp", "dpid", "cpu", "failMode", "runtime",
-    "cores", "idle", "inNamespace", "every", "nonsense",
+    "cores", "idle", "inNamespace", "every", "nonsense", "host", *sorted(NAMES),
 )  # fmt: skip
 _LINK_KEYS = (
     "port1", "port2", "key", "params1", "params2", "intfName1", "intfName2", "addr1", "addr2",
@@ -155,11 +185,15 @@ def careless_recipes(draw: st.DrawFn) -> Recipe:
     pool = draw(st.lists(any_name, min_size=1, max_size=6))
     recipe = Recipe()
     for name in pool:
-        method = draw(st.sampled_from(["addHost", "addSwitch", "addRouter", "addVNF"]))
+        method = draw(st.sampled_from(_METHODS))
         options = draw(st.dictionaries(st.sampled_from(_NODE_KEYS), scraps, max_size=3))
         if method == "addVNF":
             options["vnf"] = draw(st.one_of(st.just("drop"), st.just("forward"), scraps))
             options["dataplane"] = draw(st.one_of(st.sampled_from(["kernel", "xdp"]), scraps))
+        if method == "addAppContainer":
+            options["host"] = draw(st.one_of(st.sampled_from(pool), scraps))
+        elif draw(st.booleans()):
+            options["runtime"] = "docker"
         recipe.nodes.append((method, name, options))
     for _ in range(draw(st.integers(0, 6))):
         options = draw(st.dictionaries(st.sampled_from(_LINK_KEYS), scraps, max_size=3))

@@ -23,6 +23,7 @@ from emulator.plan.container_places import (
 )
 from emulator.plan.container_values import (
     ValueMistake,
+    check_texts,
     read_bool,
     read_bytes,
     read_cpu_shares,
@@ -176,6 +177,7 @@ def read_values(where: str, options: Mapping[str, Any], problems: list[Problem])
                 problems.append(Problem(where, text, hint))
             continue
         try:
+            check_texts(spelled.value)
             value = READERS[option](spelled.value)
         except ValueMistake as mistake:
             problems.append(Problem(where, f"{spelled.written}: {mistake}", mistake.hint))

@@ -27,6 +27,7 @@ ULIMITS = (
 
 _UNITS = {unit: 1 << (10 * power) for power, unit in enumerate(("", "k", "m", "g", "t", "p"))}
 _SIZE = re.compile(r"(\d+(?:\.\d+)?) ?([kmgtp]?)i?b?", re.IGNORECASE)
+_LIMIT = 1 << 63
 _RANGE = re.compile(r"(\d{1,5})(?:-(\d{1,5}))?")
 _MOST_CPUS = 8192
 _SECONDS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
@@ -53,9 +54,27 @@ class ValueMistake(ValueError):
         self.hint = hint
 
 
+def check_texts(value: Any) -> None:
+    """That no text in a value has what neither the kernel nor a plan's JSON can hold.
+
+    Raises:
+        ValueMistake: one has.
+    """
+    if isinstance(value, str):
+        if "\0" in value or not _encodes(value):
+            raise ValueMistake(f"{value!r} has a character that no program could be given")
+    elif isinstance(value, Mapping):
+        for name, content in value.items():
+            check_texts(name)
+            check_texts(content)
+    elif isinstance(value, list | tuple | set | frozenset):
+        for content in value:
+            check_texts(content)
+
+
 def read_text(value: Any) -> str:
     """A text that is not empty."""
-    if not isinstance(value, str) or not value.strip() or "\0" in value:
+    if not isinstance(value, str) or not value.strip():
         raise ValueMistake(f"{value!r} is not a text")
     return value
 
@@ -135,9 +154,9 @@ def read_mapping(value: Any) -> dict[str, str]:
         raise ValueMistake(f"{value!r} is neither a dict nor a list", hint)
     found = {}
     for name, content in pairs:
-        if not isinstance(name, str) or not name or "=" in name or "\0" in name:
+        if not isinstance(name, str) or not name or "=" in name:
             raise ValueMistake(f"{name!r} is not a name", hint)
-        if type(content) not in (str, int, float) or "\0" in str(content):
+        if type(content) not in (str, int, float):
             raise ValueMistake(f"the value of {name}, {content!r}, is not a text", hint)
         found[name] = str(content)
     return found
@@ -190,14 +209,17 @@ def read_bytes(value: Any) -> int | None:
 
     0 is for no limit.
     """
-    if type(value) is int and value >= 0:
+    if type(value) is int and 0 <= value < _LIMIT:
         return value or None
     match = _SIZE.fullmatch(value.strip()) if isinstance(value, str) else None
     if match is None:
         raise ValueMistake(
             f"{value!r} is not an amount of memory", 'write "256m", "1g", or a number of bytes'
         )
-    return int(float(match[1]) * _UNITS[match[2].lower()]) or None
+    size = float(match[1]) * _UNITS[match[2].lower()]
+    if size >= _LIMIT:
+        raise ValueMistake(f"{value!r} is more than any machine has", 'write "256m" or "1g"')
+    return int(size) or None
 
 
 def read_memory(value: Any) -> int | None:
@@ -217,7 +239,7 @@ def read_memory_swap(value: Any) -> int | None:
 
 def read_pids(value: Any) -> int | None:
     """How many processes and threads; 0 and -1 for no limit."""
-    if type(value) is not int or value < -1:
+    if type(value) is not int or not -1 <= value < _LIMIT:
         raise ValueMistake(f"{value!r} is not a number of processes", "write 100")
     return value if value > 0 else None
 
@@ -264,7 +286,7 @@ def read_health(value: Any) -> HealthPlan:
     else:
         raise ValueMistake("it has no test", 'write {"test": "command", "interval": "1s"}')
     retries = given.get("retries")
-    if retries is not None and (type(retries) is not int or retries < 0):
+    if retries is not None and (type(retries) is not int or not 0 <= retries < _LIMIT):
         raise ValueMistake(f"retries {retries!r} is not a whole number", "write 3")
     return HealthPlan(
         command=command,
@@ -308,7 +330,7 @@ def read_ulimits(value: Any) -> dict[str, tuple[int, int]]:
         pair = (content,) if type(content) is int else content
         if not isinstance(pair, list | tuple) or not 1 <= len(pair) <= 2:
             raise ValueMistake(f"the value of {name}, {content!r}, is not a limit", hint)
-        if any(type(number) is not int or number < -1 for number in pair):
+        if any(type(number) is not int or not -1 <= number < _LIMIT for number in pair):
             raise ValueMistake(f"the value of {name}, {content!r}, is not a limit", hint)
         soft, hard = pair[0], pair[-1]
         if hard != -1 and (soft == -1 or soft > hard):
@@ -324,6 +346,14 @@ def _optional_s(given: Mapping[str, Any], name: str) -> float | None:
         return read_duration_s(given[name])
     except ValueMistake as mistake:
         raise ValueMistake(f"{name} {mistake}", mistake.hint) from None
+
+
+def _encodes(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _number(value: Any) -> float | None:

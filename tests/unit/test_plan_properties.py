@@ -121,7 +121,7 @@ def test_a_change_to_a_running_lab_leaves_what_is_there_alone(
     for method, name, options in more.nodes:
         if name not in known:
             getattr(topo, method)(name, **options)
-    steady = [name for name in topo.nodes() if name not in topo.vnfs()]
+    steady = [name for name in topo.nodes() if name not in (*topo.vnfs(), *topo.apps())]
     for _ in range(data.draw(st.integers(0, 4)) if len(steady) > 1 else 0):
         a, b = data.draw(st.lists(st.sampled_from(steady), min_size=2, max_size=2, unique=True))
         topo.addLink(a, b)
