@@ -15,14 +15,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NoReturn
 
-from emulator.errors import BuildVnfError, MachineError, UsageError
+from emulator.errors import BuildVnfError, LabError, MachineError, UsageError
+from emulator.plan.image_names import BASE_IMAGE, REPOSITORY
 from emulator.runtime.engine import told
 
 if TYPE_CHECKING:
     from docker import DockerClient
 
 _STEP = re.compile(r"Step (?P<number>\d+)/(?P<count>\d+) : (?P<text>.*)")
+_FROM = re.compile(r" : FROM (?:--\S+ )*(?P<image>\S+)", re.IGNORECASE)
 _LAST_LINES = 12
+# What the builder says of its own work, which nobody looks for in an error.
+_CHATTER = (" ---> ", "Removing intermediate container")
 _NO_REGISTRY = re.compile(
     r"no such host|i/o timeout|connection refused|network is unreachable|Client\.Timeout|"
     r"TLS handshake|context deadline exceeded|server misbehaving|EOF|no route to host|"
@@ -102,25 +106,28 @@ class Recipe:
         progress: Callable[[str, int, int], None] | None,
         where: str,
     ) -> None:
-        step, lines = "", deque[str](maxlen=_LAST_LINES)
+        step, lines, count = "", deque[str](maxlen=_LAST_LINES), 0
         for event in events:
             if "error" in event:
                 self._fail(str(event["error"]), step, lines, where)
             for line in str(event.get("stream", "")).splitlines():
                 match = _STEP.fullmatch(line)
                 if match is None:
-                    lines.append(line)
+                    if not line.startswith(_CHATTER):
+                        lines.append(line)
                     continue
-                step = line
+                step, count = line, int(match["count"])
                 lines.clear()
                 if progress is not None:
-                    progress(f"building {name}", int(match["number"]) - 1, int(match["count"]))
+                    progress(f"building {name}", int(match["number"]) - 1, count)
+        if progress is not None:
+            progress(f"building {name}", count, count)
 
     def _fail(self, error: str, step: str, lines: deque[str], where: str) -> NoReturn:
         error = error.strip().rstrip(".")
-        starts_from = step.partition(" : ")[2].upper().startswith("FROM")
-        if starts_from and (_NO_REGISTRY.search(error) or _NO_IMAGE.search(error)):
-            raise not_here(step.split()[-1], error, where)
+        source = _FROM.search(step)
+        if source is not None and (_NO_REGISTRY.search(error) or _NO_IMAGE.search(error)):
+            raise not_here(source["image"], error, where)
         said = "".join(f"\n    {line}" for line in (step, *lines) if line.strip())
         hint = f"the file: {self.folder / 'Dockerfile'}"
         if _BUILDKIT.search(error):
@@ -155,19 +162,34 @@ class Recipe:
 
 
 def not_here(image: str, error: str, where: str) -> BuildVnfError:
-    """The error for an image that is not on this machine and did not come from a registry."""
+    """The error for an image that is not on this machine and did not come from a registry.
+
+    Args:
+        error: what the engine says.
+    """
+    hint = hint_for(image)
     if _NO_REGISTRY.search(error):
         return MachineError(
             f"image {image} is not on this machine and no registry answers",
             where=where,
-            hint="docker load reads one from a file, and vnf image base makes build-vnf/base",
+            hint=hint or "docker load reads one from a file, and vnf image base makes a small one",
         )
-    return UsageError(
-        f"image {image} is not on this machine and the registry has none such, "
-        "or gives it to those alone who log in",
-        where=where,
-        hint="check its name; docker login and docker pull get what not everybody gets",
-    )
+    if _NO_IMAGE.search(error):
+        return UsageError(
+            f"image {image} is neither on this machine nor, for everybody, in its registry",
+            where=where,
+            hint=hint or "check its name; docker pull gets what takes a docker login",
+        )
+    return LabError(f"image {image} cannot be had: {error.strip().rstrip('.')}", where=where)
+
+
+def hint_for(image: str) -> str:
+    """How to get an image of ours, which no registry has; empty for any other."""
+    if BASE_IMAGE in (image, f"{image}:latest"):
+        return "vnf image base makes it"
+    if image.startswith(f"{REPOSITORY}/"):
+        return "vnf image build makes it"
+    return ""
 
 
 def _network_of(client: DockerClient) -> str | None:

@@ -11,9 +11,6 @@ from emulator.plan import image_names
 if TYPE_CHECKING:
     from emulator.catalog import Manifest
 
-BASE = f"{image_names.REPOSITORY}/base"
-"""A small Debian, made on this machine; see ``emulator.images.base``."""
-
 VNF_LABEL = "build-vnf.vnf"
 """On each image of a VNF: its name."""
 PLANES_LABEL = "build-vnf.planes"

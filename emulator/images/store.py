@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import tempfile
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 from emulator import __version__
 from emulator.errors import LabError, UsageError
@@ -83,11 +83,19 @@ def is_current(manifest: Manifest, image: ImageInfo) -> bool:
         return False
 
 
-def inspect_image(client: DockerClient, name: str) -> ImageInfo | None:
-    """An image that the engine has, by its name or id; None when it has none such."""
+def inspect_image(client: DockerClient, name: str, *, where: str = "") -> ImageInfo | None:
+    """An image that the engine has, by its name or id; None when it has none such.
+
+    Args:
+        where: for errors; the name by default.
+
+    Raises:
+        UsageError: the name is none that an image can have.
+        MachineError: the engine does not answer.
+    """
     from docker.errors import ImageNotFound
 
-    with told(name):
+    with told(where or name):
         try:
             return ImageInfo.of(client.images.get(name).attrs, name)
         except ImageNotFound:
@@ -148,35 +156,57 @@ def _prepare(manifest: Manifest, plane: str, *, cached_only: bool = False) -> _M
     return _Making(manifest, plane, Recipe(manifest.folder, {"PLANE": plane}, added))
 
 
+def import_files(
+    client: DockerClient,
+    name: str,
+    archive: IO[bytes],
+    labels: Mapping[str, str],
+    changes: Sequence[str],
+    before: ImageInfo | None,
+) -> ImageInfo:
+    """Make an image of the files in a tar archive, in place of the one of that name before.
+
+    Args:
+        changes: lines of a Dockerfile beside the labels.
+
+    Raises:
+        MachineError: the engine does not answer.
+        LabError: the engine refuses it.
+    """
+    repository, _, tag = name.rpartition(":")
+    lines = [f"LABEL {_quoted(key)}={_quoted(value)}" for key, value in labels.items()]
+    with told(name):
+        client.api.import_image_from_data(
+            archive, repository=repository, tag=tag, changes=[*lines, *changes]
+        )
+    return _made(client, name, before)
+
+
 def _make(
     client: DockerClient, making: _Making, before: ImageInfo | None, progress: Progress | None
 ) -> ImageInfo:
-    if isinstance(making.source, Content):
-        _import(client, making.name, making.source, making.all_labels())
-    else:
-        making.source.build(
-            client, making.name, labels=making.all_labels(), progress=progress, where=making.name
-        )
-    made = inspect_image(client, making.name)
+    name, source, labels = making.name, making.source, making.all_labels()
+    if not isinstance(source, Content):
+        source.build(client, name, labels=labels, progress=progress, where=name)
+        return _made(client, name, before)
+    changes = [f"USER {source.user}"]
+    if source.entrypoint:
+        changes.append(f"ENTRYPOINT {json.dumps(source.entrypoint)}")
+    with tempfile.TemporaryFile() as archive:
+        source.write_tar(archive)
+        archive.seek(0)
+        return import_files(client, name, archive, labels, changes, before)
+
+
+def _made(client: DockerClient, name: str, before: ImageInfo | None) -> ImageInfo:
+    made = inspect_image(client, name)
     if made is None:
-        raise LabError("the image is gone as soon as it was made", where=making.name)
+        raise LabError("the image is gone as soon as it was made", where=name)
     if before is not None and before.id != made.id:
         # What it was before has lost its name, and goes unless another name or a container has it.
         with suppress(UsageError):
             remove_image(client, before.id)
     return made
-
-
-def _import(client: DockerClient, name: str, content: Content, labels: Mapping[str, str]) -> None:
-    repository, _, tag = name.rpartition(":")
-    changes = [f"LABEL {_quoted(key)}={_quoted(value)}" for key, value in labels.items()]
-    changes.append(f"USER {content.user}")
-    if content.entrypoint:
-        changes.append(f"ENTRYPOINT {json.dumps(content.entrypoint)}")
-    with tempfile.TemporaryFile() as archive, told(name):
-        content.write_tar(archive)
-        archive.seek(0)
-        client.api.import_image_from_data(archive, repository=repository, tag=tag, changes=changes)
 
 
 def _quoted(text: str) -> str:
