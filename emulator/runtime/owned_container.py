@@ -28,6 +28,7 @@ from emulator.runtime.container_arguments import (
 )
 from emulator.runtime.container_processes import ContainerPopen, Lifeline, wait_for_socket
 from emulator.runtime.engine import told
+from emulator.runtime.limits import apply_limits
 
 if TYPE_CHECKING:
     from docker import DockerClient
@@ -202,14 +203,14 @@ class OwnedContainer(Container):
         """Change its limits while it runs.
 
         Args:
-            arguments: of the docker SDK's ``Container.update``.
+            arguments: of :func:`emulator.runtime.limits.apply_limits`.
             plan: the node's from now on.
 
         Raises:
             UsageError: Docker does not have them so.
         """
         with told(self.plan.name):
-            self._handle.update(**arguments)
+            apply_limits(self._handle, arguments)
         self.plan = plan
 
     def close(self) -> None:
