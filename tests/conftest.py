@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import os
 import secrets
+import shutil
 import signal
+import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
 import pytest
 
 from emulator.doctor import Check, diagnose
+from emulator.runtime.daemon import start_daemon, stop_daemon
+from emulator.runtime.daemon_places import FOLDER_VARIABLE
+from emulator.runtime.private_daemon import is_installed
 from tests import leaks
 
 SYSTEM_TESTS = Path(__file__).parent / "system"
@@ -25,12 +31,19 @@ NEEDS = {
 
 os.environ.setdefault(leaks.MARK, secrets.token_hex(8))
 
+DOCKER_FOLDERS = Path("/tmp")
+"""Where this run's Docker daemon has its folder: paths of sockets must be short."""
+DOCKER_PREFIX = "vnf-docker-"
+
 _wider_fixtures: set[int] = set()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip what this machine cannot run, and say why."""
+    """Skip what this machine cannot run, and say why; give Docker to what is marked with it."""
     for item in items:
+        if item.get_closest_marker("docker") and isinstance(item, pytest.Function):
+            # Before all others, so that the daemon is there when a leak check takes stock.
+            item.fixturenames.insert(0, "docker_daemon")
         reason = _why_not(item)
         if reason:
             item.add_marker(pytest.mark.skip(reason=reason))
@@ -46,6 +59,8 @@ def _why_not(item: pytest.Item) -> str:
         check = _checks()[name]
         if check.status == "missing":
             return f"needs {name}: {check.reason}"
+    if item.get_closest_marker("docker") and not is_installed():
+        return "needs dockerd, which tests run for themselves"
     return ""
 
 
@@ -66,6 +81,48 @@ def pytest_fixture_setup(
 
 def pytest_fixture_post_finalizer(fixturedef: pytest.FixtureDef[object]) -> None:
     _wider_fixtures.discard(id(fixturedef))
+
+
+@pytest.fixture(scope="session")
+def docker_daemon() -> Iterator[str]:
+    """The address of a Docker daemon of this run's own, which ``$DOCKER_HOST`` names from then on.
+
+    Every test that is marked ``docker`` has it; no daemon of the machine is ever used.
+    """
+    _end_daemons_of_killed_runs()
+    name = f"{DOCKER_PREFIX}{os.getpid()}-"
+    folder = Path(tempfile.mkdtemp(prefix=name, dir=DOCKER_FOLDERS))
+    before = os.environ.get("DOCKER_HOST")
+    try:
+        with _private_daemon_in(folder):
+            os.environ["DOCKER_HOST"] = start_daemon().url
+        leaks.docker_folder = folder
+        yield os.environ["DOCKER_HOST"]
+    finally:
+        leaks.docker_folder = None
+        if before is None:
+            os.environ.pop("DOCKER_HOST", None)
+        else:
+            os.environ["DOCKER_HOST"] = before
+        with _private_daemon_in(folder):
+            stop_daemon(force=True, purge=True)
+        shutil.rmtree(folder)
+
+
+@contextmanager
+def _private_daemon_in(folder: Path) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(FOLDER_VARIABLE, str(folder))
+        yield
+
+
+def _end_daemons_of_killed_runs() -> None:
+    for folder in DOCKER_FOLDERS.glob(f"{DOCKER_PREFIX}*"):
+        pid = folder.name.removeprefix(DOCKER_PREFIX).partition("-")[0]
+        if not Path(f"/proc/{pid}").exists() and folder.stat().st_uid == os.geteuid():
+            with _private_daemon_in(folder):
+                stop_daemon(force=True, purge=True)
+            shutil.rmtree(folder)
 
 
 @pytest.fixture(scope="module", autouse=True)

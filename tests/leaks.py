@@ -2,7 +2,8 @@
 
 The machine may be busy with the labs of others meanwhile, so a thing counts only when it is ours:
 a process that carries this run's mark in its environment, a BPF program that no living process of
-somebody else holds, a lab's record that nobody else keeps locked.
+somebody else holds, a lab's record that nobody else keeps locked, a container of this run's own
+Docker daemon.
 """
 
 from __future__ import annotations
@@ -18,8 +19,11 @@ from pathlib import Path
 from emulator.errors import MachineError
 from emulator.kernel.bpf import all_ids
 from emulator.paths import run_dir
+from emulator.runtime.daemon_places import mounts_below
 
 MARK = "BUILD_VNF_TEST_RUN"
+docker_folder: Path | None = None
+"""Where this run's Docker daemon has its things, as long as it runs."""
 _DEADLINE_S = 5.0
 _POLL_S = 0.02
 
@@ -34,6 +38,8 @@ class Belongings:
     host_interfaces: frozenset[str] = field(default_factory=frozenset)
     named_namespaces: frozenset[str] = field(default_factory=frozenset)
     held_namespaces: frozenset[str] = field(default_factory=frozenset)
+    containers: frozenset[str] = field(default_factory=frozenset)
+    mounts: frozenset[str] = field(default_factory=frozenset)
 
     @classmethod
     def now(cls) -> Belongings:
@@ -45,6 +51,8 @@ class Belongings:
             host_interfaces=frozenset(_names(Path("/sys/class/net"))),
             named_namespaces=frozenset(_names(Path("/run/netns"))),
             held_namespaces=frozenset(_held_namespaces()),
+            containers=frozenset(_containers()),
+            mounts=frozenset(_mounts()),
         )
 
     def since(self, before: Belongings) -> dict[str, list[str]]:
@@ -55,6 +63,7 @@ class Belongings:
         }
         new["bpf_programs"] = [each for each in new["bpf_programs"] if not _held_elsewhere(each)]
         new["lab_records"] = [each for each in new["lab_records"] if not _locked_elsewhere(each)]
+        new["mounts"] = [each for each in new["mounts"] if not _of_others_lab(each)]
         return {kind: names for kind, names in new.items() if names}
 
 
@@ -128,3 +137,32 @@ def _held_namespaces() -> Iterator[str]:
             target = os.readlink(descriptor)
             if target.startswith("net:["):
                 yield f"{target} (descriptor {descriptor.name})"
+
+
+def _containers() -> Iterator[str]:
+    """Containers of this run's Docker daemon, whether they run or not."""
+    if docker_folder is not None:
+        from docker import DockerClient
+
+        client = DockerClient(base_url=os.environ["DOCKER_HOST"])
+        try:
+            for each in client.containers.list(all=True, sparse=True):
+                yield f"{each.short_id} {each.attrs['Names']} {each.attrs['State']}"
+        finally:
+            client.close()
+
+
+def _mounts() -> Iterator[str]:
+    """Mounts in the folders of labs and of this run's Docker daemon."""
+    folders = [run_dir()] if docker_folder is None else [run_dir(), docker_folder]
+    for point in mounts_below(*folders):
+        # The daemon mounts this one for itself.
+        if docker_folder is None or point != docker_folder / "data":
+            yield str(point)
+
+
+def _of_others_lab(mount: str) -> bool:
+    path = Path(mount)
+    return path.is_relative_to(run_dir()) and _locked_elsewhere(
+        path.relative_to(run_dir()).parts[0]
+    )

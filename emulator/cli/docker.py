@@ -111,7 +111,7 @@ def _rows(found: DaemonStatus) -> list[tuple[str, object]]:
     return [
         ("labs use", found.daemon.url),
         ("which is", _SOURCES[found.daemon.source]),
-        ("version", f"{found.version}, API {found.api_version}"),
+        ("version", f"{found.daemon.version}, API {found.api_version}"),
         ("storage driver", found.storage_driver),
         ("control groups", f"version {found.cgroup_version}, made by {found.cgroup_driver}"),
         ("confined by", ", ".join(found.security) or None),

@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import ctypes
 import importlib
-import json
 import os
 import re
 import shutil
-import socket
 import sys
 
 from emulator import paths
 from emulator.doctor.model import Finding, limited, missing, works
 from emulator.doctor.patient import Patient
+from emulator.errors import BuildVnfError
 from emulator.invocation import vnf_program
 
 _CAPABILITIES = {"CAP_NET_ADMIN": 12, "CAP_NET_RAW": 13, "CAP_SYS_ADMIN": 21}
 _OLDEST_KERNEL = (5, 18)
 _NATIVE_HELPERS = ("vnf-probe", "vnf-init", "generator.bpf.o", "recorder.bpf.o", "sink.bpf.o")
-_DOCKER_DEADLINE_S = 3.0
+_DOCKER_SOURCES = {"private": "the private daemon", "machine": "the machine's daemon"}
 _GOOD_CLOCKS = ("tsc", "kvm-clock", "hyperv_clocksource_tsc_page", "arch_sys_counter")
 
 
@@ -138,27 +137,17 @@ def cgroup(patient: Patient) -> Finding:
 
 
 def docker(patient: Patient) -> Finding:
-    client = shutil.which("docker") is not None
-    address = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock")
-    if not address.startswith("unix://"):
-        return limited(f"not asked: the daemon is at {address}", detail="remote daemon", fix="")
-    path = str(patient.path(address.removeprefix("unix://").lstrip("/")))
+    from emulator.runtime.daemon import find_daemon
+    from emulator.runtime.private_daemon import is_installed
+
     try:
-        version = _docker_version(path)
-    except PermissionError:
-        return missing(f"{path} may not be opened", fix="usermod -aG docker $USER, or use root")
-    except OSError as error:
-        reason = f"no daemon answers at {path}: {error.strerror or error}"
-        if client:
-            return missing(
-                reason,
-                detail="client only",
-                fix="apt-get install docker.io; systemctl start docker",
-            )
-        return missing(reason)
-    if version is None:
-        return limited(f"what answers at {path} is not a Docker daemon", fix="")
-    return works(f"daemon {version}" + ("" if client else ", no client"))
+        daemon = find_daemon(patient.path(""))
+    except BuildVnfError as error:
+        reason = f"{error.where}: {error.message}"
+        if is_installed():
+            return limited(reason, detail="installed", fix=error.hint)
+        return missing(reason, fix=error.hint)
+    return works(f"{daemon.version}, {_DOCKER_SOURCES.get(daemon.source, daemon.source)}")
 
 
 def open_vswitch(patient: Patient) -> Finding:
@@ -278,26 +267,6 @@ def _program(patient: Patient, name: str, consequence: str, pattern: str) -> Fin
 def _first(pattern: str, text: str) -> str | None:
     match = re.search(pattern, text)
     return match.group(1) if match else None
-
-
-def _docker_version(path: str) -> str | None:
-    """The version of the daemon behind a socket; None when the answer is not a daemon's.
-
-    Raises:
-        OSError: nothing answers there.
-    """
-    with socket.socket(socket.AF_UNIX) as daemon:
-        daemon.settimeout(_DOCKER_DEADLINE_S)
-        daemon.connect(path)
-        daemon.sendall(b"GET /version HTTP/1.0\r\nHost: docker\r\n\r\n")
-        answer = b""
-        while part := daemon.recv(65536):
-            answer += part
-    try:
-        body = json.loads(answer.partition(b"\r\n\r\n")[2])
-        return str(body["Version"])
-    except (ValueError, KeyError, TypeError):
-        return None
 
 
 def _has_module(patient: Patient, name: str) -> bool:

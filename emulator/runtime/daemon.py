@@ -8,21 +8,18 @@ nothing with the machine's and leaves the network alone.
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
-import socket
-import struct
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from emulator.errors import BuildVnfError, MachineError, UsageError
 from emulator.invocation import with_sudo
 from emulator.runtime import private_daemon
-from emulator.runtime.daemon_places import Places, find_processes, private_places
+from emulator.runtime.daemon_places import Places, find_processes, listener, private_places
 from emulator.runtime.engine import LAB_LABEL, client_of, told
 from emulator.runtime.private_daemon import Progress
 
@@ -42,10 +39,12 @@ class Daemon:
     Attributes:
         url: its ``unix://`` address.
         source: how it was found: ``$DOCKER_HOST``, ``private`` or ``machine``.
+        version: of the daemon, as it answered.
     """
 
     url: str
     source: str
+    version: str = ""
 
 
 @dataclass(frozen=True)
@@ -55,7 +54,6 @@ class DaemonStatus:
     Attributes:
         daemon: the one that labs would use; None when there is none.
         problem: why there is none.
-        version: of the daemon.
         api_version: the newest version of Docker's interface that it speaks.
         storage_driver: what its images lie on.
         cgroup_version: of the control groups that it puts containers in.
@@ -75,7 +73,6 @@ class DaemonStatus:
     private_url: str
     private_data: str
     private_log: str
-    version: str = ""
     api_version: str = ""
     storage_driver: str = ""
     cgroup_version: str = ""
@@ -116,7 +113,8 @@ def find_daemon(root: Path = Path("/")) -> Daemon:
 def start_daemon(progress: Progress | None = None) -> Daemon:
     """Start the private daemon, unless it runs; returns when it answers.
 
-    It outlives this process and its terminal. One that died is started again.
+    It outlives this process and its terminal. One that died is started again; containers that
+    outlived it go on, unless Docker was asked to remove them when they end.
 
     Args:
         progress: called with a step, how many parts of it are done, and of how many.
@@ -127,7 +125,7 @@ def start_daemon(progress: Progress | None = None) -> Daemon:
     """
     places = private_places()
     private_daemon.start(places, progress)
-    return Daemon(places.url, "private")
+    return _usable(Daemon(places.url, "private"), Path("/"))
 
 
 def stop_daemon(
@@ -183,11 +181,10 @@ def daemon_status() -> DaemonStatus:
 
 
 def _facts(client: DockerClient) -> dict[str, Any]:
-    info, version = client.info(), client.version()
+    info = client.info()
     options = [option.partition(",")[0] for option in info.get("SecurityOptions") or ()]
     return {
-        "version": version["Version"],
-        "api_version": version["ApiVersion"],
+        "api_version": client.version()["ApiVersion"],
         "storage_driver": info["Driver"],
         "cgroup_version": info.get("CgroupVersion", ""),
         "cgroup_driver": info.get("CgroupDriver", ""),
@@ -277,7 +274,7 @@ def _usable(daemon: Daemon, root: Path) -> Daemon:
         MachineError: what listens is no daemon, or one elsewhere.
     """
     path = root / daemon.url.removeprefix("unix://").lstrip("/")
-    pid, uid = _owner(path)
+    pid, uid = listener(path)
     if not pid:
         raise MachineError(
             "the Docker daemon runs outside of the container that we are in",
@@ -290,8 +287,7 @@ def _usable(daemon: Daemon, root: Path) -> Daemon:
             where=daemon.url,
             hint=how_to_get_one(),
         )
-    with _client(f"unix://{path}") as client:
-        version = client.version()
+    version = _version(f"unix://{path}")
     parts = {part.get("Name") for part in version.get("Components") or ()}
     kernel = version.get("KernelVersion", "")
     if "rootlesskit" in parts:
@@ -307,26 +303,20 @@ def _usable(daemon: Daemon, root: Path) -> Daemon:
             where=daemon.url,
             hint="vnf docker start runs one on this kernel",
         )
-    return daemon
+    return replace(daemon, version=str(version.get("Version", "")))
 
 
-def _owner(path: Path) -> tuple[int, int]:
-    """The process and the user that listen at a socket; process 0 is one that we cannot see.
+def _version(url: str) -> dict[str, Any]:
+    """What a daemon says of itself, in whatever version of its interface."""
+    from docker import APIClient
+    from docker.constants import MINIMUM_DOCKER_API_VERSION
 
-    Raises:
-        OSError: nobody listens.
-    """
-    with socket.socket(socket.AF_UNIX) as connection:
-        connection.settimeout(_DEADLINE_S)
-        try:
-            connection.connect(os.fspath(path))
-        except OSError as error:
-            # Python says "path too long" without a number.
-            raise error if error.errno else OSError(errno.ENAMETOOLONG, str(error)) from error
-        size = struct.calcsize("3i")
-        credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size)
-        pid, uid, _ = struct.unpack("3i", credentials)
-    return pid, uid
+    with told(url):
+        # A version is named so that no request is made before there is a client to close.
+        client = APIClient(url, MINIMUM_DOCKER_API_VERSION, timeout=int(_DEADLINE_S))
+        with contextlib.closing(client):
+            answer: dict[str, Any] = client.version(api_version=False)
+    return answer
 
 
 @contextmanager

@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import json
 import os
 import re
 import shutil
+import socket
+import struct
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
@@ -29,6 +32,7 @@ _OWN_MARK = ".build-vnf"
 """In the data folder: that it was made here, so that it may be used and removed."""
 _LONGEST_FOLDER = 60
 """The path of a socket has 107 characters, and the daemon's lie some folders deep."""
+_CONNECT_DEADLINE_S = 10.0
 _MNT_DETACH = 2
 _SYSTEM_CONFIG = Path("/etc/docker/daemon.json")
 _REGISTRY_KEYS = ("registry-mirrors", "insecure-registries", "proxies")
@@ -135,10 +139,28 @@ def find_processes(places: Places) -> list[DaemonProcess]:
 
 def _role(command_line: bytes, keys: Mapping[str, Role]) -> Role | None:
     words = os.fsdecode(command_line).split("\0")
-    # A moment before it is the daemon, it is the program that starts one in a session of its own.
-    if not re.match(r"dockerd|containerd|setsid", os.path.basename(words[0])):
+    if not re.match(r"dockerd|containerd", os.path.basename(words[0])):
         return None
     return next((keys[word] for word in words if word in keys), None)
+
+
+def listener(path: Path) -> tuple[int, int]:
+    """The process and the user that listen at a socket; process 0 is one that we cannot see.
+
+    Raises:
+        OSError: nobody listens.
+    """
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(_CONNECT_DEADLINE_S)
+        try:
+            connection.connect(os.fspath(path))
+        except OSError as error:
+            # Python says "path too long" without a number.
+            raise error if error.errno else OSError(errno.ENAMETOOLONG, str(error)) from error
+        size = struct.calcsize("3i")
+        credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size)
+        pid, uid, _ = struct.unpack("3i", credentials)
+    return pid, uid
 
 
 def children_of(parents: Iterable[int]) -> list[int]:

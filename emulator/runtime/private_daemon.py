@@ -27,6 +27,7 @@ from emulator.runtime.daemon_places import (
     Role,
     children_of,
     find_processes,
+    listener,
     prepare,
     remove_cgroups,
     remove_data,
@@ -39,6 +40,7 @@ Progress = Callable[[str, int, int], None]
 
 _START_DEADLINE_S = 60.0
 _STOP_DEADLINE_S = 30.0
+_SEEN_DEADLINE_S = 1.0
 _POLL_S = 0.02
 _LOG_LINES = 5
 _KEPT_VARIABLES = re.compile(
@@ -55,7 +57,7 @@ def is_installed() -> bool:
 def start(places: Places, progress: Progress | None = None) -> None:
     """Start the daemon, unless it runs; returns when it answers.
 
-    One that died is started again: containers that survived it go on.
+    One that died is started again, beside the containers that outlived it.
 
     Raises:
         UsageError: the folder holds something else.
@@ -123,7 +125,7 @@ def stop(
             raise LabError(
                 f"the private Docker daemon died, but {count} of its containers still run",
                 where=str(places.run),
-                hint="vnf docker start reaches them again, vnf docker stop --force ends them",
+                hint="vnf docker start starts it again, vnf docker stop --force ends them",
             )
         _end_daemons(processes, progress)
         _end_containers(places)
@@ -301,6 +303,16 @@ def _launch(places: Places, running: Iterable[DaemonProcess]) -> None:
                     env=environment,
                     check=True,
                 )
+                _wait_until_seen(places, role)
+
+
+def _wait_until_seen(places: Places, role: Role) -> None:
+    """Wait until a process shows its command line; one that ends at once never does."""
+    deadline = time.monotonic() + _SEEN_DEADLINE_S
+    while time.monotonic() < deadline:
+        if any(process.role == role for process in find_processes(places)):
+            return
+        time.sleep(_POLL_S / 10)
 
 
 def _wait_for_answer(places: Places, progress: Progress | None) -> None:
@@ -309,9 +321,10 @@ def _wait_for_answer(places: Places, progress: Progress | None) -> None:
     deadline = time.monotonic() + _START_DEADLINE_S
     while True:
         try:
+            listener(places.socket)
             client_of(places.url, timeout_s=max(1.0, deadline - time.monotonic())).close()
             return
-        except BuildVnfError:
+        except (OSError, BuildVnfError):
             roles = {process.role for process in find_processes(places)}
         for role in ("containerd", "dockerd"):
             if role not in roles:
