@@ -21,6 +21,7 @@ HERE = Path(__file__).parent
 OPTIONS = {"routed": {"ipv6": True}, "by_hand": {"ip_base": "10.0.0.0/8", "name": "lab-1"}}
 BUILTIN = {
     "chain": "chain",
+    "containers": "containers",
     "dumbbell": "dumbbell,kernel",
     "linear_3_2": "linear,3,2",
     "reversed_3": "reversed,3",
