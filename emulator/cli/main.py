@@ -14,6 +14,7 @@ import typer
 from emulator import __version__
 from emulator.cli import bench, describe, doctor, labs, run, vnfs
 from emulator.cli.docker import docker_app
+from emulator.cli.image import image_app
 from emulator.cli.outcome import (
     EXIT_INTERRUPTED,
     OutcomeGroup,
@@ -63,6 +64,7 @@ for _name, _function, _summary in (
     )(_function)
 
 app.add_typer(docker_app, name="docker")
+app.add_typer(image_app, name="image")
 
 
 @app.callback()
