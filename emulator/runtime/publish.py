@@ -47,6 +47,31 @@ class PortForwarder(Closing):
         self._published: list[PublishedPorts] = []
         self._home = -1
 
+    def reserve(self, ports: Iterable[PublishedPortPlan], *, where: str) -> PublishedPorts:
+        """Takes ports of the machine, all of them, or none when one cannot be had.
+
+        So it shows before anything is started whether they can be. Whoever comes waits until
+        :meth:`PublishedPorts.lead_to` has said where they lead.
+
+        Args:
+            ports: those of a node, and which of the machine's they are to be.
+            where: the node's name.
+
+        Raises:
+            UsageError: a port of the machine is taken, or an address is not one of its own.
+        """
+        published = PublishedPorts(self, where, self._udp_idle_s)
+        try:
+            for plan in ports:
+                published._listen(plan)
+            with self._gate:
+                self._start()
+                self._published.append(published)
+        except BaseException:
+            published.close()
+            raise
+        return published
+
     def publish(
         self,
         netns: Netns,
@@ -55,25 +80,10 @@ class PortForwarder(Closing):
         addresses: Sequence[str] = (),
         where: str,
     ) -> PublishedPorts:
-        """Publishes ports of a node; all of them, or none when one cannot be had.
-
-        Args:
-            netns: the node's network namespace.
-            ports: which, and where on the machine.
-            addresses: the node's own addresses, for programs that do not listen on 127.0.0.1.
-            where: the node's name.
-
-        Raises:
-            UsageError: a port of the machine is taken, or an address is not one of its own.
-        """
-        published = PublishedPorts(self, netns, addresses, where)
+        """Reserves ports, and has them lead to a node; see both."""
+        published = self.reserve(ports, where=where)
         try:
-            for plan in ports:
-                published._listen(plan)
-            with self._gate:
-                self._start()
-                self._published.append(published)
-            self._call(lambda: published._serve(self._udp_idle_s))
+            published.lead_to(netns, addresses)
         except BaseException:
             published.close()
             raise
@@ -157,26 +167,35 @@ class PortForwarder(Closing):
 
 
 class PublishedPorts(Closing):
-    """The published ports of one node; made by :meth:`PortForwarder.publish`.
+    """The published ports of one node; made by :class:`PortForwarder`.
 
     Attributes:
         bound: each port as it was asked for, and the machine's port that it has got.
     """
 
-    def __init__(
-        self, forwarder: PortForwarder, netns: Netns, addresses: Sequence[str], where: str
-    ) -> None:
+    def __init__(self, forwarder: PortForwarder, where: str, udp_idle_s: float) -> None:
         self.bound: list[tuple[PublishedPortPlan, int]] = []
         self._forwarder = forwarder
         self._where = where
+        self._udp_idle_s = udp_idle_s
         self._listeners: list[tuple[PublishedPortPlan, socket.socket]] = []
         self._forwarders: list[TcpForwarder | UdpForwarder] = []
-        self.follow(netns, addresses)
+        self._netns: Netns | None = None
+        self._targets: tuple[str, ...] = ()
 
-    def follow(self, netns: Netns, addresses: Sequence[str] = ()) -> None:
-        """From now on, connections lead into another namespace: the node has been replaced."""
+    def lead_to(self, netns: Netns, addresses: Sequence[str] = ()) -> None:
+        """Has the ports lead to a node from now on: for the first time, or to its replacement.
+
+        Connections that there are stay with what they were made to.
+
+        Args:
+            netns: the node's network namespace, which stays the caller's to close.
+            addresses: the node's own addresses, for programs that do not listen on 127.0.0.1.
+        """
         self._netns = netns
         self._targets = tuple(dict.fromkeys(("127.0.0.1", "::1", *addresses)))
+        if not self._forwarders:
+            self._forwarder._call(self._serve)
 
     def close(self) -> None:
         """Ends the connections and gives the ports back; closing twice is allowed."""
@@ -235,13 +254,13 @@ class PublishedPorts(Closing):
             where=f"{self._where}: ports",
         )
 
-    def _serve(self, udp_idle_s: float) -> None:
+    def _serve(self) -> None:
         for plan, listener in self._listeners:
             connecting = self._connecting(plan)
             self._forwarders.append(
                 TcpForwarder(listener, connecting)
                 if plan.protocol == "tcp"
-                else UdpForwarder(listener, connecting, udp_idle_s)
+                else UdpForwarder(listener, connecting, self._udp_idle_s)
             )
 
     def _connecting(self, plan: PublishedPortPlan) -> Callable[[int], socket.socket | None]:
@@ -249,7 +268,7 @@ class PublishedPorts(Closing):
         kind = socket.SOCK_STREAM if plan.protocol == "tcp" else socket.SOCK_DGRAM
 
         def connecting(attempt: int) -> socket.socket | None:
-            if attempt >= len(self._targets):
+            if self._netns is None or attempt >= len(self._targets):
                 return None
             target = self._targets[attempt]
             family = socket.AF_INET if ip_address(target).version == 4 else socket.AF_INET6

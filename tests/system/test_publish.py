@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import threading
 import traceback
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -121,8 +122,21 @@ def test_a_node_that_was_replaced_keeps_its_port(net: Network, forwarder: PortFo
         say_hello(before, published.bound[0][1])
     with h2.netns.run(socket.create_server, ("127.0.0.1", 80)) as after:
         after.settimeout(DEADLINE_S)
-        published.follow(h2.netns)
+        published.lead_to(h2.netns)
         say_hello(after, published.bound[0][1])
+
+
+def test_whoever_comes_early_waits_for_the_node(net: Network, forwarder: PortForwarder) -> None:
+    h1 = net["h1"]
+    with serve(h1, "127.0.0.1") as server:
+        published = forwarder.reserve([port_plan(server)], where="h1")
+        address = ("127.0.0.1", published.bound[0][1])
+        with socket.create_connection(address, timeout=DEADLINE_S) as near:
+            near.sendall(b"early")
+            published.lead_to(h1.netns)
+            far, _ = server.accept()
+            with far:
+                assert far.recv(100) == b"early"
 
 
 def test_ports_are_given_back(net: Network, forwarder: PortForwarder) -> None:
@@ -142,14 +156,14 @@ def test_ports_are_given_back(net: Network, forwarder: PortForwarder) -> None:
 
 def test_closing_leaves_no_thread_and_no_descriptor(net: Network) -> None:
     h1 = net["h1"]
-    before = set(os.listdir("/proc/self/fd")), set(os.listdir("/proc/self/task"))
+    before = set(os.listdir("/proc/self/fd")), threading.enumerate()
     with serve(h1, "127.0.0.1") as server, PortForwarder() as forwarder:
         published = forwarder.publish(h1.netns, [port_plan(server)], where="h1")
         near = socket.create_connection(("127.0.0.1", published.bound[0][1]), timeout=DEADLINE_S)
         far, _ = server.accept()
     with near, far, pytest.raises(ConnectionResetError):
         near.recv(1)
-    assert (set(os.listdir("/proc/self/fd")), set(os.listdir("/proc/self/task"))) == before
+    assert (set(os.listdir("/proc/self/fd")), threading.enumerate()) == before
 
 
 def test_a_forked_process_keeps_no_connection_open(net: Network) -> None:

@@ -266,8 +266,7 @@ def test_a_client_that_is_silent_for_long_is_forgotten() -> None:
 
 
 def test_a_port_in_use_is_told_before_anything_starts() -> None:
-    netns = Netns.from_path("/proc/self/ns/net")
-    with bound(socket.SOCK_STREAM) as taken, netns, PortForwarder() as forwarder:
+    with bound(socket.SOCK_STREAM) as taken, PortForwarder() as forwarder:
         number = taken.getsockname()[1]
         with bound(socket.SOCK_STREAM) as other:
             free = other.getsockname()[1]
@@ -276,7 +275,7 @@ def test_a_port_in_use_is_told_before_anything_starts() -> None:
             PublishedPortPlan(port=81, host_port=number),
         ]
         with pytest.raises(UsageError) as caught:
-            forwarder.publish(netns, plans, where="web")
+            forwarder.reserve(plans, where="web")
         assert str(caught.value) == (
             f"web: ports: tcp port {number} of 127.0.0.1 is in use on this machine"
             " (choose another port of the machine, or 0 for any that is free)"
@@ -295,9 +294,8 @@ def test_a_port_in_use_is_told_before_anything_starts() -> None:
 )
 def test_an_address_that_is_not_of_this_machine(address: str, message: str) -> None:
     plan = PublishedPortPlan(port=80, host_port=0, host_address=address)
-    netns = Netns.from_path("/proc/self/ns/net")
-    with netns, PortForwarder() as forwarder, pytest.raises(UsageError, match=message):
-        forwarder.publish(netns, [plan], where="web")
+    with PortForwarder() as forwarder, pytest.raises(UsageError, match=message):
+        forwarder.reserve([plan], where="web")
 
 
 def test_a_free_port_is_chosen_and_told() -> None:
