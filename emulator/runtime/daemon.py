@@ -287,7 +287,7 @@ def _usable(daemon: Daemon, root: Path) -> Daemon:
             where=daemon.url,
             hint=how_to_get_one(),
         )
-    version = _version(f"unix://{path}")
+    version = _version(f"unix://{path}", daemon.url)
     parts = {part.get("Name") for part in version.get("Components") or ()}
     kernel = version.get("KernelVersion", "")
     if "rootlesskit" in parts:
@@ -306,17 +306,24 @@ def _usable(daemon: Daemon, root: Path) -> Daemon:
     return replace(daemon, version=str(version.get("Version", "")))
 
 
-def _version(url: str) -> dict[str, Any]:
+def _version(url: str, where: str) -> dict[str, Any]:
     """What a daemon says of itself, in whatever version of its interface."""
     from docker import APIClient
     from docker.constants import MINIMUM_DOCKER_API_VERSION
+    from docker.errors import APIError
 
-    with told(url):
+    with told(where):
         # A version is named so that no request is made before there is a client to close.
         client = APIClient(url, MINIMUM_DOCKER_API_VERSION, timeout=int(_DEADLINE_S))
         with contextlib.closing(client):
-            answer: dict[str, Any] = client.version(api_version=False)
-    return answer
+            try:
+                answer: dict[str, Any] = client.version(api_version=False)
+                return {**answer, "ApiVersion": answer["ApiVersion"]}
+            # The SDK takes it for granted that errors come with a message, and so on.
+            except (APIError, LookupError, TypeError, ValueError) as error:
+                raise MachineError(
+                    "what answers there is no Docker daemon", where=where, hint=how_to_get_one()
+                ) from error
 
 
 @contextmanager
