@@ -265,4 +265,7 @@ def _read_labels(
 
 def option_hint(name: str, others: tuple[str, ...]) -> str:
     """What somebody could have meant by an option that a node in a container does not have."""
-    return suggestion(name, (*others, *sorted(NAMES))) or "docs/how-to/docker.md lists its options"
+    return (
+        suggestion(name, (*others, *sorted(NAMES)))
+        or "docs/reference/containers.md lists its options"
+    )

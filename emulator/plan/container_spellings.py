@@ -211,7 +211,7 @@ def _spelled(where: str, options: Mapping[str, Any], problems: list[Problem]) ->
             text = f'docker_args["name"]: {value!r}: a container is called after its node and lab'
             problems.append(Problem(where, text, "leave it out"))
         elif name == "docker_args" or name not in NAMES:
-            hint = suggestion(key, sorted(NAMES)) or "the reference of the topology lists them"
+            hint = suggestion(key, sorted(NAMES)) or "docs/reference/containers.md lists them"
             text = f"docker_args: a node in a container has no option {key}"
             problems.append(Problem(where, text, hint))
         else:

@@ -112,7 +112,7 @@ def test_published_ports(ports: Any, expected: list[tuple[int, int, str, str]]) 
     [
         ("curl x", HealthPlan(command=("CMD-SHELL", "curl x"))),
         (["curl", "x"], HealthPlan(command=("CMD", "curl", "x"))),
-        ({"test": ["CMD", "a"], "timeout": "1m30s"}, HealthPlan(command=("CMD", "a"), timeout_s=90)),
+        ({"test": ["a"], "timeout": "1m30s"}, HealthPlan(command=("CMD", "a"), timeout_s=90)),
         # The Docker SDK counts in nanoseconds.
         ({"test": ["a"], "interval": 2 * 10**9}, HealthPlan(command=("CMD", "a"), interval_s=2)),
         ({"test": ["a"], "start_period": 3}, HealthPlan(command=("CMD", "a"), start_period_s=3)),
