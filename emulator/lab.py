@@ -3,36 +3,23 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Self
 from weakref import WeakSet
 
 from emulator import labs
-from emulator.errors import BuildVnfError, LabError, UsageError
-from emulator.fabric import Fabric, Progress
-from emulator.kernel.limits import allow_open_files
+from emulator.errors import LabError, UsageError
+from emulator.fabric import Fabric
 from emulator.kernel.netns import Netns, ensure_root
 from emulator.node import Node
-from emulator.plan.difference import Difference
-from emulator.plan.model import EndPlan, NodePlan, Plan
-from emulator.readiness import wait_joined, wait_ready
+from emulator.plan.model import Plan
 from emulator.runtime.containers import Containers
 from emulator.runtime.namespace import Processes
-from emulator.vnfs import Vnfs
 
 if TYPE_CHECKING:
-    from emulator.catalog import Catalog
-    from emulator.dataplane import RunningVnf, Site
+    from emulator.dataplane import RunningVnf
     from emulator.runtime.container import Container
-
-_FILES, _FILES_PER_NODE = 256, 8
-"""Open files of the emulator: its own, and for a node its namespace, its shell and its VNF."""
-
-
-OnFailure = Literal["stop", "keep"]
-"""What becomes of a lab one of whose VNFs or containers does not start."""
 
 
 class Lab:
@@ -187,263 +174,6 @@ class Lab:
             node.close()
 
 
-class OwnedLab(Lab):
-    """A lab that lives and dies with this process."""
-
-    def __init__(
-        self,
-        plan: Plan,
-        folder: labs.LabFolder,
-        catalog: Catalog | None,
-        progress: Progress | None,
-        on_failure: OnFailure,
-    ) -> None:
-        record = labs.LabRecord(folder.id, plan.name, os.getpid(), labs.now())
-        super().__init__(plan, record)
-        self._folder = folder
-        self._on_failure = on_failure
-        self._failed: dict[str, BuildVnfError] = {}
-        self._stack.callback(folder.close)
-        with self._closed_on_failure():
-            folder.write_hosts(_addresses(plan))
-            self._fabric = Fabric(ipv6=plan.ipv6, progress=progress)
-            self._stack.callback(self._fabric.close)
-            self._processes = Processes.start(folder.hosts_file)
-            self._stack.callback(self._processes.close)
-            self._containers = Containers(folder, catalog, progress, self._on_failed)
-            self._stack.callback(self._containers.close)
-            self._vnfs = Vnfs(catalog, self._site_of, progress, self._on_failed)
-            self._stack.callback(self._close_nodes)
-        self._parts += [folder, self._fabric, self._processes, self._containers]
-
-    @classmethod
-    def start(
-        cls,
-        plan: Plan,
-        *,
-        lab_id: str | None = None,
-        catalog: Catalog | None = None,
-        progress: Progress | None = None,
-        on_failure: OnFailure = "stop",
-    ) -> Self:
-        """Brings a plan to life; returns when packets can flow. Whatever fails, nothing stays.
-
-        Args:
-            on_failure: whether a VNF or a container that does not start ends the lab, or is kept
-                as a node that has failed.
-
-        Raises:
-            MachineError: when the machine lacks something.
-            LabError: when the kernel refuses something.
-        """
-        ensure_root()
-        allow_open_files(_FILES + _FILES_PER_NODE * len(plan.nodes))
-        labs.clean()
-        folder = labs.LabFolder.create(plan.name, lab_id)
-        try:
-            lab = cls(plan, folder, catalog, progress, on_failure)
-        except BaseException:
-            folder.close()
-            raise
-        with lab._closed_on_failure():
-            lab._containers.start(plan.nodes)
-            lab._fabric.add_nodes(plan.nodes, lab._containers.namespaces(plan.nodes))
-            lab._fabric.add_links(plan, plan.links)
-            lab._add_nodes(plan.nodes)
-            wait_ready(plan, lab.netns)
-            wait_joined(plan, lab.running_vnf)
-            lab._containers.run_programs(plan.nodes)
-            lab._write_record()
-        return lab
-
-    def apply(self, plan: Plan) -> None:
-        """Changes the lab to another plan; on failure it goes back to the one it had.
-
-        Raises:
-            LabError: when the kernel refuses something.
-        """
-        before = self.plan
-        try:
-            self._carry_out(Difference.between(before, plan), plan)
-        except BaseException:
-            try:
-                self._carry_out(Difference.between(plan, before), before)
-            except BuildVnfError:
-                # Neither the old state nor the new one can be had: better no lab than half a one.
-                self.close()
-            raise
-        self._vnfs.forget_all_but(self.nodes)
-        self._folder.write_hosts(_addresses(plan))
-        self._write_record()
-
-    def follow(self, node: Node) -> None:
-        """Nobody else starts our VNFs."""
-        self._require_ours()
-
-    def restart(self, node: Node) -> None:
-        self._require_ours()
-        renewed: list[NodePlan] = []
-        try:
-            alive = node.container is not None and node.container.alive
-            if node.plan.container is not None and (node.plan.vnf is None or not alive):
-                self._vnfs.stop([node])
-                with self._going_on():
-                    renewed = self._renew_containers(self.plan, [node.plan])
-                if node.name in self._failed:
-                    raise self._failed[node.name]
-            if node.plan.vnf is not None:
-                self._vnfs.restart(node)
-        finally:
-            self._write_record()
-        ports = [EndPlan(node=node.name, interface=port.name) for port in node.plan.interfaces]
-        wait_ready(self.plan, self.netns, ports)
-        wait_joined(self.plan, self.running_vnf)
-        self._containers.run_programs(renewed)
-
-    def update(self, node: Node, changes: Mapping[str, Any]) -> None:
-        from emulator.runtime.limits import update_arguments
-
-        self._require_ours()
-        container = self._containers.get(node.name)
-        if container is None or node.plan.container is None:
-            raise UsageError(
-                "the node has no container, whose limits could be changed", where=node.name
-            )
-        arguments, limits = update_arguments(changes, node.plan.container, where=node.name)
-        planned = node.plan.model_copy(update={"container": limits})
-        container.update(arguments, planned)
-        node.plan = planned
-        nodes = tuple(planned if each.name == node.name else each for each in self.plan.nodes)
-        self.plan = self.plan.model_copy(update={"nodes": nodes})
-        self._write_record()
-
-    def _carry_out(self, difference: Difference, plan: Plan) -> None:
-        moved = (*difference.nodes_changed, *difference.nodes_gone)
-        self._vnfs.stop(self.nodes[node.name] for node in moved if node.name in self.nodes)
-        for node in difference.nodes_gone:
-            self._drop_node(node.name)
-        self._containers.remove(node.name for node in difference.nodes_gone)
-        self._fabric.remove_links(difference.links_gone)
-        self._fabric.remove_nodes(difference.nodes_gone)
-        self._containers.start(difference.nodes_new)
-        self._fabric.add_nodes(
-            difference.nodes_new, self._containers.namespaces(difference.nodes_new)
-        )
-        enclosed = self._renew_containers(plan, difference.nodes_replaced)
-        self._fabric.add_links(plan, difference.links_new)
-        self._add_nodes((*difference.nodes_new, *difference.nodes_changed))
-        self.nodes = {node.name: self.nodes[node.name] for node in plan.nodes}
-        self.plan = plan
-        wait_ready(plan, self.netns)
-        wait_joined(plan, self.running_vnf)
-        self._containers.run_programs([*difference.nodes_new, *enclosed])
-
-    def _renew_containers(self, plan: Plan, nodes: Iterable[NodePlan]) -> list[NodePlan]:
-        """Give nodes that stay other containers, or none any more; their links stay too.
-
-        App containers go with those of their hosts.
-
-        Returns:
-            The nodes that have a new one, whose programs are to be run.
-        """
-        names = {node.name for node in nodes}
-        names |= {node.name for node in plan.nodes if node.host in names}
-        renewed = [node for node in plan.nodes if node.name in names and node.name in self.nodes]
-        # Their namespaces, and in them their interfaces, last because the fabric holds them.
-        self._containers.remove(sorted(names))
-        for node in renewed:
-            self._failed.pop(node.name, None)
-        self._containers.start(renewed)
-        for node in renewed:
-            if node.kind == "app":
-                continue
-            container = self._containers.get(node.name)
-            if container is None:
-                netns = Netns.create(ipv6=plan.ipv6)
-            else:
-                netns = container.netns.copy()
-            self._fabric.move(node, netns)
-        for node in renewed:
-            self.nodes[node.name].plan = node
-            self._settle(self.nodes[node.name])
-        return renewed
-
-    def _settle(self, node: Node) -> None:
-        """Have a node live where it is planned to: in a container or as part of the lab."""
-        plan = node.plan
-        node.move(self._fabric.namespace(plan.host or plan.name), self._containers.get(plan.name))
-        failed = self._failed.get(plan.name)
-        node.start_failure = None if failed is None else failed.message
-
-    def _site_of(self, node: Node) -> Site:
-        from emulator.dataplane import Site
-
-        meeting_place = self._containers.place.meeting_place
-        container = self._containers.get(node.name)
-        if container is None:
-            return Site(self._processes, self._folder.path, meeting_place)
-        return Site(container.processes, container.folder, meeting_place, container.entrypoint)
-
-    def _on_failed(self, name: str, error: BuildVnfError) -> None:
-        """Take note of a node that does not start, unless that is to end the lab."""
-        if self._on_failure == "stop":
-            raise error
-        self._failed[name] = error
-        if name in self.nodes:
-            self.nodes[name].start_failure = error.message
-
-    @contextmanager
-    def _going_on(self) -> Iterator[None]:
-        """Nodes that do not start in this block are no reason to end the lab."""
-        before, self._on_failure = self._on_failure, "keep"
-        try:
-            yield
-        finally:
-            self._on_failure = before
-
-    def _add_nodes(self, plans: Iterable[NodePlan]) -> None:
-        vnfs = []
-        for plan in plans:
-            node = self.nodes.get(plan.name)
-            if node is None:
-                netns = self._fabric.namespace(plan.host or plan.name)
-                node = self.nodes[plan.name] = Node(plan, netns, self._processes, self)
-                self._settle(node)
-            node.plan = plan
-            if plan.kind != "app":
-                self._fabric.apply_offloads(plan)
-            if plan.vnf is None:
-                continue
-            if plan.container is not None and node.container is None:
-                reason = LabError(node.start_failure or "its container does not run")
-                node.running_vnf = self._vnfs.in_place_of(plan, reason)
-            else:
-                vnfs.append(node)
-        self._vnfs.start(vnfs)
-
-    def _close_nodes(self) -> None:
-        with ExitStack() as rest:
-            rest.callback(super()._close_nodes)
-            self._vnfs.stop(self.nodes.values(), for_good=True)
-
-    def _write_record(self) -> None:
-        nodes = self.nodes.values()
-        self.record = replace(
-            self.record,
-            init_pid=self._processes.init_pid,
-            netns={node.name: node.netns.fd for node in nodes},
-            vnfs={
-                node.name: node.running_vnf.describe()
-                for node in nodes
-                if node.running_vnf is not None
-            },
-            containers=self._containers.describe(),
-            failed={name: error.message for name, error in self._failed.items()},
-            plan=self.plan.model_dump(mode="json"),
-        )
-        self._folder.write(self.record)
-
-
 def _container_of(record: labs.LabRecord, name: str) -> Container | None:
     described = record.containers.get(name)
     if described is None:
@@ -475,8 +205,3 @@ def _let_go_of_all() -> None:
 
 
 os.register_at_fork(after_in_child=_let_go_of_all)
-
-
-def _addresses(plan: Plan) -> dict[str, str]:
-    found = ((node.name, plan.address_of(node.name)) for node in plan.nodes)
-    return {name: address for name, address in found if address is not None}

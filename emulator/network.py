@@ -6,15 +6,16 @@ import atexit
 import contextlib
 from collections.abc import Iterator, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, Self, get_args
+from typing import TYPE_CHECKING, Any, Self, get_args
 
 from emulator import labs
 from emulator.compat.mininet import from_mininet, is_mininet_topo
 from emulator.errors import LabError, UsageError
 from emulator.fabric import Progress, restore_routes, set_interface
 from emulator.kernel.rtnl import forget_neighbours
-from emulator.lab import Lab, OwnedLab
+from emulator.lab import Lab
 from emulator.node import Node
+from emulator.owned_lab import OnFailure, OwnedLab
 from emulator.plan.compile import compile_plan
 from emulator.plan.model import LinkPlan, Plan
 from emulator.readiness import wait_ready
@@ -24,9 +25,6 @@ if TYPE_CHECKING:
     from emulator.catalog import Catalog
     from emulator.traffic.iperf import IperfResult
     from emulator.traffic.ping import PingMatrix
-
-OnFailure = Literal["stop", "keep"]
-"""What a node that fails at the start does to the lab: it ends it, or is marked and left."""
 
 
 class Network:
@@ -105,6 +103,7 @@ class Network:
             lab_id=self._wanted_id,
             catalog=self._catalog,
             progress=self._progress,
+            on_failure=self._on_failure,
         )
         atexit.register(self.stop)
         return self

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from emulator.errors import BuildVnfError, LabError, UsageError
 from emulator.runtime.shell import NodeShell
+from emulator.runtime.usage import INTERVAL_S
 
 if TYPE_CHECKING:
     from emulator.dataplane import PortCounters, RunningVnf
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from emulator.runtime.container import Container
     from emulator.runtime.container_processes import ContainerProcesses
     from emulator.runtime.namespace import Processes
+    from emulator.runtime.usage import ContainerStats
     from emulator.vnf_stats import VnfStats
 
 
@@ -188,7 +190,7 @@ class Node:
         """
         if self.kind != "vnf" and self.plan.container is None:
             self._vnf("cannot be restarted")
-        self._close_shell()
+        self.close_shell()
         self._lab.restart(self)
 
     def update(self, **limits: Any) -> None:
@@ -231,8 +233,26 @@ class Node:
             else "".join(text.splitlines(keepends=True)[-lines or len(text) :])
         )
 
-    def stats(self) -> VnfStats:
+    def stats(self, *, interval_s: float = INTERVAL_S) -> VnfStats | ContainerStats:
+        """Everything there is to know of a VNF at this moment, or what a container uses.
+
+        Args:
+            interval_s: over which a container's use of the CPUs is measured.
+
+        Raises:
+            UsageError: when the node is neither.
+            LabError: when its container has ended.
+        """
+        if self.plan.container is None or self.kind == "vnf":
+            alive = self.container is not None and self.container.alive
+            return self.vnf_stats(self.usage(interval_s=interval_s) if alive else None)
+        return self.usage(interval_s=interval_s)
+
+    def vnf_stats(self, usage: ContainerStats | None = None) -> VnfStats:
         """Everything there is to know of a VNF at this moment.
+
+        Args:
+            usage: what its container uses, to be told as well.
 
         Raises:
             UsageError: when the node is not a VNF.
@@ -240,7 +260,28 @@ class Node:
         from emulator.vnf_stats import VnfStats
 
         with self._placed():
-            return VnfStats.of(self.plan, self._vnf("counts nothing itself"))
+            return VnfStats.of(self.plan, self._vnf("counts nothing itself"), usage)
+
+    def usage(self, *, interval_s: float = INTERVAL_S) -> ContainerStats:
+        """What the node's container uses: CPUs, memory, and packets on its interfaces.
+
+        Args:
+            interval_s: over which the use of the CPUs is measured.
+
+        Raises:
+            UsageError: when the node is in no container.
+            LabError: when its container has ended.
+        """
+        from emulator.runtime.usage import measure, names_of
+
+        if self.plan.container is None:
+            raise UsageError("the node is in no container", where=self.name)
+        self._lab.follow(self)
+        if self.container is None:
+            raise LabError(self.start_failure or "its container does not run", where=self.name)
+        with self._placed():
+            names = names_of(self.plan)
+            return measure(self.container.cgroup, self.netns, names, interval_s=interval_s)
 
     def counters(self) -> dict[str, PortCounters]:
         """A VNF's counters, by port.
@@ -286,13 +327,13 @@ class Node:
 
     def move(self, netns: Netns, container: Container | None) -> None:
         """Have the node live elsewhere from now on; its shell ends."""
-        self._close_shell()
+        self.close_shell()
         self.netns = netns
         self.container = container
 
     def close(self) -> None:
         """Ends the node's shell and its VNF."""
-        self._close_shell()
+        self.close_shell()
         self.stop_vnf()
 
     def let_go(self) -> None:
@@ -316,7 +357,8 @@ class Node:
             )
         return self._lab_processes
 
-    def _close_shell(self) -> None:
+    def close_shell(self) -> None:
+        """Ends the node's shell; the next command starts another one."""
         if self._shell is not None:
             self._shell.close()
             self._shell = None

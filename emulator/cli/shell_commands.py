@@ -188,7 +188,7 @@ def _counters(shell: Shell, text: str) -> None:
         node = shell.node(name, "counters")
         if node.kind != "vnf":
             raise UsageError(f"{name} is a {node.kind}, not a VNF", where="counters")
-        counters[name] = node.stats().ports
+        counters[name] = node.vnf_stats().ports
     shell.print(shell_format.counters_text(counters))
     failed = [name for name in shell.failures() if name in names]
     if failed:

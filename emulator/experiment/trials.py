@@ -247,7 +247,7 @@ def _await_path(path: _Path, spec: BenchSpec, *, stp: bool) -> None:
 
 
 def _vnf_record(node: Node) -> VnfRecord:
-    stats = node.stats()
+    stats = node.vnf_stats()
     return VnfRecord(
         node=stats.node,
         vnf=stats.vnf,

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from emulator.dataplane.ending import last_words
 from emulator.errors import BuildVnfError
 from emulator.kernel.cgroup import Cgroup
 from emulator.runtime.container_processes import ContainerProcesses
+
+if TYPE_CHECKING:
+    from emulator.plan.model import PublishedPortPlan
 
 
 class Container:
@@ -34,6 +37,16 @@ class Container:
         self.log = Path(described["log"])
         self.processes = ContainerProcesses(Path(described["socket"]), name)
         self._described = dict(described)
+
+    def note_ports(self, bound: Iterable[tuple[PublishedPortPlan, int]]) -> None:
+        """Take note of the machine's ports that it has got."""
+        self._described["ports"] = [[p.host_address, number, p.port] for p, number in bound]
+
+    @property
+    def ports(self) -> list[tuple[str, int, int]]:
+        """What is published: the machine's address, its port, and the port in the container."""
+        known = self._described.get("ports", [])
+        return [(str(address), int(bound), int(port)) for address, bound, port in known]
 
     @property
     def alive(self) -> bool:

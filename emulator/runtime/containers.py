@@ -15,6 +15,7 @@ from emulator.plan.model import NodePlan
 from emulator.runtime.container_arguments import Place
 from emulator.runtime.engine import LAB_LABEL, OWNER_LABEL, connect, told
 from emulator.runtime.owned_container import OwnedContainer, discard
+from emulator.runtime.publish import PortForwarder, PublishedPorts
 
 if TYPE_CHECKING:
     from docker import DockerClient
@@ -60,6 +61,8 @@ class Containers:
         self._failed = failed
         self._client: DockerClient | None = None
         self._running: dict[str, OwnedContainer] = {}
+        self._forwarder = PortForwarder()
+        self._published: dict[str, PublishedPorts] = {}
 
     def __getitem__(self, name: str) -> OwnedContainer:
         return self._running[name]
@@ -103,6 +106,28 @@ class Containers:
             if node.name in self._running and node.host is None
         }
 
+    def publish(self, node: NodePlan, netns: Netns, addresses: Sequence[str]) -> None:
+        """Have programs of the machine reach the ports of a node that its plan publishes.
+
+        Args:
+            netns: where its programs listen; stays the caller's, and has to last as long.
+            addresses: on which they may, beside 127.0.0.1.
+
+        Raises:
+            UsageError: a port of the machine is taken.
+        """
+        published = self._published.get(node.name)
+        ports = () if node.container is None else node.container.ports
+        if published is not None and tuple(port for port, _ in published.bound) != ports:
+            self._published.pop(node.name).close()
+            published = None
+        if published is None and ports:
+            published = self._published[node.name] = self._forwarder.reserve(ports, where=node.name)
+        container = self._running.get(node.name)
+        if published is not None and container is not None:
+            published.lead_to(netns, addresses)
+            container.note_ports(published.bound)
+
     def run_programs(self, nodes: Iterable[NodePlan]) -> None:
         """Start the programs of containers whose links are there; returns when they are healthy.
 
@@ -121,8 +146,15 @@ class Containers:
             if failure is not None:
                 self._failed(node.name, LabError(failure, where=node.name))
 
-    def remove(self, names: Iterable[str]) -> None:
-        """End the containers of these nodes, all of them whatever happens at one."""
+    def remove(self, names: Sequence[str], *, for_good: bool = False) -> None:
+        """End the containers of these nodes, all of them whatever happens at one.
+
+        Args:
+            for_good: give their ports back too; otherwise they wait for what comes in their place.
+        """
+        for name in names if for_good else ():
+            if name in self._published:
+                self._published.pop(name).close()
         going = [self._running.pop(name) for name in names if name in self._running]
         if not going:
             return
@@ -137,6 +169,8 @@ class Containers:
     def close(self) -> None:
         """End all of them; closing twice is allowed."""
         try:
+            self._published.clear()
+            self._forwarder.close()
             self.remove(list(self._running))
         finally:
             client, self._client = self._client, None
@@ -148,6 +182,8 @@ class Containers:
         for container in self._running.values():
             container.let_go()
         self._running.clear()
+        self._forwarder.let_go()
+        self._published.clear()
         self._client = None
 
     def _connected(self) -> DockerClient:

@@ -105,7 +105,7 @@ def test_a_parameter_changes_while_packets_flow(dataplane: str) -> None:
         assert not arrives(net)
         fw.set(every=1000)
         assert arrives(net)
-        stats = fw.stats()
+        stats = fw.vnf_stats()
         assert stats.parameters["every"] == 1000
         assert stats.status == "running"
         assert (stats.pid is None) == (dataplane == "xdp")
@@ -155,7 +155,7 @@ def test_a_lab_goes_on_without_a_vnf_that_died_and_takes_it_back(touchy: Path) -
             fw.restart()
         assert fw.status == "failed"
         assert "it does not start" in (fw.failure or "")
-        assert fw.stats().ports == {}
+        assert fw.vnf_stats().ports == {}
         with pytest.raises(LabError, match="it does not start"):
             fw.counters()
         (touchy / "vnf.c").write_text(SOURCE.replace("abort();", ""))

@@ -87,6 +87,9 @@ class FakeNode:
         self.failure = None
 
     def stats(self) -> VnfStats:
+        return self.vnf_stats()
+
+    def vnf_stats(self) -> VnfStats:
         counted = PortCounters(rx_packets=7, dropped_packets=2, own={"odd": 3})
         return VnfStats(
             node=self.name,
