@@ -28,6 +28,9 @@ _V2 = ""
 _UNLIMITED_BYTES = 1 << 62
 """Version 1 writes "no limit" as the largest whole number of pages below 2^63."""
 
+_PF_EXITING = 0x4
+"""linux/sched.h"""
+
 T = TypeVar("T")
 N = TypeVar("N", int, float)
 
@@ -84,14 +87,18 @@ class Cgroup:
             root: the folder in which ``proc`` and the mounted hierarchies are looked for.
 
         Raises:
-            LabError: there is no such process.
+            LabError: there is no such process, or it has ended.
             MachineError: no hierarchy is mounted that shows its group.
         """
         process = root / "proc" / str(pid)
         try:
             memberships = (process / "cgroup").read_text()
+            # A process that is ending is said to be in the topmost group of version 1.
+            is_ending = _flags((process / "stat").read_text()) & _PF_EXITING
         except (FileNotFoundError, ProcessLookupError) as error:
             raise LabError(f"there is no process {pid}", where="its control group") from error
+        if is_ending:
+            raise LabError(f"process {pid} has ended", where="its control group")
         mounts = list(_mounts((root / "proc/self/mountinfo").read_text(), root))
         folders: dict[str, Path] = {}
         tops: dict[str, Path] = {}
@@ -324,6 +331,11 @@ def _mounts(mountinfo: str, root: Path) -> Iterator[_Mount]:
                 version=2 if kind == "cgroup2" else 1,
                 options=frozenset(options.split(",")),
             )
+
+
+def _flags(stat: str) -> int:
+    """The kernel's flags of a process; its name, in brackets, may contain anything."""
+    return int(stat.rpartition(")")[2].split()[6])
 
 
 def _unescaped(text: str) -> str:

@@ -16,6 +16,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
+from contextlib import ExitStack
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
@@ -91,16 +92,10 @@ class PortForwarder(Closing):
 
     def close(self) -> None:
         """Ends all connections and gives the ports back; closing twice is allowed."""
-        for published in list(self._published):
-            published.close()
-        with self._gate:
-            loop, thread = self._loop, self._thread
-            self._loop = self._thread = None
-        if loop is not None and thread is not None:
-            loop.call_soon_threadsafe(loop.stop)
-            thread.join()
-            loop.close()
-        self._close_home()
+        with ExitStack() as each:  # goes on with the others whatever happens at one
+            each.callback(self._stop)
+            for published in list(self._published):
+                each.callback(published.close)
 
     def let_go(self) -> None:
         """What a forked process does: its copies would keep connections open that have ended.
@@ -155,6 +150,16 @@ class PortForwarder(Closing):
                 return
             self._loop.call_soon_threadsafe(carry_out)
         future.result()
+
+    def _stop(self) -> None:
+        with self._gate:
+            loop, thread = self._loop, self._thread
+            self._loop = self._thread = None
+        if loop is not None and thread is not None:
+            loop.call_soon_threadsafe(loop.stop)
+            thread.join()
+            loop.close()
+        self._close_home()
 
     def _forget(self, published: PublishedPorts) -> None:
         if published in self._published:

@@ -11,6 +11,8 @@ from emulator.errors import LabError, MachineError
 from emulator.kernel.cgroup import Cgroup, cpus_of
 
 PID = 4711
+STAT = "4711 (a) b) S 1 4711 4711 0 -1 4194560 183 0 0 0 0 0 0 0 20 0 1 0 1 0 0\n"
+ENDING_STAT = STAT.replace("4194560", "4194564").replace(" S ", " Z ")
 V1_STAT = (
     "cache 4096\nrss 61440\ninactive_file 1\ntotal_cache 8192\ntotal_rss 61440\n"
     "total_inactive_file 204800\ntotal_active_file 0\n"
@@ -73,6 +75,7 @@ def machine(
         {
             "proc/self/mountinfo": "\n".join(lines) + "\n",
             f"proc/{PID}/cgroup": "\n".join(memberships) + "\n",
+            f"proc/{PID}/stat": STAT,
             **{f"sys/fs/cgroup/{name}": text for name, text in files.items()},
         },
     )
@@ -234,6 +237,7 @@ def test_a_mount_that_shows_a_part_of_the_hierarchy(tmp_path: Path) -> None:
         tmp_path,
         {
             f"proc/{PID}/cgroup": "0::/system.slice/outer.scope/docker/in ner\n",
+            f"proc/{PID}/stat": STAT,
             "proc/self/mountinfo": (
                 "40 31 0:30 /system.slice/other.scope /elsewhere rw - cgroup2 cgroup rw\n"
                 "41 31 0:30 /system.slice/outer.scope /my\\040groups rw - cgroup2 cgroup rw\n"
@@ -254,6 +258,14 @@ def test_a_group_that_cannot_be_seen(tmp_path: Path, path: str) -> None:
 def test_no_such_process(tmp_path: Path) -> None:
     with pytest.raises(LabError, match="no process 4712"):
         Cgroup.of(4712, root=v2(tmp_path))
+
+
+def test_a_process_that_is_ending_is_in_no_group_any_more(tmp_path: Path) -> None:
+    """Version 1 says the topmost group, whose numbers are those of the whole machine."""
+    root = v1(tmp_path)
+    write(root, {f"proc/{PID}/cgroup": "4:memory:/\n", f"proc/{PID}/stat": ENDING_STAT})
+    with pytest.raises(LabError, match="process 4711 has ended"):
+        Cgroup.of(PID, root=root)
 
 
 def test_a_group_that_has_gone(tmp_path: Path) -> None:

@@ -253,6 +253,28 @@ def test_datagrams_that_nobody_wants_do_no_harm() -> None:
             near.recv(1)
 
 
+def test_datagrams_find_a_program_that_was_started_anew() -> None:
+    with udp() as (server, port), udp_client(port) as near:
+        near.send(b"x")
+        _, peer = server.recvfrom(1)
+        server.sendto(b"y", peer)
+        assert near.recv(1) == b"y"
+        place = server.getsockname()
+        server.close()
+        near.send(b"lost")
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as anew:
+            anew.bind(place)
+            anew.settimeout(0.1)
+            # Those that are sent before the refusal is known are lost.
+            for _ in range(100):
+                near.send(b"z")
+                with suppress(TimeoutError):
+                    assert anew.recv(10) in (b"z", b"lost")
+                    break
+            else:
+                pytest.fail("no datagram arrived")
+
+
 def test_a_client_that_is_silent_for_long_is_forgotten() -> None:
     with udp(idle_s=0.05) as (server, port), udp_client(port) as near:
         near.send(b"x")
