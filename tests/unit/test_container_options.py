@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from emulator.cli.main import execute
 from emulator.errors import TopologyError, UsageError
 from emulator.network import Network
 from emulator.plan.compile import compile_plan
@@ -15,7 +16,7 @@ from emulator.plan.difference import Difference
 from emulator.plan.image_names import image_name
 from emulator.plan.model import ContainerPlan, HealthPlan, Plan, PublishedPortPlan, VolumePlan
 from emulator.topo import Topo
-from emulator.topofile import load_topology
+from emulator.topofile import builtin_topology, load_topology
 
 MIB = 1 << 20
 DOCKER = {
@@ -445,3 +446,25 @@ def test_a_network_takes_containers_as_a_topology_does() -> None:
 def test_what_a_failing_node_does_to_a_network_is_checked() -> None:
     with pytest.raises(UsageError, match="on_failure cannot be 'ignore'"):
         Network(on_failure="ignore")  # type: ignore[arg-type]
+
+
+def test_the_command_shows_what_encloses_each_node(capsys: pytest.CaptureFixture[str]) -> None:
+    assert execute(["plan", "--topo", "containers", "--set", "image=debian:12"]) == 0
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert ["server", "host", "10.0.0.2/8", "-", "docker", "debian:12"] in rows
+    assert ["watcher", "app", "-", "-", "docker,", "in", "server", "debian:12"] in rows
+    assert ["s1", "switch", "-", "-", "-", "-"] in rows
+    assert execute(["plan", "--topo", "minimal"]) == 0
+    assert "runtime" not in capsys.readouterr().out
+
+
+def test_the_chain_puts_its_vnfs_into_containers() -> None:
+    plan = compile_plan(builtin_topology("chain", {"runtime": "docker", "memory": "64m"}))
+    assert {node.name: node.runtime for node in plan.nodes} == {
+        "client": "namespace",
+        "server": "namespace",
+        "vnf1": "docker",
+    }
+    node = plan.node("vnf1").container
+    assert node is not None
+    assert node.memory_bytes == 64 * MIB

@@ -39,6 +39,22 @@ def test_nodes_come_in_natural_order_or_as_they_were_added() -> None:
     assert topo.nodeInfo("fw") == {"vnf": "forward", "dataplane": "xdp", "every": 3}
 
 
+def test_containers_are_written_as_hosts_or_by_the_names_of_others() -> None:
+    topo = Topo()
+    assert topo.addDocker("d1", "debian", ip="10.0.0.9/8") == "d1"
+    topo.addDockerHost("d2", dimage="debian", docker_args={"mem_limit": "1g"})
+    topo.addHost("d3", runtime="docker")
+    topo.addAppContainer("a1", "d1", "busybox", command="top")
+    assert topo.hosts() == ["d1", "d2", "d3"]
+    assert topo.apps() == ["a1"]
+    assert topo.kind("a1") == "app"
+    assert topo.nodeInfo("d1") == {"runtime": "docker", "image": "debian", "ip": "10.0.0.9/8"}
+    assert topo.nodeInfo("d2")["docker_args"] == {"mem_limit": "1g"}
+    assert topo.nodeInfo("a1") == {"image": "busybox", "command": "top", "host": "d1"}
+    topo.removeNode("a1")
+    assert topo.apps() == []
+
+
 def test_ports_of_hosts_count_from_0_and_those_of_switches_from_1() -> None:
     topo = Pair()
     assert topo.port("h2", "s1") == (0, 2)
