@@ -110,6 +110,18 @@ def test_only_what_is_missing_is_asked_for(machine: Path) -> None:
     assert "missing: clang. " in done.stderr
 
 
+def test_docker_of_any_origin_will_do(machine: Path) -> None:
+    add(
+        machine, "dpkg-query", "case $* in *docker.io | *clang) exit 1 ;; *) echo installed ;; esac"
+    )
+    add(machine, "dockerd", "exit 1")
+
+    done = bootstrap("--with", "test", path=str(machine))
+
+    assert done.returncode == 3
+    assert "missing: clang. " in done.stderr
+
+
 def test_without_root_the_command_to_run_is_named(machine: Path) -> None:
     add(machine, "dpkg-query", "exit 1")
     add(machine, "apt-get", "exit 1")
