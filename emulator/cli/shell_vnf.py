@@ -52,8 +52,8 @@ class VnfCommand:
 VNF_COMMANDS: dict[str, VnfCommand] = {}
 
 SHADOWED = (
-    "On a VNF these words are not programs; to run one of that name, write\n"
-    '"command" before it: fw command stats'
+    "Where a node has such a word, it is not a program; to run one of that name,\n"
+    'write "command" before it: fw command stats'
 )
 
 
@@ -130,12 +130,13 @@ def _set(node: Node, words: Sequence[str]) -> str:
     return ""
 
 
-@_command("restart")
+@_command("restart", for_containers=True)
 def _restart(node: Node, words: Sequence[str]) -> str:
-    """Start a VNF anew, dead or alive.
+    """Start a VNF or a container anew, dead or alive.
 
-    On the same links and with the parameters in force. Its counters begin at zero again. Only in
-    the terminal that runs the lab.
+    On the same links, and a VNF with the parameters in force. Its counters begin at zero again, and
+    what a container has written is lost, but for its volumes. Only in the terminal that runs the
+    lab.
     """
     if words:
         raise _usage(node, "restart", f"{words[0]} means nothing here")

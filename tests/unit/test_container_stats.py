@@ -161,9 +161,10 @@ def test_stats_can_be_read_by_programs(d1: FakeContainer) -> None:
     assert document["interfaces"]["d1-eth1"]["rx_dropped_packets"] == 4
 
 
-def test_a_host_in_a_container_has_stats_and_no_other_word_of_a_vnf(d1: FakeContainer) -> None:
+def test_a_host_in_a_container_has_some_of_the_words_of_a_vnf(d1: FakeContainer) -> None:
     node: Any = d1
     assert is_for_vnf(node, ["stats"])
+    assert is_for_vnf(node, ["restart"])
     assert not is_for_vnf(node, ["set", "x=1"])
     assert not is_for_vnf(node, [])
     d1.plan = d1.plan.model_copy(update={"runtime": "namespace"})
