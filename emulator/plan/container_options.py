@@ -167,6 +167,9 @@ def _read_image(
     elif "build_arguments" in values:
         text = "build_arguments without build change nothing"
         problems.append(Problem(where, text, 'write build="the Dockerfile\'s folder"'))
+    if image is None and vnf is not None and vnf.dataplane == "python":
+        text = "there is no image for the data plane python"
+        problems.append(Problem(where, text, 'leave runtime="docker" out, or give an image'))
     if image is None:
         image = image_name(vnf.vnf, vnf.dataplane) if vnf is not None else BASE_IMAGE
     fields["image"] = image

@@ -215,8 +215,6 @@ def test_a_host_in_a_container_has_docker_s_capabilities_and_its_own_network() -
         ({"dataplane": "xdp"}, ()),
         ({"dataplane": "packet"}, ("NET_RAW",)),
         ({"dataplane": "afxdp"}, ("IPC_LOCK", "NET_RAW")),
-        ({"dataplane": "python"}, ("NET_RAW",)),
-        ({"dataplane": "python", "driver": "afxdp"}, ("IPC_LOCK", "NET_RAW")),
         ({"dataplane": "dpdk"}, ("IPC_LOCK", "NET_ADMIN", "NET_RAW", "SYS_ADMIN")),
         ({"dataplane": "dpdk", "driver": "af_packet"}, ("NET_ADMIN", "NET_RAW")),
         ({"dataplane": "dpdk", "driver": "null"}, ()),
@@ -231,6 +229,16 @@ def test_a_vnf_has_what_its_data_plane_takes(
     assert node.container.capabilities == capabilities
     assert node.container.image == f"build-vnf/forward:{options['dataplane']}"
     assert (node.container.read_only, node.container.user) == (True, None)
+
+
+def test_a_vnf_in_python_has_what_its_driver_takes_in_an_image_of_the_user_s() -> None:
+    for driver, rights in (("packet", ("NET_RAW",)), ("afxdp", ("IPC_LOCK", "NET_RAW"))):
+        options = {"dataplane": "python", "driver": driver, "runtime": "docker"}
+        node = chain(**options, image="mine").node("fwd").container
+        assert node is not None
+        assert node.capabilities == rights
+        with pytest.raises(TopologyError, match="no image for the data plane python"):
+            chain(**options)
 
 
 def test_drivers_that_a_vnf_is_given_besides_count_as_well() -> None:
