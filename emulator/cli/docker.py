@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from emulator.cli.groups import command_group
 from emulator.cli.options import JsonOption
 from emulator.cli.outcome import say
 from emulator.cli.output import StepProgress, print_json, print_table
@@ -14,12 +15,7 @@ from emulator.cli.output import StepProgress, print_json, print_table
 if TYPE_CHECKING:
     from emulator.runtime.daemon import DaemonStatus
 
-docker_app = typer.Typer(
-    help="Run a Docker daemon for labs, and say which one they use.",
-    context_settings={"help_option_names": ["-h", "--help"]},
-    rich_markup_mode=None,
-    no_args_is_help=True,
-)
+docker_app = command_group("Run a Docker daemon for labs, and say which one they use.")
 
 
 @docker_app.command(short_help="Start the private daemon.")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from emulator.cli.groups import command_group
 from emulator.cli.options import JsonOption
 from emulator.cli.outcome import say
 from emulator.cli.output import StepProgress, print_json, print_table
@@ -21,12 +22,7 @@ if TYPE_CHECKING:
     from emulator.catalog import Manifest
     from emulator.images import ImageInfo
 
-image_app = typer.Typer(
-    help="Make, get and list the images that nodes in containers run.",
-    context_settings={"help_option_names": ["-h", "--help"]},
-    rich_markup_mode=None,
-    no_args_is_help=True,
-)
+image_app = command_group("Make, get and list the images that nodes in containers run.")
 
 _COLUMNS = ("image", "data plane", "size", "version", "revision", "created", "state")
 

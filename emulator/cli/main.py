@@ -63,8 +63,8 @@ for _name, _function, _summary in (
         context_settings=_REST_IS_THE_COMMAND if _name == "exec" else None,
     )(_function)
 
-app.add_typer(docker_app, name="docker")
 app.add_typer(image_app, name="image")
+app.add_typer(docker_app, name="docker")
 
 
 @app.callback()
