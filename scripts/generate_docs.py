@@ -62,8 +62,8 @@ def cli() -> str:
         "Written by `scripts/docs` from what `vnf --help` prints.",
         _code(_help()),
         *(
-            f"## vnf {name}\n\n{_code(_help(name))}"
-            for name in typer.main.get_command(app).commands  # type: ignore[attr-defined]
+            f"## vnf {' '.join(words)}\n\n{_code(_help(*words))}"
+            for words in _commands(typer.main.get_command(app))
         ),
         "# The shell",
         SHELL,
@@ -81,6 +81,13 @@ def cli() -> str:
         ),
     ]
     return _document(parts)
+
+
+def _commands(group: Any, *before: str) -> Iterator[tuple[str, ...]]:
+    """The words that name each command below a group, and each group below it."""
+    for name, command in getattr(group, "commands", {}).items():
+        yield (*before, name)
+        yield from _commands(command, *before, name)
 
 
 def _help(*command: str) -> str:
