@@ -9,12 +9,14 @@ works as it does on a host without a container. A VNF has what its data plane ta
 kernel, xdp        nothing: the kernel does the work, and the program is attached from outside
 packet             ``NET_RAW``: packet sockets
 afxdp              ``NET_RAW``: XDP sockets; ``IPC_LOCK``: their memory, which cannot be swapped
-dpdk, af_packet    ``NET_RAW``, and ``NET_ADMIN`` to make an interface promiscuous
+dpdk, af_packet    ``NET_RAW``, and ``NET_ADMIN`` to set the address and the mode of an interface
 dpdk, af_xdp       those of afxdp, ``NET_ADMIN`` and ``SYS_ADMIN``: the driver loads and attaches
                    its XDP program by itself
 dpdk, null         nothing; nor does memory that VNFs share (links of the kind memif)
 python             as packet or afxdp, by its driver
 ================== ==============================================================================
+
+Each of them has been found to be necessary by leaving it out.
 """
 
 from __future__ import annotations
