@@ -200,6 +200,47 @@ class NodePlan(_Frozen):
         )
 
 
+class ImpairmentPlan(_Frozen):
+    """What one direction of a link does to frames; see ``emulator/native/impair.h``."""
+
+    delay_ns: int = 0
+    jitter_ns: int = 0
+    """The standard deviation; for ``uniform`` how far the delay strays at most."""
+    distribution: Literal["uniform", "normal", "pareto", "paretonormal", "table"] = "uniform"
+    table: tuple[float, ...] = ()
+    """``table`` only: quantiles of the jitter in units of ``jitter_ns``, rising."""
+    keep_order: bool = True
+    loss: float = 0.0
+    """Ratio of frames lost, each for itself."""
+    gemodel: tuple[float, float, float, float] | None = None
+    """Gilbert-Elliott in place of ``loss``: p, r, and the loss ratios in the bad (1-h) and in the
+    good state (1-k)."""
+    drop: tuple[int, ...] = ()
+    """Frames that are lost, by their index in this direction, from 0; rising."""
+    duplicate: float = 0.0
+    reorder: float = 0.0
+    """Ratio of frames that go at once, without the delay."""
+    corrupt: float = 0.0
+    """Ratio of frames in which one bit is flipped."""
+    rate_bps: int | None = None
+    overhead_bytes: int = 24
+    """Per frame, counted with its length against the rate: preamble, FCS and gap of Ethernet."""
+    burst_bytes: int = 0
+    queue_packets: int | None = None
+    queue_bytes: int | None = None
+    queue_ns: int | None = None
+    aqm: Literal["fifo", "red", "codel"] = "fifo"
+    ecn: bool = False
+    red_min_bytes: int = 0
+    red_max_bytes: int = 0
+    red_probability: float = 0.0
+    codel_target_ns: int = 5_000_000
+    codel_interval_ns: int = 100_000_000
+    trace: str | None = None
+    """The file of a trace: Mahimahi's, or CSV."""
+    seed: int = 1
+
+
 class EndPlan(_Frozen):
     """One end of a link."""
 
@@ -217,6 +258,12 @@ class LinkPlan(_Frozen):
     b: EndPlan
     kind: LinkKind = "veth"
     """``veth`` is a pair of interfaces in the kernel, ``memif`` memory that two DPDK VNFs share."""
+    mechanism: Literal["none", "wire", "netem"] = "none"
+    """What impairs it."""
+    up: ImpairmentPlan | None = None
+    """What happens to frames from ``a`` to ``b``; None: nothing."""
+    down: ImpairmentPlan | None = None
+    """The same from ``b`` to ``a``."""
 
 
 class Plan(_Frozen):
