@@ -7,6 +7,7 @@ bridges in one more, the fabric. Nothing is created in the machine's own namespa
 from __future__ import annotations
 
 import contextlib
+import heapq
 import time
 import zlib
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
@@ -17,7 +18,7 @@ from types import MappingProxyType
 
 from emulator.errors import LabError
 from emulator.kernel.netns import Netns, configure_ipv6
-from emulator.kernel.offload import Offloads, set_offloads
+from emulator.kernel.offload import Offloads, receive_unmerged, set_offloads
 from emulator.kernel.rtnl import LOOPBACK_INDEX, End, Rtnl
 from emulator.plan.model import EndPlan, InterfacePlan, LinkPlan, NodePlan, Plan
 
@@ -26,7 +27,7 @@ _PORTS_PER_BRIDGE = 1000
 
 _FIRST_INDEX = 10
 _SOCKETS_AT_ONCE = 64
-_NEW_VETH = Offloads(receive_napi=False, frame_offload=True)
+_NEW_VETH = Offloads(receive_napi=False, frame_offload=True, segment_offload=True)
 """Offloads of a veth as the kernel makes it: frames may leave unfinished, GRO is off."""
 _GONE_ALONE_S = 1.0
 _GONE_DEADLINE_S = 10.0
@@ -55,6 +56,40 @@ class _Switch:
             members.discard(interface)
 
 
+@dataclass(frozen=True)
+class WirePort:
+    """The inner end of one half of an impaired link."""
+
+    name: str
+    index: int
+
+
+@dataclass(frozen=True)
+class WirePorts:
+    """Both inner ends of an impaired link, and the number by which ``vnf-wire`` knows it."""
+
+    number: int
+    a: WirePort
+    b: WirePort
+
+
+class _Numbers:
+    """Small numbers, each given out once until it comes back."""
+
+    def __init__(self) -> None:
+        self._free: list[int] = []
+        self._next = 0
+
+    def take(self) -> int:
+        if self._free:
+            return heapq.heappop(self._free)
+        self._next += 1
+        return self._next - 1
+
+    def give(self, number: int) -> None:
+        heapq.heappush(self._free, number)
+
+
 class Fabric:
     """The namespaces, bridges and links of one lab; ``close`` gives all of them back."""
 
@@ -66,6 +101,9 @@ class Fabric:
         self._index: dict[tuple[str, str], int] = {}
         self._leading_out: set[int] = set()
         self._offloads: dict[tuple[str, str], Offloads] = {}
+        self._wired: dict[str, WirePorts] = {}
+        self._wire_numbers = _Numbers()
+        self.wires_netns: Netns | None = None
         self.netns: dict[str, Netns] = {}
         self.switch_netns = Netns.create()
         self._rtnl = Rtnl.inside(self.switch_netns)
@@ -113,6 +151,7 @@ class Fabric:
         for link in wanted:
             self._add_link(plan, link)
         self._rtnl.commit()
+        self._open_wire_ports(plan, wanted)
         ends: dict[str, list[str]] = {}
         for link in wanted:
             for end in (link.a, link.b):
@@ -132,13 +171,20 @@ class Fabric:
             index = self._index.pop((end.node, end.interface), None)
             if index is None:
                 continue
-            del self._index[other.node, other.interface]
+            far_index = self._index.pop((other.node, other.interface))
             for side in (end, other):
                 self._offloads.pop((side.node, side.interface), None)
             self._leading_out.discard(index)
             with Rtnl.inside(self.namespace(end.node)) as rtnl:
                 rtnl.delete_link(index, where=link.id)
                 rtnl.commit()
+            if link.id in self._wired:
+                # Two pairs, of which one is left.
+                self._leading_out.discard(far_index)
+                with Rtnl.inside(self.namespace(other.node)) as rtnl:
+                    rtnl.delete_link(far_index, where=link.id)
+                    rtnl.commit()
+                self._wire_numbers.give(self._wired.pop(link.id).number)
             for side in (end, other):
                 if side.node in self._switches:
                     self._switches[side.node].release(side.interface)
@@ -183,7 +229,9 @@ class Fabric:
             if interface.memif is not None:
                 continue
             key = (node.name, interface.name)
-            offloads = Offloads(interface.receive_napi, interface.frame_offload)
+            offloads = Offloads(
+                interface.receive_napi, interface.frame_offload, interface.segment_offload
+            )
             if offloads != self._offloads.get(key, _NEW_VETH):
                 self._offloads[key] = wanted[interface.kernel_name] = offloads
         if wanted:
@@ -198,6 +246,8 @@ class Fabric:
         try:
             for netns in self.netns.values():
                 netns.close()
+            if self.wires_netns is not None:
+                self.wires_netns.close()
             # With the namespaces go their links, all at once, unless another process, one that is
             # attached to the lab or was forked from us, holds on to a namespace.
             if not self._gone_within(_GONE_ALONE_S):
@@ -213,6 +263,8 @@ class Fabric:
         """Closes our descriptors and waits for nothing; what a forked process does."""
         for netns in (*self.netns.values(), self.switch_netns):
             netns.close()
+        if self.wires_netns is not None:
+            self.wires_netns.close()
         self.netns.clear()
         self._rtnl.close()
 
@@ -260,6 +312,9 @@ class Fabric:
         return switch.bridges[number]
 
     def _add_link(self, plan: Plan, link: LinkPlan) -> None:
+        if link.mechanism != "none":
+            self._add_wired(plan, link)
+            return
         near, far = _switch_first(link, self._switches)
         near_end, far_end = self._end(plan, near), self._end(plan, far)
         if far.node in self._switches:
@@ -272,6 +327,44 @@ class Fabric:
             self._rtnl.add_veth(near_end, far_end, where=link.id)
             if near.node in self._switches:
                 self._leading_out.add(near_end.index)
+
+    def wire_ports(self, link: str) -> WirePorts:
+        """The inner ends of an impaired link, in the namespace of the wires."""
+        return self._wired[link]
+
+    def _add_wired(self, plan: Plan, link: LinkPlan) -> None:
+        """A link with a hop of its own: what impairs it works there, past no node's data plane."""
+        if self.wires_netns is None:
+            self.wires_netns = Netns.create()
+        number = self._wire_numbers.take()
+        ports = []
+        for end, letter in ((link.a, "a"), (link.b, "b")):
+            node_end, index = self._end(plan, end), self._take_index()
+            name = f"w{number}{letter}"
+            mac = f"02:04:{index.to_bytes(4).hex(':')}"
+            port = End(name, index, self.wires_netns, mac, mtu=node_end.mtu)
+            self._rtnl.add_veth(node_end, port, where=link.id)
+            if node_end.master is not None:
+                self._leading_out.add(node_end.index)
+            ports.append(WirePort(name, index))
+        self._wired[link.id] = WirePorts(number, ports[0], ports[1])
+
+    def _open_wire_ports(self, plan: Plan, links: Iterable[LinkPlan]) -> None:
+        wired = [link for link in links if link.id in self._wired]
+        if not wired or self.wires_netns is None:
+            return
+        redirected_to: dict[str, int] = {}
+        with Rtnl.inside(self.wires_netns) as rtnl:
+            for link in wired:
+                ports = self._wired[link.id]
+                for port, end in ((ports.a, link.a), (ports.b, link.b)):
+                    rtnl.set_up(port.index, where=link.id)
+                    vnf = plan.node(end.node).vnf
+                    if vnf is not None and vnf.mechanism == "bpf":
+                        redirected_to[port.name] = port.index
+            rtnl.commit()
+        if redirected_to:
+            receive_unmerged(self.wires_netns, redirected_to, where="wires")
 
     def _end(self, plan: Plan, end: EndPlan) -> End:
         interface = plan.interface(end)

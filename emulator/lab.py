@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 from weakref import WeakSet
 
@@ -16,6 +17,7 @@ from emulator.node import Node
 from emulator.plan.model import Plan
 from emulator.runtime.containers import Containers
 from emulator.runtime.namespace import Processes
+from emulator.wire.manager import LinkCounters, Wires, counters_of
 
 if TYPE_CHECKING:
     from emulator.dataplane import RunningVnf
@@ -40,7 +42,7 @@ class Lab:
         self._followed_ns = 0
         self._is_ours = True
         self._stack = ExitStack()
-        self._parts: list[Processes | Fabric | Containers | labs.LabFolder] = []
+        self._parts: list[Wires | Processes | Fabric | Containers | labs.LabFolder] = []
         _LABS.add(self)
 
     @classmethod
@@ -107,6 +109,27 @@ class Lab:
             "only the process that runs the lab can change the limits of its containers",
             where=node.name,
             hint="do it in the terminal of vnf run, or in the script",
+        )
+
+    def wire_counters(self, link: str) -> LinkCounters:
+        """What became of the frames of an impaired link.
+
+        Raises:
+            LabError: its wires have ended.
+        """
+        return counters_of(self.record.wires, link)
+
+    def wires_failure(self) -> str | None:
+        """Why no impaired link carries anything; None while they do."""
+        pid = self.record.wires.get("pid")
+        if pid is None or Path(f"/proc/{pid}").exists():
+            return None
+        return "the process of the wires has ended"
+
+    def raise_wire(self, link: str, up: bool) -> None:
+        """Raise or lower the inner ends of an impaired link."""
+        raise LabError(
+            "only the process that runs the lab can take impaired links up and down", where=link
         )
 
     def netns(self, node: str) -> Netns:

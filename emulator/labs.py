@@ -46,6 +46,7 @@ class LabRecord:
         vnfs: for each VNF, the data plane's own description.
         containers: for each node that runs in a container, how to reach it.
         failed: for each node that could not be started, why.
+        wires: how to reach what impairs links; empty when nothing does.
         plan: the plan, as JSON data.
     """
 
@@ -58,6 +59,7 @@ class LabRecord:
     vnfs: Mapping[str, Any] = field(default_factory=dict)
     containers: Mapping[str, Any] = field(default_factory=dict)
     failed: Mapping[str, str] = field(default_factory=dict)
+    wires: Mapping[str, Any] = field(default_factory=dict)
     plan: Mapping[str, Any] = field(default_factory=dict)
 
     @property

@@ -21,6 +21,7 @@ from emulator.readiness import wait_joined, wait_ready
 from emulator.runtime.containers import Containers
 from emulator.runtime.namespace import Processes
 from emulator.vnfs import Vnfs
+from emulator.wire.manager import LinkCounters, Wires
 
 if TYPE_CHECKING:
     from emulator.catalog import Catalog
@@ -56,11 +57,13 @@ class OwnedLab(Lab):
             self._stack.callback(self._fabric.close)
             self._processes = Processes.start(folder.hosts_file)
             self._stack.callback(self._processes.close)
+            self._wires = Wires(self._processes, self._fabric, folder.path / "wires.log")
+            self._stack.callback(self._wires.close)
             self._containers = Containers(folder, catalog, progress, self._on_failed)
             self._stack.callback(self._containers.close)
             self._vnfs = Vnfs(catalog, self._site_of, progress, self._on_failed)
             self._stack.callback(self._close_nodes)
-        self._parts += [folder, self._fabric, self._processes, self._containers]
+        self._parts += [folder, self._fabric, self._processes, self._containers, self._wires]
 
     @classmethod
     def start(
@@ -95,6 +98,7 @@ class OwnedLab(Lab):
             lab._containers.start(plan.nodes)
             lab._fabric.add_nodes(plan.nodes, lab._containers.namespaces(plan.nodes))
             lab._fabric.add_links(plan, plan.links)
+            lab._wires.add(plan, plan.links)
             lab._add_nodes(plan, plan.nodes)
             wait_ready(plan, lab.netns)
             wait_joined(plan, lab.running_vnf)
@@ -146,6 +150,25 @@ class OwnedLab(Lab):
         wait_joined(self.plan, self.running_vnf)
         self._containers.run_programs(renewed)
 
+    def wire_counters(self, link: str) -> LinkCounters:
+        return self._wires.counters(link)
+
+    def wires_failure(self) -> str | None:
+        return self._wires.failure()
+
+    def restart_wires(self) -> None:
+        """Start what impairs links anew; what waited in them is lost.
+
+        Raises:
+            BuildVnfError: it does not start.
+        """
+        self._require_ours()
+        self._wires.restart()
+        self._write_record()
+
+    def raise_wire(self, link: str, up: bool) -> None:
+        self._wires.raise_ports(link, up)
+
     def update(self, node: Node, changes: Mapping[str, Any]) -> None:
         from emulator.runtime.limits import update_arguments
 
@@ -169,6 +192,7 @@ class OwnedLab(Lab):
         for node in difference.nodes_gone:
             self._drop_node(node.name)
         self._containers.remove([node.name for node in difference.nodes_gone], for_good=True)
+        self._wires.remove(difference.links_gone)
         self._fabric.remove_links(difference.links_gone)
         self._fabric.remove_nodes(difference.nodes_gone)
         self._containers.start(difference.nodes_new)
@@ -177,6 +201,8 @@ class OwnedLab(Lab):
         )
         enclosed = self._renew_containers(plan, difference.nodes_replaced)
         self._fabric.add_links(plan, difference.links_new)
+        self._wires.add(plan, difference.links_new)
+        self._wires.change(difference.links_changed)
         self._add_nodes(plan, (*difference.nodes_new, *difference.nodes_changed))
         self.nodes = {node.name: self.nodes[node.name] for node in plan.nodes}
         self.plan = plan
@@ -288,6 +314,7 @@ class OwnedLab(Lab):
                 if node.running_vnf is not None
             },
             containers=self._containers.describe(),
+            wires=self._wires.describe(),
             failed={name: error.message for name, error in self._failed.items()},
             plan=self.plan.model_dump(mode="json"),
         )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -18,6 +19,11 @@ _TRANSMIT = (
 )
 
 
+_SEGMENTING = frozenset(("tcp-segmentation-offload", "generic-segmentation-offload"))
+_NOTHING_MERGED = 1
+"""To what size in bytes GRO is to merge packets."""
+
+
 @dataclass(frozen=True)
 class Offloads:
     """What an interface may leave to others.
@@ -26,10 +32,12 @@ class Offloads:
         receive_napi: received packets may be merged (GRO), which has a veth receive through NAPI.
         frame_offload: frames may leave unfinished, with checksums, segments and VLAN tags left to
             a device that a veth does not have.
+        segment_offload: if so, segments may be left to it too.
     """
 
     receive_napi: bool
     frame_offload: bool
+    segment_offload: bool = True
 
 
 def set_offloads(netns: Netns, interfaces: dict[str, Offloads], *, where: str) -> None:
@@ -51,11 +59,14 @@ def set_offloads(netns: Netns, interfaces: dict[str, Offloads], *, where: str) -
                 ethtool.change_ifname(name)
                 ethtool.set_offload_flag(_RECEIVE, wanted.receive_napi)
                 for flag in _TRANSMIT:
+                    on = wanted.frame_offload and (
+                        wanted.segment_offload or flag not in _SEGMENTING
+                    )
                     try:
-                        ethtool.set_offload_flag(flag, wanted.frame_offload)
+                        ethtool.set_offload_flag(flag, on)
                     except NotSupportedError:
                         # The kernel has taken it away already, as it does beside an XDP program.
-                        if wanted.frame_offload:
+                        if on:
                             raise
         finally:
             ethtool.close()
@@ -66,6 +77,37 @@ def set_offloads(netns: Netns, interfaces: dict[str, Offloads], *, where: str) -
         raise _refused(error.strerror, where) from error
     except NotSupportedError as error:
         raise _refused("not supported", f"{where} {error}") from error
+
+
+def receive_unmerged(netns: Netns, interfaces: Mapping[str, int], *, where: str) -> None:
+    """Has interfaces receive by NAPI, which takes GRO, and yet merges no packets.
+
+    Only such a veth takes frames that an XDP program redirects into its peer.
+
+    Args:
+        interfaces: their kernel names and numbers.
+
+    Raises:
+        MachineError: when the kernel refuses.
+    """
+    from pyroute2 import IPRoute
+    from pyroute2.netlink.exceptions import NetlinkError
+
+    set_offloads(
+        netns,
+        {name: Offloads(receive_napi=True, frame_offload=True) for name in interfaces},
+        where=where,
+    )
+
+    def apply() -> None:
+        with IPRoute() as routes:
+            for index in interfaces.values():
+                routes.link("set", index=index, gro_max_size=_NOTHING_MERGED)
+
+    try:
+        netns.run(apply)
+    except NetlinkError as error:
+        raise _refused(os.strerror(error.code), where) from error
 
 
 @contextmanager
