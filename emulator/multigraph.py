@@ -26,13 +26,17 @@ class NodeEntry:
 
 @dataclass(eq=False)
 class LinkEntry:
-    """One link as it was written; ``info`` is the dict that ``Topo.linkInfo`` returns."""
+    """One link as it was written; ``info`` is the dict that ``Topo.linkInfo`` returns.
+
+    ``place`` and ``folder`` are as those of a node.
+    """
 
     node1: str
     node2: str
     key: int
     info: Options
     place: str = ""
+    folder: str = ""
 
 
 @dataclass

@@ -172,7 +172,7 @@ class Topo:
                 ``kind``: ``"memif"`` joins two VNFs on the data plane dpdk by memory they share.
         """
         name1, name2 = _name_of(node1), _name_of(node2)
-        place = self._place().rpartition("/")[2]
+        folder, _, place = self._place().rpartition("/")
         parallel = self._graph.between(name1, name2)
         if key is not None and (type(key) is not int or key in parallel):
             taken = "already that of another link between the two"
@@ -189,7 +189,7 @@ class Topo:
         info = {**(opts or self.lopts), "node1": name1, "node2": name2}
         info["port1"] = self._graph.free_port(name1) if port1 is None else port1
         info["port2"] = self._graph.free_port(name2) if port2 is None else port2
-        entry = LinkEntry(name1, name2, key, info, place)
+        entry = LinkEntry(name1, name2, key, info, place, folder)
         self._graph.add_link(entry)
         for name in dict.fromkeys((name1, name2)):
             if name not in self._graph.nodes:

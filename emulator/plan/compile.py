@@ -146,7 +146,13 @@ def _node_plan(node: wiring.Node) -> NodePlan:
 
 
 def _interface_plan(interface: wiring.Interface) -> InterfacePlan:
-    owner = interface.owner
+    owner, peer = interface.owner, interface.peer
+    # What leaves such a VNF is sent as it is, so its own ports have nothing to offload.
+    # And a veth takes to the queue of its own only what comes from one without offloads.
+    frame_offload = (owner.sees_frames or not owner.near_frames) and not peer.crowded
+    # A port with an XDP program of its own receives redirected frames without further ado, and
+    # what impairs a link is not an XDP program.
+    redirected = peer.owner.runs_xdp and not owner.runs_xdp and not interface.impaired
     return InterfacePlan(
         name=interface.name,
         kernel_name=interface.kernel_name,
@@ -155,11 +161,9 @@ def _interface_plan(interface: wiring.Interface) -> InterfacePlan:
         ipv4=interface.ipv4,
         ipv6=interface.ipv6,
         mtu=interface.wish.mtu,
-        # What leaves such a VNF is sent as it is, so its own ports have nothing to offload.
-        # And a veth takes to the queue of its own only what comes from one without offloads.
-        frame_offload=(owner.sees_frames or not owner.near_frames) and not interface.peer.crowded,
-        # A port with an XDP program of its own receives redirected frames without further ado.
-        receive_napi=(interface.peer.owner.runs_xdp and not owner.runs_xdp) or interface.crowded,
+        frame_offload=frame_offload,
+        segment_offload=frame_offload and not interface.impaired,
+        receive_napi=redirected or interface.crowded,
         memif=_memif_plan(interface),
     )
 
@@ -179,4 +183,7 @@ def _link_plan(a: wiring.Interface, b: wiring.Interface) -> LinkPlan:
         a=EndPlan(node=a.owner.name, interface=a.name),
         b=EndPlan(node=b.owner.name, interface=b.name),
         kind=a.wish.kind,
+        mechanism=a.impairments.mechanism,
+        up=a.impairments.up,
+        down=a.impairments.down,
     )

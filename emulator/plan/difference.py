@@ -20,7 +20,9 @@ class Difference:
         nodes_replaced: those of ``nodes_changed`` that have to be made anew, because what encloses
             them is planned differently: another runtime, another container, another host. An app
             container is made anew whenever the node is that it lives in.
-        links_gone, links_new: links of one plan only, or whose ends are planned differently.
+        links_gone, links_new: links of one plan only, or whose ends are planned differently, or
+            which something else is to impair.
+        links_changed: links that stay, as they are afterwards, but whose impairments change.
     """
 
     nodes_gone: tuple[NodePlan, ...]
@@ -29,6 +31,7 @@ class Difference:
     nodes_replaced: tuple[NodePlan, ...]
     links_gone: tuple[LinkPlan, ...]
     links_new: tuple[LinkPlan, ...]
+    links_changed: tuple[LinkPlan, ...]
 
     @classmethod
     def between(cls, before: Plan, after: Plan) -> Self:
@@ -40,6 +43,7 @@ class Difference:
         kept_ids = {link for link, _ in kept}
         links_gone = tuple(link for link in before.links if link.id not in kept_ids)
         links_new = tuple(link for link in after.links if link.id not in kept_ids)
+        was = {link.id: (link.up, link.down) for link in before.links}
         touched = {end.node for link in links_gone + links_new for end in (link.a, link.b)}
         replaced = _replaced(old, new, stay)
         return cls(
@@ -53,6 +57,11 @@ class Difference:
             nodes_replaced=tuple(node for name, node in new.items() if name in replaced),
             links_gone=links_gone,
             links_new=links_new,
+            links_changed=tuple(
+                link
+                for link in after.links
+                if link.id in kept_ids and was[link.id] != (link.up, link.down)
+            ),
         )
 
 
@@ -74,9 +83,12 @@ def _enclosure(node: NodePlan) -> tuple[object, ...]:
 def _links(plan: Plan, nodes: set[str]) -> dict[str, tuple[object, ...]]:
     """By id, what makes a link of a plan what it is, for the links between some nodes."""
     return {
-        link.id: tuple(
-            (i.kernel_name, i.mac, i.mtu, i.ipv4, i.ipv6, i.memif)
-            for i in (plan.interface(link.a), plan.interface(link.b))
+        link.id: (
+            link.mechanism,
+            *(
+                (i.kernel_name, i.mac, i.mtu, i.ipv4, i.ipv6, i.memif)
+                for i in (plan.interface(link.a), plan.interface(link.b))
+            ),
         )
         for link in plan.links
         if link.a.node in nodes and link.b.node in nodes

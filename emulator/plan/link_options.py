@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, get_args
 
 from emulator.errors import Problem
 from emulator.multigraph import LinkEntry
 from emulator.names import place_of, suggestion
+from emulator.plan.impairments import (
+    IMPAIRMENT_OPTIONS,
+    SETTINGS,
+    UNIMPAIRED,
+    Impairments,
+    LinkEnds,
+    read_impairments,
+)
 from emulator.plan.model import LinkKind
-from emulator.plan.options import AUTOMATIC, class_name, not_yet, pop_meant
+from emulator.plan.options import AUTOMATIC, class_name, not_yet
 
 _ADDRESSES = ("ip", "ipv6", "mac")
-_LINK_CLASSES = ("Link", "TCLink")
+_LINK_CLASSES = ("Link", "TCLink", "TCULink")
 # fmt: off
-_IMPAIRMENTS = frozenset((
-    "bw", "rate", "delay", "jitter", "loss", "max_queue_size", "queue", "duplication", "duplicate",
-    "reordering", "reorder", "corruption", "corrupt", "trace", "speedup", "latency_ms",
-    "enable_ecn", "enable_red",
+# These choose how Mininet would make or shape a link and ask for nothing by themselves.
+_SHAPERS = frozenset((
+    "use_htb", "use_hfsc", "use_tbf", "gro", "disable_gro", "txo", "rxo", "fast",
 ))
-# These choose how Mininet would shape a link and ask for nothing by themselves.
-_SHAPERS = frozenset(("use_htb", "use_hfsc", "use_tbf", "gro", "txo", "rxo"))
 _LINK_OPTIONS = (
     "port1", "port2", "params1", "params2", "intfName1", "intfName2", "addr1", "addr2", "mtu",
     "kind",
@@ -52,6 +58,7 @@ class LinkWish:
     entry: LinkEntry
     where: str
     ends: tuple[EndWish, EndWish] = field(init=False)
+    impairments: Impairments = UNIMPAIRED
 
 
 def read_link(entry: LinkEntry, ipv6: bool, problems: list[Problem]) -> LinkWish:
@@ -83,7 +90,6 @@ def _read_link_options(wish: LinkWish, ipv6: bool, problems: list[Problem]) -> N
         problems.append(
             not_yet(wish.where, f"links of the class {class_name(chosen)}", "plain links")
         )
-    given = [pop_meant(options, _IMPAIRMENTS)]
     mtu = options.pop("mtu", None)
     if mtu is not None:
         least = 1280 if ipv6 else _MTU_BYTES.start
@@ -95,38 +101,74 @@ def _read_link_options(wish: LinkWish, ipv6: bool, problems: list[Problem]) -> N
             for end in wish.ends:
                 end.mtu = mtu
     _read_kind(wish, options.pop("kind", None), problems)
-    for end, number in zip(wish.ends, "12", strict=True):
-        params = options.pop(f"params{number}", None) or {}
-        end.mac = options.pop(f"addr{number}", None) or AUTOMATIC
-        if not isinstance(params, Mapping):
-            text = f"params{number} is {params!r}"
-            problems.append(Problem(wish.where, text, 'give a dict: {"ip": "10.0.0.1/8"}'))
-            continue
-        params = dict(params)
-        given.append(pop_meant(params, _IMPAIRMENTS))
-        end.ip = params.pop("ip", AUTOMATIC)
-        end.ipv6 = params.pop("ipv6", AUTOMATIC)
-        mac = params.pop("mac", None) or AUTOMATIC
-        if mac is not AUTOMATIC:
-            if end.mac is not AUTOMATIC and end.mac != mac:
-                text = f"addr{number} and params{number} give different MAC addresses"
-                problems.append(Problem(wish.where, text, "keep one of them"))
-            end.mac = mac
-        if end.kind == "memif" and _gives_address(end):
-            text = f"params{number} gives an address to an end of a memif link"
-            problems.append(Problem(wish.where, text, "no network stack sees it; leave it out"))
-        for key in params:
-            hint = suggestion(key, _ADDRESSES) or f"its keys: {', '.join(_ADDRESSES)}"
-            text = f"params{number} has no key {key}"
-            problems.append(Problem(wish.where, text, hint))
-    impaired = ", ".join(filter(None, given))
-    if impaired:
-        text = f"an impaired link ({impaired})"
-        problems.append(not_yet(wish.where, text, "links without delay, loss or limits"))
+    impaired, options = _parted(options, IMPAIRMENT_OPTIONS)
+    own1 = _read_end(wish.ends[0], "1", options, problems)
+    own2 = _read_end(wish.ends[1], "2", options, problems)
+    _read_impairments(wish, impaired, (own1, own2), problems)
     for key in options:
-        hint = suggestion(key, (*_LINK_OPTIONS, *sorted(_IMPAIRMENTS)))
-        hint = hint or f"its options: {', '.join(_LINK_OPTIONS)}"
+        hint = suggestion(key, (*_LINK_OPTIONS, *IMPAIRMENT_OPTIONS))
+        hint = hint or f"its options: {', '.join(_LINK_OPTIONS)}, delay, rate, loss, …"
         problems.append(Problem(wish.where, f"a link has no option {key}", hint))
+
+
+def _read_end(
+    end: EndWish, number: str, options: dict[str, Any], problems: list[Problem]
+) -> dict[str, Any]:
+    """Take the options of one end; the impairments among them are given back."""
+    params = options.pop(f"params{number}", None) or {}
+    end.mac = options.pop(f"addr{number}", None) or AUTOMATIC
+    if not isinstance(params, Mapping):
+        text = f"params{number} is {params!r}"
+        problems.append(Problem(end.where, text, 'give a dict: {"ip": "10.0.0.1/8"}'))
+        return {}
+    impaired, params = _parted(params, SETTINGS)
+    end.ip = params.pop("ip", AUTOMATIC)
+    end.ipv6 = params.pop("ipv6", AUTOMATIC)
+    mac = params.pop("mac", None) or AUTOMATIC
+    if mac is not AUTOMATIC:
+        if end.mac is not AUTOMATIC and end.mac != mac:
+            text = f"addr{number} and params{number} give different MAC addresses"
+            problems.append(Problem(end.where, text, "keep one of them"))
+        end.mac = mac
+    if end.kind == "memif" and _gives_address(end):
+        text = f"params{number} gives an address to an end of a memif link"
+        problems.append(Problem(end.where, text, "no network stack sees it; leave it out"))
+    for key in params:
+        if key not in _SHAPERS:
+            hint = suggestion(key, (*_ADDRESSES, *SETTINGS))
+            hint = hint or f"its keys: {', '.join(_ADDRESSES)}, delay, rate, loss, …"
+            problems.append(Problem(end.where, f"params{number} has no key {key}", hint))
+    return impaired
+
+
+def _read_impairments(
+    wish: LinkWish,
+    options: dict[str, Any],
+    own: tuple[dict[str, Any], dict[str, Any]],
+    problems: list[Problem],
+) -> None:
+    entry, (first, second) = wish.entry, wish.ends
+    ends = LinkEnds(
+        where=wish.where,
+        names=(entry.node1, entry.node2),
+        ports=(first.port, second.port),
+        folder=Path(entry.folder),
+        mtu=first.mtu,
+    )
+    wish.impairments = read_impairments(ends, options, own, problems)
+    if first.kind == "memif" and wish.impairments.mechanism != "none":
+        text = "a memif link cannot be impaired"
+        hint = "its frames go from memory to memory; leave kind or the impairments out"
+        problems.append(Problem(wish.where, text, hint))
+        wish.impairments = UNIMPAIRED
+
+
+def _parted(
+    options: Mapping[str, Any], names: Collection[str]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The options of some names, and the others."""
+    taken = {key: value for key, value in options.items() if key in names}
+    return taken, {key: value for key, value in options.items() if key not in names}
 
 
 def _read_kind(wish: LinkWish, kind: Any, problems: list[Problem]) -> None:

@@ -18,6 +18,7 @@ from emulator.names import choice_hint
 LinkKind = Literal["veth", "memif"]
 Runtime = Literal["namespace", "docker"]
 Mechanism = Literal["bridge", "ip-forwarding", "bpf", "process"]
+TraceSetting = Literal["rate", "delay", "loss"]
 
 
 class _Frozen(BaseModel):
@@ -54,6 +55,9 @@ class InterfacePlan(_Frozen):
     """False: checksums and segments must be made in software before a frame leaves this
     interface, because it crosses an XDP program, which sees frames as they are, or goes to a
     veth whose ``receive_napi`` serves a crowded segment."""
+    segment_offload: bool = True
+    """False: segments must be made in software before a frame leaves this interface, because each
+    is a frame of its own to what impairs the link; or because ``frame_offload`` is False."""
     receive_napi: bool = False
     """True: GRO must be on, which has a veth receive by NAPI, through a queue of its own: either
     the peer is a port of an XDP VNF, which can redirect frames only into such a veth, or so many
@@ -226,6 +230,7 @@ class ImpairmentPlan(_Frozen):
     overhead_bytes: int = 24
     """Per frame, counted with its length against the rate: preamble, FCS and gap of Ethernet."""
     burst_bytes: int = 0
+    """What may go at once after a pause, of a token bucket; 0: nothing."""
     queue_packets: int | None = None
     queue_bytes: int | None = None
     queue_ns: int | None = None
@@ -238,7 +243,23 @@ class ImpairmentPlan(_Frozen):
     codel_interval_ns: int = 100_000_000
     trace: str | None = None
     """The file of a trace: Mahimahi's, or CSV."""
+    trace_sets: tuple[TraceSetting, ...] = ()
+    """What the trace says over time, in place of the fields of these names."""
     seed: int = 1
+    """What the randomness of this direction begins with."""
+
+    @property
+    def impairs(self) -> bool:
+        """Whether anything happens to frames at all."""
+        ratios = (self.loss, self.duplicate, self.reorder, self.corrupt)
+        files = (self.drop, self.trace, self.gemodel)
+        times = (self.delay_ns, self.jitter_ns, self.rate_bps)
+        return any(ratios) or any(files) or any(times)
+
+    @property
+    def has_rate(self) -> bool:
+        """Whether frames may have to wait for others."""
+        return self.rate_bps is not None or "rate" in self.trace_sets
 
 
 class EndPlan(_Frozen):
@@ -261,7 +282,7 @@ class LinkPlan(_Frozen):
     mechanism: Literal["none", "wire", "netem"] = "none"
     """What impairs it."""
     up: ImpairmentPlan | None = None
-    """What happens to frames from ``a`` to ``b``; None: nothing."""
+    """What happens to frames from ``a`` to ``b``; None for a plain link, given for any other."""
     down: ImpairmentPlan | None = None
     """The same from ``b`` to ``a``."""
 

@@ -10,6 +10,7 @@ from typing import Literal
 from emulator.errors import Problem
 from emulator.names import NAME_RULE, is_name
 from emulator.plan.graph import Groups, loops
+from emulator.plan.impairments import UNIMPAIRED, Impairments
 from emulator.plan.link_options import EndWish, LinkWish
 from emulator.plan.model import InterfacePlan
 from emulator.plan.node_options import NodeWish
@@ -44,6 +45,13 @@ class Interface:
     kernel_name: str = ""
     memif_role: Literal["server", "client"] | None = None
     """Which part it has in a memif link, if it is an end of one."""
+    impairments: Impairments = UNIMPAIRED
+    """Of its link."""
+
+    @property
+    def impaired(self) -> bool:
+        """Whether its far end is not the other node, but what impairs the link between them."""
+        return self.impairments.mechanism != "none"
 
 
 @dataclass(eq=False)
@@ -136,6 +144,7 @@ def wire(nodes: Iterable[NodeWish], links: Iterable[LinkWish], problems: list[Pr
             _check_unique(interface, ports, names, problems)
             interface.owner.interfaces.append(interface)
         pair[0].peer, pair[1].peer = pair[1], pair[0]
+        pair[0].impairments = pair[1].impairments = link.impairments
         wiring.links.append((pair[0], pair[1]))
     for node in wiring.nodes.values():
         node.interfaces.sort(key=lambda interface: interface.port)

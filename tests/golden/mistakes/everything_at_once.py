@@ -18,4 +18,4 @@ class EverythingAtOnce(Topo):
         self.addLink("h4", "s1", port2=1)
         self.addLink("h1", "s9")
         self.addLink("end", "s1")
-        self.addLink("h3", "s1", delay="5ms", loss=1)
+        self.addLink("h3", "s1", delay="5ms", loss=101)
