@@ -34,9 +34,17 @@ enum {
     REALTIME_PRIORITY = 1,
 };
 
+// What a direction is to do, as a request says it.
+struct wish {
+    struct impairment impairment;
+    struct impair_drops drops;
+    struct impair_table table;
+    struct impair_trace trace; // its points are its own
+};
+
 struct direction {
-    struct impair_stream *stream;
-    struct impair_stream *next; // takes over for frames that arrive from next_ns on
+    struct impair_stream stream;
+    struct wish *next; // for frames that arrive from next_ns on
     uint64_t next_ns;
     struct port port; // where its frames come in
     struct queue queue;
@@ -145,10 +153,20 @@ static void hold_copy(struct direction *direction, const struct slot *slot, uint
     hold(direction, copy, due_ns);
 }
 
+static void forget_wish(struct wish *wish) {
+    if (wish)
+        free((void *)wish->trace.points);
+    free(wish);
+}
+
 static void take_over(struct direction *direction) {
-    impair_hand_over(direction->stream, direction->next);
-    free(direction->stream);
-    direction->stream = direction->next;
+    struct wish *wish = direction->next;
+
+    // It has been tried before, so it can fail for want of memory only.
+    if (impair_change(&direction->stream, &wish->impairment, &wish->drops, &wish->table,
+                      &wish->trace))
+        fprintf(stderr, "error: a change of a link was lost: no memory\n");
+    forget_wish(wish);
     direction->next = NULL;
 }
 
@@ -160,8 +178,8 @@ static void admit(struct direction *direction, struct slot *slot, uint64_t arriv
     counters->in_bytes += slot->frame.bytes;
     if (direction->next && arrival_ns >= direction->next_ns)
         take_over(direction);
-    impair_decide(direction->stream, arrival_ns, slot->frame.bytes,
-                  impair_marks(direction->stream) && frame_can_mark(&slot->frame), &verdict);
+    int can_mark = direction->stream.spec.ecn && frame_can_mark(&slot->frame);
+    impair_decide(&direction->stream, arrival_ns, slot->frame.bytes, (uint32_t)can_mark, &verdict);
     if (verdict.fate != IMPAIR_DELIVER) {
         counters->lost_packets += verdict.fate == IMPAIR_LOST;
         counters->overflow_packets += verdict.fate == IMPAIR_OVERFLOW;
@@ -254,43 +272,58 @@ static int refuse(struct wire_answer *answer, int error, const char *what) {
     return error;
 }
 
-// A new stream as a request describes it; NULL when it makes no sense, or there is no memory.
-static struct impair_stream *read_stream(struct reading *from, uint32_t *number,
-                                         struct wire_answer *answer) {
+static int read_wish(struct reading *from, struct wish *wish, uint32_t *number,
+                     struct wire_answer *answer) {
     struct wire_direction head;
-    struct impair_drops drops = {0};
-    struct impair_trace trace = {0};
     const void *found = take(from, 1, sizeof(head));
 
-    if (!found) {
-        refuse(answer, EBADMSG, "the request is too short");
-        return NULL;
-    }
+    if (!found)
+        return refuse(answer, EBADMSG, "the request is too short");
     memcpy(&head, found, sizeof(head));
     *number = head.number;
-    const void *dropped = take(from, head.drops, sizeof(uint64_t));
-    const void *table = dropped ? take(from, head.table, sizeof(double)) : NULL;
+    const void *drops = take(from, head.drops, sizeof(uint64_t));
+    const void *table = drops ? take(from, head.table, sizeof(double)) : NULL;
     const void *points = table ? take(from, head.points, sizeof(struct impair_point)) : NULL;
     if (!points || head.drops > IMPAIR_MAX_DROPS || head.table > IMPAIR_TABLE_ENTRIES ||
-        head.number >= 2 * WIRE_MAX_LINKS) {
-        refuse(answer, EBADMSG, "the request makes no sense");
+        head.points > IMPAIR_MAX_POINTS || head.number >= 2 * WIRE_MAX_LINKS)
+        return refuse(answer, EBADMSG, "the request makes no sense");
+    size_t bytes = head.points * sizeof(struct impair_point);
+    struct impair_point *kept = malloc(bytes ? bytes : 1);
+    if (!kept)
+        return refuse(answer, ENOMEM, "there is no memory for the trace");
+    memcpy(kept, points, bytes);
+    wish->impairment = head.impairment;
+    wish->drops.count = head.drops;
+    memcpy(wish->drops.index, drops, head.drops * sizeof(uint64_t));
+    wish->table.count = head.table;
+    memcpy(wish->table.quantile, table, head.table * sizeof(double));
+    wish->trace = (struct impair_trace){.kind = head.trace_kind,
+                                        .count = head.points,
+                                        .period_ns = head.period_ns,
+                                        .start_ns = now_monotonic_ns(),
+                                        .opportunity_bytes = head.opportunity_bytes,
+                                        .points = kept};
+    return 0;
+}
+
+// A direction as a request describes it; NULL when it makes no sense, or there is no memory.
+static struct wish *read_direction(struct reading *from, struct impair_stream *stream,
+                                   uint32_t *number, struct wire_answer *answer) {
+    struct wish *wish = calloc(1, sizeof(*wish));
+
+    if (!wish) {
+        refuse(answer, ENOMEM, "there is no memory for it");
         return NULL;
     }
-    drops.count = head.drops;
-    memcpy(drops.index, dropped, head.drops * sizeof(uint64_t));
-    trace = (struct impair_trace){.kind = head.trace_kind,
-                                  .count = head.points,
-                                  .period_ns = head.period_ns,
-                                  .start_ns = now_monotonic_ns(),
-                                  .opportunity_bytes = head.opportunity_bytes,
-                                  .points = points};
-    struct impair_stream *stream = calloc(1, sizeof(*stream));
-    if (!stream || !impair_init(stream, &head.impairment, &drops, table, head.table, &trace)) {
-        free(stream);
-        refuse(answer, EINVAL, "the impairment makes no sense, or there is no memory for it");
-        return NULL;
-    }
-    return stream;
+    int error = read_wish(from, wish, number, answer);
+    if (!error)
+        error = -impair_init(stream, &wish->impairment, &wish->drops, &wish->table, &wish->trace);
+    if (!error)
+        return wish;
+    if (!answer->error)
+        refuse(answer, error, strerror(error));
+    forget_wish(wish);
+    return NULL;
 }
 
 static void remove_direction(struct direction *direction) {
@@ -305,22 +338,19 @@ static void remove_direction(struct direction *direction) {
     heap_remove(direction);
     free(direction->queue.early);
     port_close(&direction->port);
-    impair_free(direction->stream);
-    if (direction->next)
-        impair_free(direction->next);
-    free(direction->stream);
-    free(direction->next);
+    impair_free(&direction->stream);
+    forget_wish(direction->next);
     *direction = (struct direction){.heap = NEVER_IN_HEAP, .counters = direction->counters};
 }
 
 static int add_link(const struct wire_request *request, struct reading *from,
                     struct wire_answer *answer) {
-    struct direction *pair = &directions[2 * request->link];
     // Two VLAN tags, of which one is put back here.
     int class = pool_class(request->mtu_bytes + FRAME_HEADER_BYTES + 2 * FRAME_TAG_BYTES);
 
     if (request->link >= WIRE_MAX_LINKS || request->directions != 2 || class < 0)
         return refuse(answer, EINVAL, "the link makes no sense");
+    struct direction *pair = &directions[2 * request->link];
     if (pair->used)
         return refuse(answer, EEXIST, "there is a link of that number");
     for (int side = 0; side < 2; side++) {
@@ -333,8 +363,9 @@ static int add_link(const struct wire_request *request, struct reading *from,
         direction->port.fd = -1;
         direction->used = 1;
         memset(direction->counters, 0, sizeof(*direction->counters));
-        direction->stream = read_stream(from, &number, answer);
-        int error = direction->stream ? port_open(&direction->port, name, &what) : answer->error;
+        struct wish *wish = read_direction(from, &direction->stream, &number, answer);
+        int error = wish ? port_open(&direction->port, name, &what) : answer->error;
+        forget_wish(wish);
         struct epoll_event event = {.events = EPOLLIN,
                                     .data.u32 = (uint32_t)(direction - directions)};
         if (!error && epoll_ctl(events, EPOLL_CTL_ADD, direction->port.fd, &event)) {
@@ -357,37 +388,30 @@ static int add_link(const struct wire_request *request, struct reading *from,
 
 static int change(const struct wire_request *request, struct reading *from,
                   struct wire_answer *answer) {
-    struct {
-        struct impair_stream *stream;
-        uint32_t number;
-    } made[request->directions ? request->directions : 1];
-    uint32_t count = 0;
-    int error = 0;
+    struct wish *wishes[2 * WIRE_MAX_LINKS];
+    uint32_t numbers[2 * WIRE_MAX_LINKS], count = 0;
 
     // All of them or none.
-    for (; count < request->directions && !error; count++) {
-        made[count].stream = read_stream(from, &made[count].number, answer);
-        if (!made[count].stream)
+    for (; count < request->directions; count++) {
+        struct impair_stream tried;
+        wishes[count] = read_direction(from, &tried, &numbers[count], answer);
+        if (!wishes[count])
             break;
-        if (!directions[made[count].number].used)
-            error = refuse(answer, ENOENT, "there is no link of that number");
+        impair_free(&tried);
+        if (!directions[numbers[count]].used)
+            refuse(answer, ENOENT, "there is no link of that number");
     }
-    error = answer->error;
     for (uint32_t i = 0; i < count; i++) {
-        struct direction *direction = &directions[made[i].number];
-        if (error) {
-            impair_free(made[i].stream);
-            free(made[i].stream);
+        struct direction *direction = &directions[numbers[i]];
+        if (answer->error) {
+            forget_wish(wishes[i]);
             continue;
         }
-        if (direction->next) {
-            impair_free(direction->next);
-            free(direction->next);
-        }
-        direction->next = made[i].stream;
+        forget_wish(direction->next);
+        direction->next = wishes[i];
         direction->next_ns = request->at_ns ? request->at_ns : now_monotonic_ns();
     }
-    return error;
+    return answer->error;
 }
 
 static void answer_emulator(int fd) {

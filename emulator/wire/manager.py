@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from emulator.errors import BuildVnfError, LabError
 from emulator.kernel.rtnl import Rtnl
 from emulator.plan.model import ImpairmentPlan, LinkPlan, Plan
-from emulator.wire.model import Spec, spec_of
+from emulator.wire.spec import Spec, spec_of
 from emulator.wire.process import WireProcess
 from emulator.wire.protocol import WireCounters, change_request, remove_request
 

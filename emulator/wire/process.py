@@ -20,7 +20,7 @@ from emulator.wire import protocol
 
 if TYPE_CHECKING:
     from emulator.runtime.namespace import Processes
-    from emulator.wire.model import Spec
+    from emulator.wire.spec import Spec
 
 _SPIN_NS = 60_000
 """A sleeping process is woken some tens of microseconds late: it sleeps less and spins the rest."""

@@ -6,7 +6,7 @@ import struct
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
-from emulator.wire.model import Spec
+from emulator.wire.spec import Spec
 
 ADD, CHANGE, REMOVE = 1, 2, 3
 MAX_LINKS = 4096
