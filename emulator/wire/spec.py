@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
-from pathlib import Path
 
 from emulator.plan.model import ImpairmentPlan
+from emulator.wire.traces import Trace, read_trace
 
 _IMPAIRMENT = struct.Struct("@3Q4I8dQ2I3Q3I2d2Q")
 _POINT = struct.Struct("@3Qd")
 _DISTRIBUTIONS = {"uniform": 1, "normal": 2, "pareto": 3, "paretonormal": 4, "table": 5}
+_TRACES = {"opportunities": 1, "settings": 2}
 _AQMS = {"fifo": 0, "red": 1, "codel": 2}
 _CONSTANT = 0
 _LOSSLESS, _BERNOULLI, _GEMODEL = 0, 1, 2
@@ -72,20 +73,26 @@ def spec_of(plan: ImpairmentPlan) -> Spec:
         plan.red_min_bytes,
         plan.red_max_bytes,
         plan.red_probability,
-        0.0,
+        plan.red_weight,
         plan.codel_target_ns,
         plan.codel_interval_ns,
     )
-    trace = None if plan.trace is None else _trace_of(Path(plan.trace))
+    trace = None if plan.trace is None else trace_spec(read_trace(plan.trace))
     table = plan.table if plan.distribution == "table" else ()
     return Spec(impairment, plan.drop, table, trace)
 
 
-def _trace_of(path: Path) -> TraceSpec:
-    from emulator.wire.traces import read_trace
-
-    trace = read_trace(path)
-    points = b"".join(_POINT.pack(*point) for point in trace.points)
+def trace_spec(trace: Trace) -> TraceSpec:
+    """A trace as ``vnf-wire`` is told."""
+    points = b"".join(
+        _POINT.pack(
+            point.at_ns,
+            AS_IT_IS if point.rate_bps is None else point.rate_bps,
+            AS_IT_IS if point.delay_ns is None else point.delay_ns,
+            -1.0 if point.loss is None else point.loss,
+        )
+        for point in trace.points
+    )
     return TraceSpec(
-        trace.kind, trace.period_ns, trace.opportunity_bytes, len(trace.points), points
+        _TRACES[trace.kind], trace.period_ns, trace.opportunity_bytes, len(trace.points), points
     )
