@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Literal
 
 from emulator.plan.model import ImpairmentPlan
 from emulator.plan.quantities import QuantityMistake
-
-Mechanism = Literal["none", "wire", "netem"]
 
 HEADER_BYTES = 14
 """Of Ethernet, in a frame beside its payload."""
@@ -26,20 +23,19 @@ def check_direction(plan: ImpairmentPlan, frame_bytes: int) -> Iterator[Quantity
 
 def _check_delay(plan: ImpairmentPlan) -> Iterator[QuantityMistake]:
     jitter, delay = _milliseconds(plan.jitter_ns), _milliseconds(plan.delay_ns)
-    if plan.distribution == "table" and "delay" not in plan.trace_sets:
+    hint = 'give a longer delay, or less jitter, or floor="0ms", which cuts off what is below'
+    free = plan.floor_ns is not None or "delay" in plan.trace_sets
+    if plan.distribution == "table":
         shortest_ns = plan.delay_ns + plan.jitter_ns * plan.table[0]
-        if shortest_ns < 0:
+        if shortest_ns < 0 and not free:
             yield QuantityMistake(
-                f"with a jitter of {jitter} its distribution goes {_milliseconds(-shortest_ns)} "
-                f"below no delay, because the delay is {delay}",
-                "nothing leaves before it comes; give a longer delay or less jitter",
+                f"with a delay of {delay} and a jitter of {jitter} its distribution would have "
+                f"frames leave {_milliseconds(-shortest_ns)} before they come",
+                hint,
             )
-    elif plan.jitter_ns > plan.delay_ns and "delay" not in plan.trace_sets:
-        yield QuantityMistake(
-            f"a jitter of {jitter} is more than the delay of {delay}",
-            "nothing leaves before it comes; give a longer delay or less jitter",
-        )
-    if plan.reorder and not plan.delay_ns:
+    elif plan.jitter_ns > plan.delay_ns and not free:
+        yield QuantityMistake(f"a jitter of {jitter} is more than the delay of {delay}", hint)
+    if plan.reorder and not plan.delay_ns and "delay" not in plan.trace_sets:
         yield QuantityMistake(
             "reorder lets frames overtake others in the delay, and there is none",
             "give a delay as well",
@@ -71,7 +67,9 @@ def _check_rate(plan: ImpairmentPlan, frame_bytes: int) -> Iterator[QuantityMist
     elif plan.ecn and plan.aqm == "fifo":
         text = "ecn does nothing without an aqm that marks"
         yield QuantityMistake(text, 'give aqm="codel" or aqm="red", or leave it out')
-    if 0 < plan.burst_bytes < line_bytes:
+    if plan.burst_bytes and "rate" in plan.trace_sets:
+        yield QuantityMistake("a trace that says the rate has no burst", "leave burst out")
+    elif 0 < plan.burst_bytes < line_bytes:
         yield QuantityMistake(
             f"a burst of {plan.burst_bytes} bytes is less than the longest frame of {line_bytes}",
             f"give at least {line_bytes} bytes, or a smaller mtu",

@@ -5,11 +5,14 @@ from __future__ import annotations
 import math
 from contextlib import suppress
 from functools import lru_cache
+from itertools import pairwise
 from pathlib import Path
 
+from emulator.errors import UsageError
 from emulator.paths import share_dir
-from emulator.plan.model import TraceSetting
+from emulator.plan.link_model import TraceSetting
 from emulator.plan.quantities import QuantityMistake
+from emulator.wire.traces import read_trace
 
 TABLE_ENTRIES = 4096
 """The most quantiles that a plan holds of a distribution."""
@@ -61,11 +64,7 @@ def _quantiles(path: Path, name: str, _changed_ns: int, size: int) -> tuple[floa
     numbers.sort()
     if path.suffix == ".dist":
         return _thinned([number / _NETEM_SCALE for number in numbers])
-    mean = math.fsum(numbers) / len(numbers)
-    deviation = math.sqrt(math.fsum((number - mean) ** 2 for number in numbers) / len(numbers))
-    if not 0 < deviation < math.inf:
-        raise QuantityMistake(f"the distribution {name} has no spread", "its numbers are the same")
-    return _thinned([(number - mean) / deviation for number in numbers])
+    return _standardised(_thinned(numbers), name)
 
 
 def _number(word: str) -> float | None:
@@ -77,19 +76,33 @@ def _number(word: str) -> float | None:
 
 
 def _thinned(quantiles: list[float]) -> tuple[float, ...]:
-    """As many of them as a plan holds, each for an equal share of the probability."""
+    """As many of them as a plan holds, at even steps of probability."""
     count = len(quantiles)
     if count <= TABLE_ENTRIES:
         return tuple(quantiles)
-    share = count / TABLE_ENTRIES
-    places = ((entry + 0.5) * share - 0.5 for entry in range(TABLE_ENTRIES))
     thinned = []
-    for place in places:
-        below = int(place)
+    for entry in range(TABLE_ENTRIES):
+        below, part = divmod(entry * (count - 1), TABLE_ENTRIES - 1)
         above = min(below + 1, count - 1)
-        part = place - below
-        thinned.append(quantiles[below] * (1 - part) + quantiles[above] * part)
+        share = part / (TABLE_ENTRIES - 1)
+        thinned.append(quantiles[below] * (1 - share) + quantiles[above] * share)
     return tuple(thinned)
+
+
+def _standardised(quantiles: tuple[float, ...], name: str) -> tuple[float, ...]:
+    """The same, shifted and scaled to a mean of 0 and a standard deviation of 1.
+
+    Between two quantiles the distribution is even, and that is what has to come out right.
+    """
+    steps = list(pairwise(quantiles))
+    mean = math.fsum(a + b for a, b in steps) / (2 * len(steps))
+    centred = [(a - mean, b - mean) for a, b in steps]
+    variance = math.fsum(a * a + a * b + b * b for a, b in centred) / (3 * len(steps))
+    if not 0 < variance < math.inf:
+        text = f"the distribution {name} has no spread"
+        raise QuantityMistake(text, "its numbers are all the same")
+    deviation = math.sqrt(variance)
+    return tuple((quantile - mean) / deviation for quantile in quantiles)
 
 
 def find_trace(folder: Path, name: str) -> Path:
@@ -108,5 +121,13 @@ def find_trace(folder: Path, name: str) -> Path:
 
 
 def settings_of_trace(path: Path) -> tuple[TraceSetting, ...]:
-    """What a trace says over time."""
-    return ("rate",)
+    """What a trace says over time.
+
+    Raises:
+        QuantityMistake: it is not a trace.
+    """
+    try:
+        return read_trace(path).sets
+    except UsageError as error:
+        line = error.where.rpartition("/")[2]
+        raise QuantityMistake(f"{line}: {error.message}", error.hint) from None

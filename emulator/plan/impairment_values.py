@@ -33,7 +33,7 @@ DISTRIBUTIONS = ("uniform", "normal", "pareto", "paretonormal")
 QUEUE_PACKETS = 1000
 """What waits for a rate if nothing else is said, as in Mininet and tc."""
 
-_MOST_PACKETS = 1_000_000
+_PACKETS = range(1, 1_000_001)
 _MOST_INDEX = 1 << 62
 _CALL = re.compile(r"([a-z]+)\s*(?:\((.*)\))?", re.DOTALL)
 _GEMODEL_HINT = 'write it "gemodel(p=1%, r=25%, h=0%, k=100%)"'
@@ -45,6 +45,8 @@ _MININET_RED = {
     "red_min_bytes": 30_000,
     "red_max_bytes": 35_000,
     "red_probability": 1.0,
+    # What tc-red makes of "min 30000 avpkt 1500 burst 20".
+    "red_weight": 0.5,
 }
 _AQM_KEYS: Mapping[str, Mapping[str, tuple[str, Callable[[Any], int | float]]]] = {
     "fifo": {},
@@ -60,7 +62,12 @@ _AQM_KEYS: Mapping[str, Mapping[str, tuple[str, Callable[[Any], int | float]]]] 
 }
 _AQM_DEFAULTS: Mapping[str, Mapping[str, int | float]] = {
     "fifo": {},
-    "red": {"red_min_bytes": 30_000, "red_max_bytes": 90_000, "red_probability": 0.1},
+    "red": {
+        "red_min_bytes": 30_000,
+        "red_max_bytes": 90_000,
+        "red_probability": 0.1,
+        "red_weight": 0.002,
+    },
     "codel": {"codel_target_ns": 5_000_000, "codel_interval_ns": 100_000_000},
 }
 
@@ -73,6 +80,12 @@ def _delay(value: Any) -> Fields:
 
 def _jitter(value: Any) -> Fields:
     return {"jitter_ns": read_duration_ns(value)}
+
+
+def _floor(value: Any) -> Fields:
+    if read_duration_ns(value) != 0:
+        raise QuantityMistake(f"{shown(value)} is no floor there is", 'write floor="0ms"')
+    return {"floor_ns": 0}
 
 
 def _distribution(value: Any, folder: Path) -> Fields:
@@ -164,7 +177,7 @@ def _queue_limit(text: str, hint: str) -> tuple[str, int]:
     unit = re.sub(r"[\d.\s]+", "", text).lower()
     if unit in ("p", "packet", "packets"):
         count = text.lower().rstrip("packets ")
-        return "queue_packets", read_count(count, "a number of packets", range(1, _MOST_PACKETS))
+        return "queue_packets", read_count(count, "a number of packets", _PACKETS)
     if unit in ("b", "kb", "mb", "gb", "kib", "mib", "gib"):
         return "queue_bytes", read_size_bytes(text)
     if not unit or unit[-1:] not in ("s", "c", "n"):
@@ -176,7 +189,7 @@ def _queue_limit(text: str, hint: str) -> tuple[str, int]:
 
 
 def _max_queue_size(value: Any) -> Fields:
-    return {"queue_packets": read_count(value, "a number of packets", range(1, _MOST_PACKETS))}
+    return {"queue_packets": read_count(value, "a number of packets", _PACKETS)}
 
 
 def _latency_ms(value: Any) -> Fields:
@@ -225,6 +238,7 @@ def _trace(value: Any, folder: Path) -> Fields:
 _READERS: Mapping[str, Callable[[Any], Fields]] = {
     "delay": _delay,
     "jitter": _jitter,
+    "floor": _floor,
     "keep_order": _keep_order,
     "loss": _loss,
     "loss_model": _loss_model,
@@ -254,6 +268,7 @@ _FILES: Mapping[str, Callable[[Any, Path], Fields]] = {
 _SETS: Mapping[str, tuple[str, ...]] = {
     "delay": ("delay_ns",),
     "jitter": ("jitter_ns",),
+    "floor": ("floor_ns",),
     "distribution": ("distribution", "table"),
     "loss": ("loss",),
     "loss_model": ("gemodel",),

@@ -12,7 +12,6 @@ from emulator.errors import Problem, UsageError
 from emulator.names import suggestion
 from emulator.plan.impairment_checks import (
     HEADER_BYTES,
-    Mechanism,
     check_direction,
     check_netem,
 )
@@ -23,7 +22,8 @@ from emulator.plan.impairment_values import (
     default_of,
     read_option,
 )
-from emulator.plan.model import ImpairmentPlan, LinkPlan, Plan
+from emulator.plan.link_model import ImpairmentPlan, LinkMechanism, LinkPlan
+from emulator.plan.model import Plan
 from emulator.plan.quantities import (
     QuantityMistake,
     read_count,
@@ -67,7 +67,7 @@ _OF_RATE = {
 class Impairments:
     """What impairs a link, and how."""
 
-    mechanism: Mechanism = "none"
+    mechanism: LinkMechanism = "none"
     up: ImpairmentPlan | None = None
     down: ImpairmentPlan | None = None
 

@@ -9,20 +9,25 @@ from __future__ import annotations
 from functools import cached_property
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ValidationError
 
 from emulator.errors import UsageError
 from emulator.multigraph import NodeKind
 from emulator.names import choice_hint
+from emulator.plan.link_model import FROZEN
+from emulator.plan.link_model import EndPlan as EndPlan
+from emulator.plan.link_model import ImpairmentPlan as ImpairmentPlan
+from emulator.plan.link_model import LinkChangePlan as LinkChangePlan
+from emulator.plan.link_model import LinkKind as LinkKind
+from emulator.plan.link_model import LinkPlan as LinkPlan
+from emulator.plan.link_model import StepPlan as StepPlan
 
-LinkKind = Literal["veth", "memif"]
 Runtime = Literal["namespace", "docker"]
 Mechanism = Literal["bridge", "ip-forwarding", "bpf", "process"]
-TraceSetting = Literal["rate", "delay", "loss"]
 
 
 class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = FROZEN
 
 
 class MemifPlan(_Frozen):
@@ -204,89 +209,6 @@ class NodePlan(_Frozen):
         )
 
 
-class ImpairmentPlan(_Frozen):
-    """What one direction of a link does to frames; see ``emulator/native/impair.h``."""
-
-    delay_ns: int = 0
-    jitter_ns: int = 0
-    """The standard deviation; for ``uniform`` how far the delay strays at most."""
-    distribution: Literal["uniform", "normal", "pareto", "paretonormal", "table"] = "uniform"
-    table: tuple[float, ...] = ()
-    """``table`` only: quantiles of the jitter in units of ``jitter_ns``, rising."""
-    keep_order: bool = True
-    loss: float = 0.0
-    """Ratio of frames lost, each for itself."""
-    gemodel: tuple[float, float, float, float] | None = None
-    """Gilbert-Elliott in place of ``loss``: p, r, and the loss ratios in the bad (1-h) and in the
-    good state (1-k)."""
-    drop: tuple[int, ...] = ()
-    """Frames that are lost, by their index in this direction, from 0; rising."""
-    duplicate: float = 0.0
-    reorder: float = 0.0
-    """Ratio of frames that go at once, without the delay."""
-    corrupt: float = 0.0
-    """Ratio of frames in which one bit is flipped."""
-    rate_bps: int | None = None
-    overhead_bytes: int = 24
-    """Per frame, counted with its length against the rate: preamble, FCS and gap of Ethernet."""
-    burst_bytes: int = 0
-    """What may go at once after a pause, of a token bucket; 0: nothing."""
-    queue_packets: int | None = None
-    queue_bytes: int | None = None
-    queue_ns: int | None = None
-    aqm: Literal["fifo", "red", "codel"] = "fifo"
-    ecn: bool = False
-    red_min_bytes: int = 0
-    red_max_bytes: int = 0
-    red_probability: float = 0.0
-    codel_target_ns: int = 5_000_000
-    codel_interval_ns: int = 100_000_000
-    trace: str | None = None
-    """The file of a trace: Mahimahi's, or CSV."""
-    trace_sets: tuple[TraceSetting, ...] = ()
-    """What the trace says over time, in place of the fields of these names."""
-    seed: int = 1
-    """What the randomness of this direction begins with."""
-
-    @property
-    def impairs(self) -> bool:
-        """Whether anything happens to frames at all."""
-        ratios = (self.loss, self.duplicate, self.reorder, self.corrupt)
-        files = (self.drop, self.trace, self.gemodel)
-        times = (self.delay_ns, self.jitter_ns, self.rate_bps)
-        return any(ratios) or any(files) or any(times)
-
-    @property
-    def has_rate(self) -> bool:
-        """Whether frames may have to wait for others."""
-        return self.rate_bps is not None or "rate" in self.trace_sets
-
-
-class EndPlan(_Frozen):
-    """One end of a link."""
-
-    node: str
-    interface: str
-    """The interface's ``name``."""
-
-
-class LinkPlan(_Frozen):
-    """One link."""
-
-    id: str
-    """``h1-eth0<->s1-eth1``."""
-    a: EndPlan
-    b: EndPlan
-    kind: LinkKind = "veth"
-    """``veth`` is a pair of interfaces in the kernel, ``memif`` memory that two DPDK VNFs share."""
-    mechanism: Literal["none", "wire", "netem"] = "none"
-    """What impairs it."""
-    up: ImpairmentPlan | None = None
-    """What happens to frames from ``a`` to ``b``; None for a plain link, given for any other."""
-    down: ImpairmentPlan | None = None
-    """The same from ``b`` to ``a``."""
-
-
 class Plan(_Frozen):
     """A whole topology, compiled."""
 
@@ -300,6 +222,8 @@ class Plan(_Frozen):
     """In natural order of their names."""
     links: tuple[LinkPlan, ...] = ()
     """In the order they were added."""
+    schedule: tuple[StepPlan, ...] = ()
+    """How links change while the lab runs, in the order of time."""
 
     def node(self, name: str) -> NodePlan:
         """The node of that name.

@@ -90,7 +90,7 @@ def read_rate_bps(value: Any) -> int:
     hint = 'write it with its unit: "100mbit", "1gbit"'
     number, unit = _parts(value, "a rate", hint)
     if unit in ("bps", "kbps", "mbps", "gbps", "tbps"):
-        scale, letter = _SCALES[unit[:-3]], unit[:-3]
+        letter = unit[:-3]
         text = f"{shown(value)} may be bits or, as tc reads it, bytes per second"
         raise QuantityMistake(text, f'write "{letter}bit" for bits: "{number:g}{letter}bit"')
     parsed = _RATE_UNIT.fullmatch(unit)
