@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -14,7 +14,7 @@ from emulator.errors import LabError, UsageError
 from emulator.fabric import Fabric
 from emulator.kernel.netns import Netns, ensure_root
 from emulator.node import Node
-from emulator.plan.model import Plan
+from emulator.plan.model import LinkPlan, Plan
 from emulator.runtime.containers import Containers
 from emulator.runtime.namespace import Processes
 from emulator.wire.manager import LinkCounters, Wires, counters_of
@@ -80,11 +80,25 @@ class Lab:
         Raises:
             LabError: the lab has ended.
         """
+        self.follow_links()
+
+    def follow_links(self) -> None:
+        """Take note of what the lab's owner has changed of links, and of VNFs it started anew.
+
+        Raises:
+            LabError: the lab has ended.
+        """
         self._require_ours()
         written_ns = labs.record_written_ns(self.record.id)
         if written_ns != self._followed_ns:
             before, self.record = self.record, labs.find_lab(self.record.id)
             self._followed_ns = written_ns
+            now = {link["id"]: link for link in self.record.plan["links"]}
+            self.plan = self.plan.changed(
+                links=tuple(
+                    LinkPlan.model_validate(now.get(link.id, link)) for link in self.plan.links
+                )
+            )
             for name, each in self.nodes.items():
                 each.start_failure = self.record.failed.get(name)
                 if self.record.containers.get(name) != before.containers.get(name):
@@ -97,19 +111,11 @@ class Lab:
 
     def restart(self, node: Node) -> None:
         """Start a node's VNF or its container anew; see ``Node.restart``."""
-        raise LabError(
-            "only the process that runs the lab can restart its nodes",
-            where=node.name,
-            hint="do it in the terminal of vnf run, or in the script",
-        )
+        raise _owners_own("restart its nodes", node.name)
 
     def update(self, node: Node, changes: Mapping[str, Any]) -> None:
         """Change the limits of a node's container; see ``Node.update``."""
-        raise LabError(
-            "only the process that runs the lab can change the limits of its containers",
-            where=node.name,
-            hint="do it in the terminal of vnf run, or in the script",
-        )
+        raise _owners_own("change the limits of its containers", node.name)
 
     def wire_counters(self, link: str) -> LinkCounters:
         """What became of the frames of an impaired link.
@@ -127,10 +133,28 @@ class Lab:
         return "the process of the wires has ended"
 
     def raise_wire(self, link: str, up: bool) -> None:
-        """Raise or lower the inner ends of an impaired link."""
-        raise LabError(
-            "only the process that runs the lab can take impaired links up and down", where=link
-        )
+        """Raise or lower the inner ends of an impaired link, so that both its ends notice."""
+        raise _owners_own("take impaired links up and down", link)
+
+    def change_links(
+        self, links: Sequence[LinkPlan], *, at_ns: int = 0, recorded: bool = True
+    ) -> None:
+        """Have impaired links do to frames what their plans say; frames that wait, wait on.
+
+        Args:
+            links: as they are to be.
+            at_ns: for frames that arrive from then on, CLOCK_MONOTONIC; 0: from now on.
+            recorded: whether other processes are told; see :meth:`record_links`.
+        """
+        raise _owners_own("change its links", self.record.id)
+
+    def record_links(self) -> None:
+        """Tell other processes how links have been changed without telling them."""
+        raise _owners_own("change its links", self.record.id)
+
+    def restart_wires(self) -> None:
+        """Start what impairs links anew; what waited in them is lost."""
+        raise _owners_own("start its wires anew", self.record.id)
 
     def netns(self, node: str) -> Netns:
         """The network namespace that holds a node's interfaces."""
@@ -195,6 +219,14 @@ class Lab:
         node = self.nodes.pop(name, None)
         if node is not None:
             node.close()
+
+
+def _owners_own(what: str, where: str) -> LabError:
+    return LabError(
+        f"only the process that runs the lab can {what}",
+        where=where,
+        hint="do it in the terminal of vnf run, or in the script",
+    )
 
 
 def _container_of(record: labs.LabRecord, name: str) -> Container | None:

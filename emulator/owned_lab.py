@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, Self
@@ -16,7 +16,7 @@ from emulator.kernel.netns import Netns, ensure_root
 from emulator.lab import Lab
 from emulator.node import Node
 from emulator.plan.difference import Difference
-from emulator.plan.model import EndPlan, NodePlan, Plan
+from emulator.plan.model import EndPlan, LinkPlan, NodePlan, Plan
 from emulator.readiness import wait_joined, wait_ready
 from emulator.runtime.containers import Containers
 from emulator.runtime.namespace import Processes
@@ -130,6 +130,10 @@ class OwnedLab(Lab):
         """Nobody else starts our VNFs."""
         self._require_ours()
 
+    def follow_links(self) -> None:
+        """Nobody else changes our links."""
+        self._require_ours()
+
     def restart(self, node: Node) -> None:
         self._require_ours()
         renewed: list[NodePlan] = []
@@ -146,7 +150,7 @@ class OwnedLab(Lab):
         finally:
             self._write_record()
         ports = [EndPlan(node=node.name, interface=port.name) for port in node.plan.interfaces]
-        wait_ready(self.plan, self.netns, ports)
+        wait_ready(self.plan, self.netns, ports, down=self._wires.down())
         wait_joined(self.plan, self.running_vnf)
         self._containers.run_programs(renewed)
 
@@ -157,17 +161,29 @@ class OwnedLab(Lab):
         return self._wires.failure()
 
     def restart_wires(self) -> None:
-        """Start what impairs links anew; what waited in them is lost.
-
-        Raises:
-            BuildVnfError: it does not start.
-        """
         self._require_ours()
         self._wires.restart()
         self._write_record()
 
     def raise_wire(self, link: str, up: bool) -> None:
+        self._require_ours()
         self._wires.raise_ports(link, up)
+
+    def change_links(
+        self, links: Sequence[LinkPlan], *, at_ns: int = 0, recorded: bool = True
+    ) -> None:
+        self._require_ours()
+        self._wires.change(links, at_ns)
+        changed = {link.id: link for link in links}
+        self.plan = self.plan.changed(
+            links=tuple(changed.get(link.id, link) for link in self.plan.links)
+        )
+        if recorded:
+            self._write_record()
+
+    def record_links(self) -> None:
+        self._require_ours()
+        self._write_record()
 
     def update(self, node: Node, changes: Mapping[str, Any]) -> None:
         from emulator.runtime.limits import update_arguments
@@ -183,7 +199,7 @@ class OwnedLab(Lab):
         container.update(arguments, planned)
         node.plan = planned
         nodes = tuple(planned if each.name == node.name else each for each in self.plan.nodes)
-        self.plan = self.plan.model_copy(update={"nodes": nodes})
+        self.plan = self.plan.changed(nodes=nodes)
         self._write_record()
 
     def _carry_out(self, difference: Difference, plan: Plan) -> None:
@@ -206,7 +222,7 @@ class OwnedLab(Lab):
         self._add_nodes(plan, (*difference.nodes_new, *difference.nodes_changed))
         self.nodes = {node.name: self.nodes[node.name] for node in plan.nodes}
         self.plan = plan
-        wait_ready(plan, self.netns)
+        wait_ready(plan, self.netns, down=self._wires.down())
         wait_joined(plan, self.running_vnf)
         self._containers.run_programs([*difference.nodes_new, *enclosed])
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from emulator.errors import LabError
@@ -22,7 +22,11 @@ _PATIENCE_S = 0.05
 
 
 def wait_ready(
-    plan: Plan, namespace_of: Callable[[str], Netns], ends: Iterable[EndPlan] | None = None
+    plan: Plan,
+    namespace_of: Callable[[str], Netns],
+    ends: Iterable[EndPlan] | None = None,
+    *,
+    down: Container[str] = (),
 ) -> None:
     """Returns when the kernel reports interfaces operational and ports of a bridge settled.
 
@@ -32,14 +36,17 @@ def wait_ready(
         namespace_of: the namespace that holds a node's interfaces.
         ends: which interfaces; by default those of every link that are not ready at once.
             Interfaces that were taken down, and those whose far end was, are not waited for.
+        down: the ids of links that were taken down between their ends: no carrier is to come.
 
     Raises:
         LabError: when that takes longer than it ever should.
     """
     began_s = time.monotonic()
+    idle = {end for link in plan.links if link.id in down for end in (link.a, link.b)}
     names: dict[Netns, dict[str, EndPlan]] = {}
     for end in ends if ends is not None else _raised_first(plan):
-        names.setdefault(namespace_of(end.node), {})[plan.interface(end).kernel_name] = end
+        if end not in idle:
+            names.setdefault(namespace_of(end.node), {})[plan.interface(end).kernel_name] = end
     switches = [node.name for node in plan.switches() if node.stp]
     fabric = namespace_of(switches[0]) if switches else None
     for netns, wanted in names.items():

@@ -7,7 +7,7 @@ that what ran can be stored beside what was measured.
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ValidationError
 
@@ -296,6 +296,13 @@ class Plan(_Frozen):
             if interface.ipv4 is not None:
                 return interface.ipv4.partition("/")[0]
         return None
+
+    def changed(self, **fields: Any) -> Plan:
+        """The plan with other values of some fields.
+
+        Unlike ``model_copy`` it does not keep what was looked up in the old ones.
+        """
+        return Plan(**{**dict(self), **fields})
 
     def to_json(self, *, indent: int | None = 2) -> str:
         """The plan as JSON text."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import select
 import threading
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -14,9 +15,10 @@ from typing import TYPE_CHECKING, Any
 from emulator.errors import BuildVnfError, LabError
 from emulator.kernel.rtnl import Rtnl
 from emulator.plan.model import ImpairmentPlan, LinkPlan, Plan
-from emulator.wire.spec import Spec, spec_of
+from emulator.wire.netem import NetemLink
 from emulator.wire.process import WireProcess
 from emulator.wire.protocol import WireCounters, change_request, remove_request
+from emulator.wire.spec import Spec, spec_of
 
 if TYPE_CHECKING:
     from emulator.fabric import Fabric, WirePorts
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 
 _NOTHING = ImpairmentPlan()
 _DIRECTIONS_AT_ONCE = 512
+_ALL_TOLD_NS = 20_000_000
 
 
 @dataclass(frozen=True)
@@ -54,8 +57,11 @@ class Wires:
         self._log = log
         self._process: WireProcess | None = None
         self._links: dict[str, tuple[LinkPlan, int, WirePorts]] = {}
+        self._by_kernel: dict[str, NetemLink] = {}
         self._watcher: _Watcher | None = None
         self._lock = threading.Lock()
+        self._lowered: set[str] = set()
+        self._broken: str | None = None
 
     def add(self, plan: Plan, links: Iterable[LinkPlan]) -> None:
         """Begin to impair links whose interfaces are there.
@@ -65,16 +71,25 @@ class Wires:
             LabError: it does not do what it should.
         """
         for link in links:
-            if link.mechanism == "wire" and link.id not in self._links:
-                ports = self._fabric.wire_ports(link.id)
-                self._links[link.id] = (link, plan.interface(link.a).mtu, ports)
+            if link.mechanism == "none" or link.id in self._links:
+                continue
+            mtu_bytes, ports = plan.interface(link.a).mtu, self._fabric.wire_ports(link.id)
+            if link.mechanism == "wire":
+                self._links[link.id] = (link, mtu_bytes, ports)
                 self._serve(link.id)
+            elif link.id not in self._by_kernel:
+                netns = self._fabric.wires_netns
+                assert netns is not None
+                self._by_kernel[link.id] = NetemLink(netns, ports, link, mtu_bytes)
 
     def remove(self, links: Iterable[LinkPlan]) -> None:
         """Impair links no longer, which are just being removed."""
         for link in links:
+            # The qdiscs go with the interfaces.
+            self._by_kernel.pop(link.id, None)
             if link.id in self._links:
                 _, _, ports = self._links.pop(link.id)
+                self._lowered.discard(link.id)
                 if self._process is not None and self._process.failure() is None:
                     self._process.ask(remove_request(ports.number), where=link.id)
 
@@ -89,16 +104,24 @@ class Wires:
             LabError: the wires do not run.
         """
         changes: list[tuple[int, Spec]] = []
+        afterwards = {}
         for link in links:
+            if link.id in self._by_kernel:
+                self._by_kernel[link.id].change(link)
+                continue
             known, mtu_bytes, ports = self._links[link.id]
-            self._links[link.id] = (link, mtu_bytes, ports)
+            afterwards[link.id] = (link, mtu_bytes, ports)
             for way, (before, after) in enumerate(((known.up, link.up), (known.down, link.down))):
                 if before != after:
                     changes.append((2 * ports.number + way, spec_of(after or _NOTHING)))
         where = ", ".join(link.id for link in links)
+        if len(changes) > _DIRECTIONS_AT_ONCE and not at_ns:
+            # Several requests are in step only when none of them takes effect before the last.
+            at_ns = time.monotonic_ns() + _ALL_TOLD_NS
         for start in range(0, len(changes), _DIRECTIONS_AT_ONCE):
             some = changes[start : start + _DIRECTIONS_AT_ONCE]
             self._running(where).ask(change_request(some, at_ns), where=where)
+        self._links.update(afterwards)
 
     def counters(self, link: str) -> LinkCounters:
         """Those of an impaired link.
@@ -106,13 +129,19 @@ class Wires:
         Raises:
             LabError: the wires do not run.
         """
+        if link in self._by_kernel:
+            return LinkCounters(*self._by_kernel[link].counters())
         number = self._links[link][2].number
         process = self._running(link)
         return LinkCounters(process.counters(2 * number), process.counters(2 * number + 1))
 
     def failure(self) -> str | None:
         """Why no impaired link carries anything; None while they do."""
-        return None if self._process is None else self._process.failure()
+        return self._broken if self._process is None else self._process.failure()
+
+    def down(self) -> set[str]:
+        """The links that carry nothing: those taken down, or all when the process has ended."""
+        return set(self._lowered if self.failure() is None else self._links)
 
     def restart(self) -> None:
         """Start the process anew; what waited in the links when it ended is lost.
@@ -121,14 +150,26 @@ class Wires:
             BuildVnfError: it does not start.
         """
         self._end()
-        for link in self._links:
-            self._serve(link)
-        self._raise_ports(True)
+        try:
+            for link in self._links:
+                self._serve(link)
+        except BuildVnfError as error:
+            self._end()
+            self._broken = f"the process of the wires could not be started anew: {error.message}"
+            raise
+        self._broken = None
+        up = self._links.keys() - self._lowered
+        self._raise([self._links[link][2] for link in up], True)
 
     def raise_ports(self, link: str, up: bool) -> None:
         """Raise or lower the inner ends of a link: what the outer ones have is no carrier then."""
         _, _, ports = self._links[link]
-        self._raise([ports], up)
+        if up:
+            self._lowered.discard(link)
+        else:
+            self._lowered.add(link)
+        if not up or self.failure() is None:
+            self._raise([ports], up)
 
     def describe(self) -> dict[str, Any]:
         """What another emulator needs to read the counters."""
@@ -144,6 +185,7 @@ class Wires:
     def close(self) -> None:
         """End the process, if it runs."""
         self._links.clear()
+        self._by_kernel.clear()
         self._end()
 
     def let_go(self) -> None:
@@ -159,7 +201,7 @@ class Wires:
         assert netns is not None
         if self._process is None:
             self._process = WireProcess(self._processes, netns, self._log)
-            self._watcher = _Watcher(self._process.pid, lambda: self._raise_ports(False))
+            self._watcher = _Watcher(self._process.pid, self._lower_all)
         specs = [spec_of(each or _NOTHING) for each in (link.up, link.down)]
         self._process.add(
             ports.number, (ports.a.name, ports.b.name), mtu_bytes, specs, where=link.id
@@ -173,8 +215,8 @@ class Wires:
             raise LabError(failure, where=where, hint="restart_wires() starts it anew")
         return self._process
 
-    def _raise_ports(self, up: bool) -> None:
-        self._raise([ports for _, _, ports in list(self._links.values())], up)
+    def _lower_all(self) -> None:
+        self._raise([ports for _, _, ports in list(self._links.values())], False)
 
     def _raise(self, ports: Sequence[WirePorts], up: bool) -> None:
         netns = self._fabric.wires_netns
