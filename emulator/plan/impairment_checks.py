@@ -104,9 +104,9 @@ def check_netem(plan: ImpairmentPlan, *, seeded: bool) -> Iterator[QuantityMista
         "follow a trace": plan.trace is not None,
         "drop frames by their number": bool(plan.drop),
         "keep the order of frames with jitter": bool(plan.jitter_ns) and plan.keep_order,
-        "take a distribution of your own": plan.distribution == "table" and bool(plan.jitter_ns),
-        "limit its queue by bytes or by time": bool(plan.queue_bytes or plan.queue_ns),
-        "let a burst through": bool(plan.burst_bytes),
+        f"take the distribution {plan.distribution}": plan.distribution != "uniform"
+        and bool(plan.jitter_ns),
+        "lose frames by a gemodel": plan.gemodel is not None,
         f"manage its queue by {plan.aqm}": plan.aqm != "fifo",
         "repeat what it did by a seed": seeded,
     }

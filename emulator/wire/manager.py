@@ -163,7 +163,7 @@ class Wires:
 
     def raise_ports(self, link: str, up: bool) -> None:
         """Raise or lower the inner ends of a link: what the outer ones have is no carrier then."""
-        _, _, ports = self._links[link]
+        ports = self._fabric.wire_ports(link)
         if up:
             self._lowered.discard(link)
         else:
