@@ -16,7 +16,16 @@ from typing import TYPE_CHECKING, Any, Self
 
 from emulator.errors import Problem, UsageError
 from emulator.multigraph import LinkEntry, MultiGraph, NodeEntry, NodeKind, Options
-from emulator.names import choice_hint, kind_word, missing_hint, natural, place_of
+from emulator.names import (
+    NAME_RULE,
+    choice_hint,
+    is_name,
+    kind_word,
+    missing_hint,
+    natural,
+    place_of,
+)
+from emulator.schedule import LinkSet, ScheduleEntry, read_schedule
 
 if TYPE_CHECKING:
     import networkx
@@ -45,6 +54,8 @@ class Topo:
     _graph: MultiGraph
     _problems: list[Problem]
     _dangling: list[tuple[LinkEntry, str]]
+    _schedule: list[ScheduleEntry]
+    _link_sets: dict[str, LinkSet]
 
     def __new__(cls, *_args: Any, **_params: Any) -> Self:
         # Here and not in __init__, so that a subclass which overrides __init__ and forgets to
@@ -56,6 +67,7 @@ class Topo:
         self.near_misses = {}
         self._graph = MultiGraph()
         self._problems, self._dangling = [], []
+        self._schedule, self._link_sets = [], {}
         return self
 
     def __init__(self, *args: Any, **params: Any) -> None:
@@ -195,6 +207,38 @@ class Topo:
             if name not in self._graph.nodes:
                 self._dangling.append((entry, name))
         return key
+
+    # -- changing while it runs --------------------------------------------------------------
+
+    def at(self, time: str, links: Any, **change: Any) -> None:
+        """Have links change while the network runs, all of them at the same moment.
+
+        Args:
+            time: from the start: ``"10s"``.
+            links: ``"h1-s1"`` for the links between two nodes, a link's id
+                (``"h1-eth0<->s1-eth1"``), the name of a set, or a list of these.
+            change: settings as of :meth:`addLink`, those that are not named stay, None takes one
+                away; or ``state="down"`` or ``"up"``; or ``flap={"down": "1s", "every": "5s",
+                "times": 3}``. With ``over="5s"`` settings change gradually, in as many ``steps``.
+        """
+        folder, _, place = self._place().rpartition("/")
+        entry = ScheduleEntry({"at": time, "links": links, **change}, place, folder)
+        self._schedule.append(entry)
+
+    def addLinkSet(self, name: str, links: Any) -> None:
+        """Give several links a name, for :meth:`at` and for files of schedules."""
+        self._add_link_set(name, LinkSet(links, self._place().rpartition("/")[2]))
+
+    def addSchedule(self, path: str | Path) -> None:
+        """Add the schedule in a YAML file, whose paths start from its own folder.
+
+        Raises:
+            UsageError: the file cannot be read, or is no schedule.
+        """
+        written = read_schedule(path)
+        for name, links in written.sets.items():
+            self._add_link_set(name, links)
+        self._schedule += written.entries
 
     # -- removing ----------------------------------------------------------------------------
 
@@ -351,6 +395,14 @@ class Topo:
         """The links as they were written, in the order they were added."""
         return self._graph.links
 
+    def schedule_entries(self) -> list[ScheduleEntry]:
+        """What is to change while the network runs, as it was written."""
+        return self._schedule
+
+    def link_sets(self) -> Mapping[str, LinkSet]:
+        """The sets of links that have a name."""
+        return self._link_sets
+
     def problems(self) -> list[Problem]:
         """The mistakes that adding nodes and links has met so far."""
         missing = []
@@ -395,6 +447,16 @@ class Topo:
         else:
             self._graph.nodes[name] = NodeEntry(name, kind, options, place, folder)
         return str(name)
+
+    def _add_link_set(self, name: Any, links: LinkSet) -> None:
+        where = place_of(links.place, f"set of links {name}")
+        if not isinstance(name, str) or not is_name(name):
+            self._problems.append(Problem(where, "that is no usable name", f"use {NAME_RULE}"))
+        elif name in self._link_sets:
+            text = "the name is already that of another set"
+            self._problems.append(Problem(where, text, "every set needs a name of its own"))
+        else:
+            self._link_sets[name] = links
 
     def _place(self) -> str:
         """The file and the line that called the topology from outside: ``/my/topo.py:12``."""

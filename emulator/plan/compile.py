@@ -21,6 +21,7 @@ from emulator.plan.container_checks import check_apps, check_published_ports
 from emulator.plan.link_options import read_link
 from emulator.plan.model import EndPlan, InterfacePlan, LinkPlan, MemifPlan, NodePlan, Plan
 from emulator.plan.node_options import read_node
+from emulator.plan.schedules import LinkNames, compile_steps, read_entries
 from emulator.topo import Topo
 
 _DEFAULT_BASE = "10.0.0.0/8"
@@ -77,6 +78,15 @@ def compile_plan(
     wiring.join_memory(network, problems)
     wiring.check_loops(network, problems)
     wiring.mark_segments(network)
+    schedule = read_entries(
+        graph.schedule_entries(),
+        graph.link_sets(),
+        LinkNames((a.link_id, a.owner.name, b.owner.name) for a, b in network.links),
+        problems,
+        forgiving=previous is not None,
+    )
+    changing = {link for entry in schedule if entry.settings for link in entry.links}
+    wiring.make_changeable(network, changing)
     if previous is not None:
         assign.recall(network, previous)
     assign.assign_addresses(network, base, ipv6=ipv6, problems=problems)
@@ -84,15 +94,24 @@ def compile_plan(
     assign.assign_kernel_names(network)
     assign.assign_routes(network, problems)
     _check_control(network, problems)
-    if problems:
-        raise TopologyError(sorted(dict.fromkeys(problems), key=_line_of), where=name)
-    return Plan(
+    _tell(problems, name)
+    plan = Plan(
         name=name,
         ip_base=str(base),
         ipv6=ipv6,
         nodes=tuple(_node_plan(node) for node in network.nodes.values()),
         links=tuple(_link_plan(a, b) for a, b in network.links),
     )
+    if not schedule:
+        return plan
+    steps = compile_steps(schedule, plan, problems)
+    _tell(problems, name)
+    return plan.model_copy(update={"schedule": steps})
+
+
+def _tell(problems: list[Problem], name: str) -> None:
+    if problems:
+        raise TopologyError(sorted(dict.fromkeys(problems), key=_line_of), where=name)
 
 
 def _check_control(network: wiring.Wiring, problems: list[Problem]) -> None:
@@ -179,7 +198,7 @@ def _memif_plan(interface: wiring.Interface) -> MemifPlan | None:
 
 def _link_plan(a: wiring.Interface, b: wiring.Interface) -> LinkPlan:
     return LinkPlan(
-        id=f"{a.name}<->{b.name}",
+        id=a.link_id,
         a=EndPlan(node=a.owner.name, interface=a.name),
         b=EndPlan(node=b.owner.name, interface=b.name),
         kind=a.wish.kind,

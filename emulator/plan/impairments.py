@@ -93,10 +93,16 @@ class LinkEnds:
     folder: Path
     mtu: int = 1500
 
-    def seed(self, direction: Direction) -> int:
-        """What the randomness of a direction begins with when nothing is said: its place."""
-        (a, b), (port_a, port_b) = self.names, self.ports
-        return direction_seed(f"{a}:{port_a} {b}:{port_b}", direction)
+
+def idle_wire(names: tuple[str, str], ports: tuple[object, object]) -> Impairments:
+    """A wire that does nothing to frames, as long as it is not told to."""
+    (a, b), (port_a, port_b) = names, ports
+    up, down = (
+        # Unless it is said, the randomness of a direction begins with its place.
+        ImpairmentPlan(seed=direction_seed(f"{a}:{port_a} {b}:{port_b}", direction))
+        for direction in DIRECTIONS
+    )
+    return Impairments("wire", up, down)
 
 
 def direction_seed(seed: int | str, direction: Direction) -> int:
@@ -138,8 +144,9 @@ def read_impairments(
             given[direction][name] = value
     plans = {}
     found: dict[Direction, list[QuantityMistake]] = {}
+    idle = idle_wire(ends.names, ends.ports)
     for direction in DIRECTIONS:
-        base = ImpairmentPlan(seed=ends.seed(direction))
+        base = getattr(idle, direction)
         settings = {name: value for name, value in given[direction].items() if value is not None}
         plans[direction], found[direction] = _changed(base, settings, ends, direction)
         if chosen == "netem":
@@ -180,8 +187,9 @@ def changed_link(
     mistakes += [unknown_setting(name) for name in unknown]
     given = settings_by_direction(settings, mistakes)
     plans, found = {}, {}
+    idle = idle_wire(ends.names, ends.ports)
     for direction in DIRECTIONS:
-        before = getattr(link, direction) or ImpairmentPlan(seed=ends.seed(direction))
+        before = getattr(link, direction) or getattr(idle, direction)
         plans[direction], found[direction] = _changed(before, given[direction], ends, direction)
         if link.mechanism == "netem":
             seeded = "seed" in given[direction]

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Literal
 
 from emulator.errors import Problem
 from emulator.names import NAME_RULE, is_name
 from emulator.plan.graph import Groups, loops
-from emulator.plan.impairments import UNIMPAIRED, Impairments
+from emulator.plan.impairments import UNIMPAIRED, Impairments, idle_wire
 from emulator.plan.link_options import EndWish, LinkWish
 from emulator.plan.model import InterfacePlan
 from emulator.plan.node_options import NodeWish
@@ -47,6 +47,8 @@ class Interface:
     """Which part it has in a memif link, if it is an end of one."""
     impairments: Impairments = UNIMPAIRED
     """Of its link."""
+    link_id: str = ""
+    """What its link is called."""
 
     @property
     def impaired(self) -> bool:
@@ -144,11 +146,21 @@ def wire(nodes: Iterable[NodeWish], links: Iterable[LinkWish], problems: list[Pr
             _check_unique(interface, ports, names, problems)
             interface.owner.interfaces.append(interface)
         pair[0].peer, pair[1].peer = pair[1], pair[0]
-        pair[0].impairments = pair[1].impairments = link.impairments
+        for interface in pair:
+            interface.impairments = link.impairments
+            interface.link_id = f"{pair[0].name}<->{pair[1].name}"
         wiring.links.append((pair[0], pair[1]))
     for node in wiring.nodes.values():
         node.interfaces.sort(key=lambda interface: interface.port)
     return wiring
+
+
+def make_changeable(wiring: Wiring, links: Collection[str]) -> None:
+    """Make wires of plain links that are to be impaired while the network runs."""
+    for a, b in wiring.links:
+        if a.link_id in links and a.wish.kind != "memif" and not a.impaired:
+            names, ports = (a.owner.name, b.owner.name), (a.port, b.port)
+            a.impairments = b.impairments = idle_wire(names, ports)
 
 
 def _is_app(wiring: Wiring, name: str) -> bool:
