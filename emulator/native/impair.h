@@ -130,9 +130,9 @@ struct impair_table {
  * at which nothing waits is lost. Bytes count without the Ethernet header (and overhead_bytes does
  * not count): an opportunity of 1500 carries one IP packet of 1500. rate_bps has to be 0.
  *
- * SETTINGS hold from their time on; until the first, and before start_ns that of time 0, the
- * specification's hold, and each period begins with them. Frames meet the delay and the loss of
- * the time at which they come, and all the rates of the time in which they are sent. There is no
+ * SETTINGS hold from their time on; until the first of a period the specification's do. Before
+ * start_ns holds what does at time 0. Frames meet the delay and the loss of the time at which they
+ * come, and all the rates of the time in which they are sent. There is no
  * burst where the trace has rates, and no GEMODEL where it has losses.
  */
 struct impair_trace {
