@@ -4,27 +4,29 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, get_args
 
 from emulator import labs
 from emulator.compat.mininet import from_mininet, is_mininet_topo
 from emulator.errors import LabError, UsageError
-from emulator.fabric import Progress, restore_routes, set_interface
-from emulator.kernel.rtnl import forget_neighbours
+from emulator.fabric import Progress
 from emulator.lab import Lab
+from emulator.link import Link
 from emulator.node import Node
 from emulator.owned_lab import OnFailure, OwnedLab
 from emulator.plan.compile import compile_plan
 from emulator.plan.model import LinkPlan, Plan
-from emulator.readiness import wait_ready
+from emulator.running_links import RunningLinks
 from emulator.topo import Topo
 
 if TYPE_CHECKING:
     from emulator.catalog import Catalog
     from emulator.traffic.iperf import IperfResult
     from emulator.traffic.ping import PingMatrix
+    from emulator.wire.scheduling import ScheduleRun
 
 
 class Network:
@@ -73,6 +75,7 @@ class Network:
         self._on_failure = on_failure
         self._progress = progress
         self._lab: Lab | None = None
+        self._links = RunningLinks(self._running, self.change)
 
     @classmethod
     def attach(cls, lab: str) -> Network:
@@ -106,11 +109,14 @@ class Network:
             on_failure=self._on_failure,
         )
         atexit.register(self.stop)
+        if self._lab.plan.schedule:
+            self._links.run(self._lab.plan.schedule)
         return self
 
     def stop(self) -> None:
         """Ends the lab and everything in it; stopping twice is allowed."""
         atexit.unregister(self.stop)
+        self._links.close()
         if self._lab is not None:
             self._lab.close()
             self._lab = None
@@ -234,11 +240,11 @@ class Network:
         """
         return self._add("addVNF", name, {"vnf": vnf, **opts})
 
-    def addLink(self, node1: str | Node, node2: str | Node, **opts: Any) -> LinkPlan | None:
+    def addLink(self, node1: str | Node, node2: str | Node, **opts: Any) -> Link | None:
         """As ``Topo.addLink``; on a running network, returns the new link."""
         with self.change() as topo:
             topo.addLink(_name(node1), _name(node2), **opts)
-        return self.plan.links[-1] if self.running else None
+        return self.link(self.plan.links[-1].id) if self.running else None
 
     def delNode(self, node: str | Node) -> None:
         """Removes a node and its links; app containers that live in it have to go first."""
@@ -272,9 +278,12 @@ class Network:
             )
         topo = self.topo.copy()
         yield topo
-        if self._lab is not None:
-            self._lab.apply(self._compile(topo, self._lab.plan))
-        self.topo = topo
+        with self._links.lock:
+            if self._lab is not None:
+                plan = self._links.overlaid(self._compile(topo, self._lab.plan))
+                self._lab.apply(plan)
+                self._links.settle(plan)
+            self.topo = topo
 
     def configLinkStatus(self, node1: str, node2: str, status: str) -> None:
         """Takes every link between two nodes ``up`` or ``down``.
@@ -284,30 +293,71 @@ class Network:
         """
         if status not in ("up", "down"):
             raise UsageError(f"a link cannot be {status}", hint="up or down")
-        links = self.plan.links_between(node1, node2)
-        if not links:
-            raise UsageError(f"there is no link between {node1} and {node2}")
-        if any(link.kind == "memif" for link in links):
-            raise UsageError(
-                "a memif link is memory that two VNFs share, and cannot be taken up or down",
-                where=f"{node1} - {node2}",
-                hint="remove it with delLink, or stop the VNF at one of its ends",
-            )
-        for link in links:
-            end = min((link.a, link.b), key=lambda end: _PULLED_FIRST[self[end.node].kind])
-            node = self[end.node]
-            set_interface(node.netns, node.plan.interface(end.interface), up=status == "up")
-            if status == "up":
-                restore_routes(node.netns, node.plan)
-        if status == "up":
-            # The end that was left alone hears of its carrier a moment later: wait for both.
-            wait_ready(
-                self.plan,
-                self._running().netns,
-                [end for link in links for end in (link.a, link.b)],
-            )
-            # Whoever asked for a neighbour in vain meanwhile would not ask again for a second.
-            forget_neighbours(node.netns for node in self.hosts)
+        self._links.set_status(
+            [link.plan for link in self._links.find(node1, node2)], up=status == "up"
+        )
+
+    def link(self, node1: str | Node, node2: str | Node | None = None) -> Link:
+        """A link of the running network, to look at and to change.
+
+        Args:
+            node1: a node; or, without ``node2``, the id of a link.
+            node2: another node; with several links between them it is the one added first.
+
+        Raises:
+            UsageError: when there is no such link.
+            LabError: when the network is not running.
+        """
+        return self._links.find(_name(node1), None if node2 is None else _name(node2))[0]
+
+    def linksBetween(self, node1: str | Node, node2: str | Node) -> list[Link]:
+        """All links between two nodes, in the order they were added.
+
+        Raises:
+            UsageError: when there is none.
+        """
+        return self._links.find(_name(node1), _name(node2))
+
+    def setLinks(self, links: Iterable[Link], **settings: Any) -> None:
+        """Changes settings of several links at the same moment; see ``Link.set``."""
+        self._links.set([link.id for link in links], settings)
+
+    def run_schedule(self, schedule: str | Path | Iterable[Mapping[str, Any]]) -> ScheduleRun:
+        """Begins to change links over time.
+
+        Plain links that it is to impair are made anew at once, as wires.
+
+        Args:
+            schedule: the path of a YAML file, or entries as those of a file:
+                ``{"at": "10s", "links": "h1-s1", "loss": "5%"}``.
+
+        Returns:
+            The schedule under way, which ends with its last step or with the lab.
+
+        Raises:
+            UsageError: when the file cannot be read.
+            TopologyError: with all the mistakes in the schedule.
+        """
+        return self._links.run_written(schedule)
+
+    @property
+    def schedules(self) -> tuple[ScheduleRun, ...]:
+        """The schedules that were begun: first that of the topology, if it has one."""
+        return tuple(self._links.schedules)
+
+    @property
+    def wires_failure(self) -> str | None:
+        """Why no impaired link carries anything; None as long as they do."""
+        return self._running().wires_failure()
+
+    def restart_wires(self) -> None:
+        """Starts what impairs links anew; what waited in them is lost, and they count from zero.
+
+        Raises:
+            LabError: when it does not start, or another process runs the lab.
+        """
+        with self._links.lock:
+            self._running().restart_wires()
 
     # Traffic ------------------------------------------------------------------------------------
 
@@ -404,11 +454,6 @@ class Network:
         with self.change() as topo:
             getattr(topo, method)(name, **opts)
         return self._live().get(name, name)
-
-
-_PULLED_FIRST = {"switch": 0, "vnf": 1, "router": 2, "host": 3}
-"""A link goes down at the end that loses least: the other end then merely has no carrier, as with
-a cable that is pulled, and keeps its addresses and routes."""
 
 
 def _name(node: str | Node) -> str:
