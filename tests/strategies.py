@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 from emulator.plan.container_spellings import NAMES
+from emulator.plan.impairments import IMPAIRMENT_OPTIONS
 from emulator.topo import Topo
 
 # A shared machine is slow at times, which is not the code's fault, and nothing is left behind.
@@ -70,6 +71,29 @@ _container_options = st.fixed_dictionaries(
         "healthcheck": st.just({"test": "true", "interval": "1s"}),
     },
 )
+
+
+_delays = st.integers(1, 10**6).map(lambda number: f"{number}us")
+_percents = st.floats(0, 100).map(lambda number: f"{number}%")
+impairments = st.fixed_dictionaries(
+    {},
+    optional={
+        "delay": st.one_of(_delays, st.tuples(_delays, _delays)),
+        "loss": st.one_of(st.integers(0, 100), _percents),
+        "drop": st.lists(st.integers(0, 1 << 40), max_size=5),
+        "duplicate": _percents,
+        "corrupt": _percents,
+        "bw": st.floats(0.01, 100_000),
+        "seed": st.integers(0, 1 << 40),
+        "keep_order": st.booleans(),
+        "distribution": st.sampled_from(["uniform", "normal", "pareto", "paretonormal"]),
+        "up": st.fixed_dictionaries(
+            {"loss_model": st.just("gemodel(p=1%, r=20%)"), "loss": st.none()}
+        ),
+        "down": st.just({"rate": None, "bw": 5, "queue": "50KB,20ms", "aqm": "codel", "ecn": True}),
+    },
+)
+"""Options of impaired links, without mistakes."""
 
 
 @st.composite
@@ -139,6 +163,8 @@ def recipes(draw: st.DrawFn, *, vnfs: bool = True, options: bool = True) -> Reci
                     ]
                 )
             )
+        if options and draw(st.integers(0, 4)) == 0:
+            chosen = {**chosen, **draw(impairments)}
         recipe.links.append((a, b, chosen))
     recipe.nodes += apps
     return _without_conflicts(recipe)
@@ -174,7 +200,7 @@ _NODE_KEYS = (
 )  # fmt: skip
 _LINK_KEYS = (
     "port1", "port2", "key", "params1", "params2", "intfName1", "intfName2", "addr1", "addr2",
-    "mtu", "cls", "bw", "delay", "loss", "use_htb", "nonsense",
+    "mtu", "cls", "use_htb", "nonsense", *IMPAIRMENT_OPTIONS,
 )  # fmt: skip
 
 

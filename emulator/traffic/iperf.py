@@ -6,16 +6,17 @@ import json
 import subprocess
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 from emulator.errors import MachineError, MeasurementError, UsageError
 from emulator.node import Node
+from emulator.plan.quantities import QuantityMistake, read_rate_bps
 
 _CONNECT_DEADLINE_S = 3.0
 _SPARE_S = 10.0
 _RETRY_S = 0.02
-_SCALES = {"K": 1e3, "M": 1e6, "G": 1e9}
 
 
 @dataclass(frozen=True)
@@ -92,15 +93,12 @@ def parse_rate_bps(rate: str | float) -> float:
     Raises:
         UsageError: when it is neither, or not positive.
     """
-    text = str(rate).strip()
-    scale = _SCALES.get(text[-1:].upper(), 1.0)
     try:
-        value = float(text[:-1] if scale != 1.0 else text) * scale
-    except ValueError:
-        value = 0.0
-    if value <= 0:
-        raise UsageError(f"{rate!r} is not a rate", hint="bits per second, such as 10M or 1.5G")
-    return value
+        with suppress(ValueError):
+            rate = f"{float(rate):.0f}bit"
+        return float(read_rate_bps(rate))
+    except QuantityMistake as mistake:
+        raise UsageError(str(mistake), hint="bits per second, such as 10M or 1.5G") from None
 
 
 def _run_client(

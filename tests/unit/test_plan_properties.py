@@ -100,7 +100,10 @@ def test_frames_near_xdp_are_made_in_software(recipe: Recipe) -> None:
     for (node, name), interface in interfaces(plan).items():
         assert interface.frame_offload == (node not in near or node in xdp)
         peer = plan.peer(node, name).node
-        assert interface.receive_napi == (peer in xdp and node not in xdp)
+        link = next(link for link in plan.links_between(node, peer) if name in link.id)
+        impaired = link.mechanism != "none"
+        assert interface.receive_napi == (peer in xdp and node not in xdp and not impaired)
+        assert interface.segment_offload == (interface.frame_offload and not impaired)
 
 
 @given(recipes(), recipes(vnfs=False, options=False), st.data())
