@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 from weakref import WeakSet
 
@@ -127,10 +126,8 @@ class Lab:
 
     def wires_failure(self) -> str | None:
         """Why no impaired link carries anything; None while they do."""
-        pid = self.record.wires.get("pid")
-        if pid is None or Path(f"/proc/{pid}").exists():
-            return None
-        return "the process of the wires has ended"
+        self.follow_links()
+        return "the process of the wires has ended" if self.record.wires_failed else None
 
     def raise_wire(self, link: str, up: bool) -> None:
         """Raise or lower the inner ends of an impaired link, so that both its ends notice."""

@@ -79,6 +79,11 @@ class LabRecord:
                 failed.add(name)
         return [name for name in self.node_names if name in failed]
 
+    @property
+    def wires_failed(self) -> bool:
+        """Whether what impairs links has died, as far as another process can see."""
+        return "pid" in self.wires and not self._holds_process("", self.wires["pid"])
+
     def _holds_process(self, node: str, pid: int) -> bool:
         """Whether a process lives in the lab: by now its number may be that of another one."""
         first = self.containers[node]["pid"] if node in self.containers else self.init_pid

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def ps(json: JsonOption = False) -> None:
-    """List the labs that run on this machine, and their VNFs that have failed.
+    """List the labs that run on this machine, and what has failed in them: VNFs, or the wires.
 
     \b
     Examples:
@@ -35,7 +35,7 @@ def ps(json: JsonOption = False) -> None:
 
     ensure_root("listing the labs")
     labs = list_labs()
-    failed = {lab.id: lab.failed_nodes for lab in labs}
+    failed = {lab.id: _failed(lab) for lab in labs}
     any_failed = any(failed.values())
     if json:
         print_json([_facts(lab) for lab in labs])
@@ -181,6 +181,10 @@ def _check_running(lab: str) -> None:
         raise LabError("the lab has ended", where=lab)
 
 
+def _failed(lab: LabRecord) -> list[str]:
+    return [*lab.failed_nodes, *(["wires"] if lab.wires_failed else [])]
+
+
 def _age_s(lab: LabRecord) -> float:
     return time.time() - lab.started_at
 
@@ -193,5 +197,5 @@ def _facts(lab: LabRecord) -> dict[str, object]:
         "pid": lab.pid,
         "started_at": lab.started_at,
         "age_s": round(_age_s(lab), 3),
-        "failed": lab.failed_nodes,
+        "failed": _failed(lab),
     }

@@ -43,6 +43,7 @@ class Shell:
         self.failed = False
         """Whether any line so far was not understood or could not be carried out."""
         self._told: dict[str, str] = {}
+        self._told_links: set[tuple[str, str]] = set()
         self._names: dict[str, Any] = {}
         self._sources: list[Path] = []
 
@@ -62,7 +63,7 @@ class Shell:
     def run_line(self, line: str) -> None:
         """Carry out one line; whatever is wrong with it is printed and the shell goes on.
 
-        Before and after it, VNFs are named that have failed since.
+        Before and after it, VNFs are named that have failed since, and wires.
         """
         try:
             self.tell_failures()
@@ -123,6 +124,7 @@ class Shell:
         """Print which VNFs have failed since this was done last."""
         try:
             failures = self.failures()
+            self._tell_links()
         except LabError:
             return  # the lab has ended, which is told elsewhere
         for name, reason in failures.items():
@@ -132,6 +134,27 @@ class Shell:
                 sys.stderr.write(f"*** {name} failed: {reason}\n{hint}")
                 sys.stderr.flush()
         self._told = failures
+
+    def _tell_links(self) -> None:
+        """Print what has happened to the wires, and to schedules, since this was done last."""
+        found = []
+        failure = self.net.wires_failure
+        if failure is not None:
+            hint = "wires restart starts them anew; until then impaired links are down"
+            found.append(("wires", failure, hint))
+        for run in self.net.schedules:
+            found += [(run.name, str(each), "") for each in run.failures]
+            if run.finished and run.late_steps:
+                text = f"{run.late_steps} steps came late: the lab was busy, or the machine"
+                found.append((run.name, text, ""))
+        for name, reason, hint in found:
+            if (name, reason) not in self._told_links:
+                self.flush()
+                sys.stderr.write(f"*** {name} failed: {reason}\n")
+                if hint:
+                    sys.stderr.write(f"    hint: {hint}\n")
+                sys.stderr.flush()
+        self._told_links = {(name, reason) for name, reason, _ in found}
 
     def _node_command(self, name: str, text: str) -> None:
         if not text:

@@ -11,8 +11,16 @@ from typing import TYPE_CHECKING
 
 from emulator.cli import shell_format
 from emulator.cli.shell_complete import FILES, LINE
+from emulator.cli.shell_links import (
+    LINK_WORDS,
+    impaired_text,
+    link_settings,
+    schedules_text,
+    wires_table,
+)
 from emulator.cli.shell_vnf import SHADOWED, VNF_COMMANDS, VnfCommand
 from emulator.errors import UsageError
+from emulator.names import suggestion
 
 if TYPE_CHECKING:
     from emulator.cli.shell import Shell
@@ -129,20 +137,26 @@ def _nodes(shell: Shell, text: str) -> None:
 def _net(shell: Shell, text: str) -> None:
     """Show what is connected to what.
 
-    Each interface of a node, with the one at the other end of its link.
+    Each interface of a node, with the one at the other end of its link; below them the links that
+    are impaired, and how.
     """
     _words("net", text, 0)
     shell.print(shell_format.net_text(shell.net.plan))
+    impaired = impaired_text(shell.net.links)
+    if impaired:
+        shell.print(impaired)
 
 
 @_command("links")
 def _links(shell: Shell, text: str) -> None:
     """List the links and whether their ends are up.
 
-    OK stands for an end that carries packets, DOWN for one that does not.
+    OK stands for an end that carries packets, DOWN for one that does not. What impairs a link
+    stands behind it.
     """
     _words("links", text, 0)
-    shell.print(shell_format.links_text(shell.net.plan, shell.ends_up()))
+    up = shell.ends_up()
+    shell.print(shell_format.links_text(shell.net.plan, up))
 
 
 @_command("ports")
@@ -237,18 +251,73 @@ def _iperf(shell: Shell, text: str) -> None:
     shell.print(shell_format.iperf_text(shell.net.iperf(ends, seconds=seconds)))
 
 
-@_command("link", "NODE1 NODE2 up|down", "node", "neighbour", "state")
+@_command("link", "NODE NODE up|down|show|set", "node", "neighbour", "link", "setting...")
 def _link(shell: Shell, text: str) -> None:
-    """Take a link down, or bring it up again.
+    """Take a link down or up, show or change it.
 
-    All links between the two nodes, where there are several.
+    link h1 s1 show prints what happens to frames in each direction, by what mechanism, and what
+    became of them. link h1 s1 set delay=20ms loss=1% changes what is named, while frames pass, and
+    keeps the rest; up.loss=1% and down.loss=1% are for one direction, delay=none takes the delay
+    away. All links between the two nodes, where there are several.
     """
-    first, second, state = _words("link", text, 3)
-    if state not in ("up", "down"):
-        raise UsageError(f"a link goes up or down, not {state!r}", where="link")
+    words = _words("link", text, *range(3, 100))
+    first, second, what = words[:3]
+    if what not in LINK_WORDS:
+        hint = suggestion(what, LINK_WORDS) or f"one of {', '.join(LINK_WORDS)}"
+        text = f"a link goes up or down, or is shown or set, not {what!r}"
+        raise UsageError(text, where="link", hint=hint)
+    if (what == "set") != (len(words) > 3):
+        hint = "for example: link h1 s1 set delay=20ms loss=1%"
+        text = "no setting is given" if what == "set" else f"{words[3]} means nothing here"
+        raise UsageError(text, where="link", hint=hint)
     for name in (first, second):
         shell.node(name, "link")
-    shell.net.configLinkStatus(first, second, state)
+    if what in ("up", "down"):
+        shell.net.configLinkStatus(first, second, what)
+        return
+    links = shell.net.linksBetween(first, second)
+    if what == "show":
+        shell.print("\n\n".join(link.show() for link in links))
+        return
+    plain = [link for link in links if link.mechanism == "none"]
+    shell.net.setLinks(links, **link_settings(words[3:]))
+    for link in plain:
+        shell.print(f"{link.id} was made anew, as a wire")
+
+
+@_command("wires", "[restart]", "wires")
+def _wires(shell: Shell, text: str) -> None:
+    """List impaired links, or start them anew.
+
+    With what became of their frames. wires restart starts what impairs them anew, after it has
+    died; what was under way is lost.
+    """
+    words = _words("wires", text, 0, 1)
+    if words and words[0] != "restart":
+        hint = "usage: wires [restart]"
+        raise UsageError(f"{words[0]} means nothing here", where="wires", hint=hint)
+    if words:
+        shell.net.restart_wires()
+        return
+    links = [shell.net.link(link.id) for link in shell.net.links if link.mechanism != "none"]
+    if not links:
+        shell.print("no link of this lab is impaired")
+        return
+    failure = shell.net.wires_failure
+    counted = [link for link in links if link.mechanism == "wire" and failure is None]
+    shell.print(wires_table([link.plan for link in links], {x.id: x.counters() for x in counted}))
+    if failure is not None:
+        shell.print(f"failed: {failure}")
+
+
+@_command("schedules")
+def _schedules(shell: Shell, text: str) -> None:
+    """Tell how far the schedules of links are.
+
+    Those of the topology, and those begun by vnf run --schedule or net.run_schedule.
+    """
+    _words("schedules", text, 0)
+    shell.print(schedules_text(shell.net.schedules))
 
 
 @_command("time", "COMMAND", LINE)

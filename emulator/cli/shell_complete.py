@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from emulator.cli.shell_links import LINK_WORDS, setting_words
 from emulator.cli.shell_vnf import VNF_COMMANDS, names_for
 from emulator.names import natural
 
@@ -64,7 +65,9 @@ def _options(
         "host": lambda: [node.name for node in (*plan.hosts(),)],
         "vnf": lambda: [node.name for node in plan.vnfs()],
         "neighbour": lambda: _neighbours(words[1], plan),
-        "state": lambda: ("up", "down"),
+        "link": lambda: LINK_WORDS,
+        "setting": lambda: setting_words() if words[3:4] == ["set"] else (),
+        "wires": lambda: ("restart",),
     }
     return list(named[kind]()) if kind in named else []
 

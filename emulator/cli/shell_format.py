@@ -7,6 +7,7 @@ from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from emulator.cli.container_format import interface_rows, usage_rows
+from emulator.wire.words import link_text
 
 if TYPE_CHECKING:
     from emulator.dataplane import PortCounters
@@ -38,7 +39,7 @@ def net_text(plan: Plan) -> str:
 
 
 def links_text(plan: Plan, up: Container[EndPlan]) -> str:
-    """One line per link with the state of its two ends, OK or DOWN.
+    """One line per link with the state of its two ends, OK or DOWN, and what impairs it.
 
     Args:
         plan: the plan of the lab.
@@ -47,7 +48,9 @@ def links_text(plan: Plan, up: Container[EndPlan]) -> str:
     lines = []
     for link in plan.links:
         states = " ".join("OK" if end in up else "DOWN" for end in (link.a, link.b))
-        lines.append(f"{link.a.interface}<->{link.b.interface} ({states})")
+        impaired = link_text(link)
+        ends = f"{link.a.interface}<->{link.b.interface} ({states})"
+        lines.append(f"{ends} {impaired}".rstrip())
     return "\n".join(lines)
 
 

@@ -122,6 +122,10 @@ class FakeNetwork:
     def __init__(self) -> None:
         self.plan = make_plan()
         self.id = "fake-0000"
+        self.wires_failure: str | None = None
+        self.schedules: tuple[Any, ...] = ()
+        self.settings: list[tuple[list[str], dict[str, Any]]] = []
+        self.wire_restarts = 0
         self.links_set: list[tuple[str, str, str]] = []
         self._nodes = {
             node.name: FakeNode(node, self.plan.address_of(node.name)) for node in self.plan.nodes
@@ -140,3 +144,17 @@ class FakeNetwork:
 
     def configLinkStatus(self, a: str, b: str, status: str) -> None:
         self.links_set.append((a, b, status))
+
+    @property
+    def links(self) -> tuple[LinkPlan, ...]:
+        return self.plan.links
+
+    def linksBetween(self, a: str, b: str) -> list[LinkPlan]:
+        return self.plan.links_between(a, b)
+
+    def setLinks(self, links: list[LinkPlan], **settings: Any) -> None:
+        self.settings.append(([link.id for link in links], settings))
+
+    def restart_wires(self) -> None:
+        self.wire_restarts += 1
+        self.wires_failure = None

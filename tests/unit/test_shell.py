@@ -68,8 +68,14 @@ def test_a_person_s_mistakes_do_not_change_the_exit_code(net: FakeNetwork):
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("link h1 s1", "usage: link NODE1 NODE2 up|down"),
-        ("link h1 s1 sideways", "up or down, not 'sideways'"),
+        ("link h1 s1", "usage: link NODE NODE up|down|show|set"),
+        ("link h1 s1 sideways", "up or down, or is shown or set, not 'sideways'"),
+        ("link h1 s1 sett delay=1ms", "did you mean set"),
+        ("link h1 s1 set", "no setting is given"),
+        ("link h1 s1 set delay", "'delay' is no setting"),
+        ("link h1 s1 set up.delay=1ms up.delay=2ms", "up.delay is given twice"),
+        ("link h1 s1 show me", "me means nothing here"),
+        ("wires sing", "usage: wires [restart]"),
         ("link h1 h9 up", "no node 'h9'"),
         ("link 'h1 s1 up", "quot"),
         ("iperf h1", "usage: iperf"),
@@ -300,3 +306,25 @@ def test_history_is_kept_for_the_next_shell(
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     make_session(shell).history.append_string("pingall")
     assert list(make_session(shell).history.load_history_strings()) == ["pingall"]
+
+
+def test_a_link_is_set_in_both_directions_and_in_one(shell: Shell, net: FakeNetwork):
+    assert shell.run(["link h1 s1 set delay=20ms up.loss=1% drop='3, 5'"]) == 0
+    (changed,) = net.settings
+    assert changed == (
+        ["h1-eth0<->s1-eth1"],
+        {"delay": "20ms", "up": {"loss": "1%"}, "drop": "3, 5"},
+    )
+
+
+def test_wires_that_have_died_are_told_of_once_and_started_anew(
+    shell: Shell, net: FakeNetwork, capfd: pytest.CaptureFixture[str]
+):
+    net.wires_failure = "the process of the wires has ended by signal 9"
+    shell.run(["nodes", "nodes"])
+    assert capfd.readouterr().err.count("*** wires failed: the process of the wires has ended") == 1
+    shell.run(["wires restart"])
+    assert net.wire_restarts == 1
+    net.wires_failure = "again"
+    shell.run(["nodes"])
+    assert "again" in capfd.readouterr().err
