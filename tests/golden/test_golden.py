@@ -20,6 +20,7 @@ from emulator.topofile import builtin_topology, load_topology
 HERE = Path(__file__).parent
 OPTIONS = {"routed": {"ipv6": True}, "by_hand": {"ip_base": "10.0.0.0/8", "name": "lab-1"}}
 BUILTIN = {
+    "access": "access",
     "chain": "chain",
     "containers": "containers",
     "dumbbell": "dumbbell,kernel",
