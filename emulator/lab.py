@@ -13,7 +13,7 @@ from emulator.errors import LabError, UsageError
 from emulator.fabric import Fabric
 from emulator.kernel.netns import Netns, ensure_root
 from emulator.node import Node
-from emulator.plan.model import LinkPlan, Plan
+from emulator.plan.model import EndPlan, LinkPlan, Plan
 from emulator.runtime.containers import Containers
 from emulator.runtime.namespace import Processes
 from emulator.wire.manager import LinkCounters, Wires, counters_of
@@ -162,16 +162,32 @@ class Lab:
         return self.nodes[node].running_vnf
 
     def far_end(self, node: str, kernel_name: str) -> tuple[Netns, str]:
-        """The namespace and the kernel name of the other end of an interface's link.
+        """The namespace and the kernel name of the veth that an interface is joined to.
+
+        That is the other end of its link, or where something impairs that, the end of this half.
 
         Raises:
             UsageError: when the node has no such interface.
         """
         for interface in self.plan.node(node).interfaces:
             if interface.kernel_name == kernel_name:
+                near = EndPlan(node=node, interface=interface.name)
+                link = next(link for link in self.plan.links if near in (link.a, link.b))
+                if link.mechanism != "none":
+                    return self._wire_port(link, near)
                 end = self.plan.peer(node, interface.name)
                 return self.netns(end.node), self.plan.interface(end).kernel_name
         raise UsageError(f"there is no interface {kernel_name}", where=node)
+
+    def _wire_port(self, link: LinkPlan, end: EndPlan) -> tuple[Netns, str]:
+        """The inner end of one half of an impaired link."""
+        wires = self.record.wires
+        try:
+            netns = Netns.from_path(f"/proc/{wires['owner']}/fd/{wires['netns']}")
+        except (KeyError, OSError) as error:
+            raise LabError("its wires are not there", where=link.id) from error
+        self._stack.callback(netns.close)
+        return netns, wires["ports"][link.id][end != link.a]
 
     def close(self) -> None:
         """Ends what this process holds of the lab; closing twice is allowed."""

@@ -169,6 +169,11 @@ class OwnedLab(Lab):
         self._require_ours()
         self._wires.raise_ports(link, up)
 
+    def _wire_port(self, link: LinkPlan, end: EndPlan) -> tuple[Netns, str]:
+        ports = self._fabric.wire_ports(link.id)
+        assert self._fabric.wires_netns is not None
+        return self._fabric.wires_netns, (ports.a if end == link.a else ports.b).name
+
     def change_links(
         self, links: Sequence[LinkPlan], *, at_ns: int = 0, recorded: bool = True
     ) -> None:

@@ -178,6 +178,10 @@ class Wires:
         return {
             "pid": self._process.pid,
             "owner": os.getpid(),
+            "netns": self._fabric.wires_netns.fd if self._fabric.wires_netns else -1,
+            "ports": {
+                link: (ports.a.name, ports.b.name) for link, (_, _, ports) in self._links.items()
+            },
             "counters": self._process.shared_fd,
             "numbers": {link: ports.number for link, (_, _, ports) in self._links.items()},
         }
