@@ -181,7 +181,13 @@ class Topo:
             key: the link's key; one more than the highest between the two nodes by default.
             opts: ``intfName1``, ``intfName2``, ``addr1``, ``addr2`` (MAC addresses),
                 ``params1``, ``params2`` (``{"ip": …, "ipv6": …, "mac": …}``), ``mtu`` in bytes,
-                ``kind``: ``"memif"`` joins two VNFs on the data plane dpdk by memory they share.
+                ``kind``: ``"memif"`` joins two VNFs on the data plane dpdk by memory they share;
+                and what impairs the link, in both directions: ``delay`` ("5ms"), ``jitter``,
+                ``loss`` ("1%"; a number is percent), ``rate`` ("100mbit") or ``bw`` (Mbit/s),
+                ``queue`` ("100p", "50KB", "20ms"), ``seed`` and more, see "Options of links" in
+                the documentation. A pair of values is of the two directions, ``up`` (node1 to
+                node2) and ``down``, which can be given as dicts too:
+                ``up={"delay": "5ms"}``. Mininet's names mean what they mean there.
         """
         name1, name2 = _name_of(node1), _name_of(node2)
         folder, _, place = self._place().rpartition("/")
