@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from emulator.errors import UsageError
+from emulator.errors import LabError, UsageError
 from emulator.names import suggestion
 from emulator.plan.impairments import SETTINGS
 
@@ -108,9 +108,14 @@ class Link:
         """What it does to frames, and what became of them, as the shell's ``link A B show``."""
         from emulator.wire.report import link_report
 
-        plan = self.plan
-        counters = None if plan.mechanism != "wire" or self.failure else self.counters()
-        return link_report(plan, counters, self.failure)
+        plan, failure = self.plan, self.failure
+        counters = None
+        if plan.mechanism != "none" and failure is None:
+            try:
+                counters = self.counters()
+            except LabError as error:
+                failure = str(error)
+        return link_report(plan, counters, failure)
 
     def counters(self) -> LinkCounters:
         """What became of the frames since the link was made, or its wires were started anew.

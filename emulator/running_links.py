@@ -85,15 +85,15 @@ class RunningLinks:
 
     def failure_of(self, link: LinkPlan) -> str | None:
         """Why a link carries nothing although it should."""
-        return None if link.mechanism == "none" else self._lab().wires_failure()
+        return self._lab().wires_failure() if link.mechanism == "wire" else None
 
     def counters_of(self, link: LinkPlan) -> LinkCounters:
         """What became of the frames of an impaired link; see ``Link.counters``."""
-        if link.mechanism != "wire":
+        if link.mechanism == "none":
             raise UsageError(
-                f"nothing counts the frames of {_named(link)}",
-                where=link.id,
-                hint="only links that are wires count",
+                "nothing counts the frames of a plain link",
+                where=_named(link),
+                hint="its nodes' interfaces do: ip -s link",
             )
         return self._lab().wire_counters(link.id)
 
@@ -167,9 +167,9 @@ class RunningLinks:
 
     def _check_failure(self, links: Iterable[LinkPlan]) -> None:
         failure = self._lab().wires_failure()
-        impaired = next((link for link in links if link.mechanism != "none"), None)
-        if failure is not None and impaired is not None:
-            raise LabError(failure, where=_named(impaired), hint=_RESTART)
+        wire = next((link for link in links if link.mechanism == "wire"), None)
+        if failure is not None and wire is not None:
+            raise LabError(failure, where=_named(wire), hint=_RESTART)
 
     # Up and down --------------------------------------------------------------------------------
 

@@ -19,7 +19,7 @@ from emulator.cli.shell_links import (
     wires_table,
 )
 from emulator.cli.shell_vnf import SHADOWED, VNF_COMMANDS, VnfCommand
-from emulator.errors import UsageError
+from emulator.errors import LabError, UsageError
 from emulator.names import suggestion
 
 if TYPE_CHECKING:
@@ -303,11 +303,15 @@ def _wires(shell: Shell, text: str) -> None:
     if not links:
         shell.print("no link of this lab is impaired")
         return
-    failure = shell.net.wires_failure
-    counted = [link for link in links if link.mechanism == "wire" and failure is None]
-    shell.print(wires_table([link.plan for link in links], {x.id: x.counters() for x in counted}))
-    if failure is not None:
-        shell.print(f"failed: {failure}")
+    counters, failures = {}, {}
+    for link in links:
+        try:
+            counters[link.id] = link.counters()
+        except LabError as error:
+            failures[error.message] = link.id
+    shell.print(wires_table([link.plan for link in links], counters))
+    for failure in failures:
+        shell.print(f"no counters: {failure}")
 
 
 @_command("schedules")

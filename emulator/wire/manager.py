@@ -141,7 +141,7 @@ class Wires:
 
     def down(self) -> set[str]:
         """The links that carry nothing: those taken down, or all when the process has ended."""
-        return set(self._lowered if self.failure() is None else self._links)
+        return self._lowered | (set() if self.failure() is None else self._links.keys())
 
     def restart(self) -> None:
         """Start the process anew; what waited in the links when it ended is lost.
@@ -172,19 +172,20 @@ class Wires:
             self._raise([ports], up)
 
     def describe(self) -> dict[str, Any]:
-        """What another emulator needs to read the counters."""
-        if self._process is None:
+        """What another emulator needs to find the links' inner ends, and to read the counters."""
+        netns = self._fabric.wires_netns
+        if netns is None:
             return {}
-        return {
-            "pid": self._process.pid,
+        ports = {link: self._fabric.wire_ports(link) for link in (*self._links, *self._by_kernel)}
+        described: dict[str, Any] = {
             "owner": os.getpid(),
-            "netns": self._fabric.wires_netns.fd if self._fabric.wires_netns else -1,
-            "ports": {
-                link: (ports.a.name, ports.b.name) for link, (_, _, ports) in self._links.items()
-            },
-            "counters": self._process.shared_fd,
-            "numbers": {link: ports.number for link, (_, _, ports) in self._links.items()},
+            "netns": netns.fd,
+            "ports": {link: (each.a.name, each.b.name) for link, each in ports.items()},
+            "numbers": {link: ports[link].number for link in self._links},
         }
+        if self._process is not None:
+            described |= {"pid": self._process.pid, "counters": self._process.shared_fd}
+        return described
 
     def close(self) -> None:
         """End the process, if it runs."""
@@ -276,7 +277,9 @@ def counters_of(described: Mapping[str, Any], link: str) -> LinkCounters:
     """
     from emulator.wire.protocol import COUNTER_BYTES, read_counters
 
-    number = described["numbers"][link]
+    number = described["numbers"].get(link)
+    if number is None:
+        raise LabError("only the process that runs the lab can ask netem what it did", where=link)
     try:
         fd = os.open(f"/proc/{described['owner']}/fd/{described['counters']}", os.O_RDONLY)
     except OSError as error:

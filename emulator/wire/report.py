@@ -44,7 +44,7 @@ def link_report(link: LinkPlan, counters: LinkCounters | None, failure: str | No
             seed = f" (seed {plan.seed})" if plan is not None and plan.impairs else ""
             lines.append(f"{way:<4}  {first.node} -> {second.node}: {direction_text(plan)}{seed}")
     if failure is not None:
-        lines.append(f"failed: {failure}")
+        lines.append(f"no counters: {failure}")
     if counters is not None:
         heads = (f"{a.node} -> {b.node}", f"{b.node} -> {a.node}")
         lines += ["", *_columns([("", *heads), *_counter_rows(counters)])]
