@@ -18,10 +18,13 @@ from emulator.cli.options import (
     parse_settings,
 )
 from emulator.cli.output import print_json, print_table
+from emulator.wire.words import impairments_text
 
 if TYPE_CHECKING:
     from emulator.catalog import Manifest
-    from emulator.plan.model import NodePlan, Plan
+    from emulator.plan.model import LinkChangePlan, LinkPlan, NodePlan, Plan
+
+_MOST_STEPS = 100
 
 
 def plan(
@@ -145,7 +148,35 @@ def _print_plan(compiled: Plan) -> None:
         columns.append("kind")
         for link, row in zip(compiled.links, rows, strict=True):
             row.append(link.kind)
+    if any(link.mechanism != "none" for link in compiled.links):
+        columns += ["impaired by", "what happens to frames"]
+        for link, row in zip(compiled.links, rows, strict=True):
+            row += (
+                [None, None]
+                if link.mechanism == "none"
+                else [link.mechanism, impairments_text(link)]
+            )
     print_table(columns, rows, title="Links")
+    if compiled.schedule:
+        _print_schedule(compiled)
+
+
+def _print_schedule(compiled: Plan) -> None:
+    links = {link.id: link for link in compiled.links}
+    rows: list[list[object]] = []
+    for step in compiled.schedule[:_MOST_STEPS]:
+        for change in step.changes:
+            changed = links[change.link] = _changed(links[change.link], change)
+            text = f"goes {change.state}" if change.state else impairments_text(changed)
+            rows.append([f"{step.at_ns / 1e9:g}s", change.link, text])
+    if len(compiled.schedule) > _MOST_STEPS:
+        rows.append(["…", f"{len(compiled.schedule) - _MOST_STEPS} steps more", None])
+    print_table(("at", "link", "what happens to frames from then on"), rows, title="Schedule")
+
+
+def _changed(link: LinkPlan, change: LinkChangePlan) -> LinkPlan:
+    given = {"up": change.up, "down": change.down}
+    return link.model_copy(update={way: plan for way, plan in given.items() if plan is not None})
 
 
 def _print_manifests(manifests: list[Manifest]) -> None:

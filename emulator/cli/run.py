@@ -38,6 +38,15 @@ def run(
             help="The id of the lab. [default: the topology's name and four characters]",
         ),
     ] = None,
+    schedule: Annotated[
+        str | None,
+        typer.Option(
+            "--schedule",
+            metavar="FILE",
+            show_default=False,
+            help="A YAML file that says how links change over time, from when the lab is up.",
+        ),
+    ] = None,
     ipv6: Ipv6Option = False,
     json: Annotated[
         bool,
@@ -55,9 +64,12 @@ def run(
     Examples:
       vnf run topologies/chain.py --set dataplane=xdp
       vnf run --topo linear,4
+      vnf run topologies/access.py --schedule evening.yaml
       echo "h1 ping -c1 h2" | vnf run --topo minimal
     """
     topology = load_target(file, topo, parse_settings(settings))
+    if schedule is not None:
+        topology.addSchedule(schedule)
     catalog = load_catalog(file)
 
     from emulator.network import Network

@@ -54,4 +54,6 @@ def describe_lab(net: Network) -> str:
         (len(plan.vnfs()), "VNF"),
     ]
     words = [_count(number, noun) for number, noun in parts if number]
-    return ", ".join([*words, _count(len(plan.links), "link")])
+    links = _count(len(plan.links), "link")
+    impaired = sum(link.mechanism != "none" for link in plan.links)
+    return ", ".join([*words, f"{links} ({impaired} impaired)" if impaired else links])

@@ -144,6 +144,8 @@ class Shell:
             found.append(("wires", failure, hint))
         for run in self.net.schedules:
             found += [(run.name, str(each), "") for each in run.failures]
+            # A script rests on what its schedule was to do.
+            self.failed |= bool(run.failures)
             if run.finished and run.late_steps:
                 text = f"{run.late_steps} steps came late: the lab was busy, or the machine"
                 found.append((run.name, text, ""))

@@ -342,8 +342,12 @@ class _Run:
 
         self._bundle.write_record(SUMMARY, self._result().summary)
 
-    def _link_kinds(self) -> set[str]:
-        return {link.kind for ready in self._order for link in ready.plan.links}
+    def _link_kinds(self) -> list[str]:
+        """What links are made of, in all cases together, and what impairs some of them."""
+        links = [link for ready in self._order for link in ready.plan.links]
+        kinds = sorted({link.kind for link in links}, reverse=True)
+        impaired = sorted({link.mechanism for link in links} - {"none"}, reverse=True)
+        return [*kinds, *(f"impaired ones by {mechanism}" for mechanism in impaired)]
 
     def _result(self) -> BenchResult:
         from emulator.experiment.records import SummaryRecord
@@ -353,7 +357,7 @@ class _Run:
         known = [self._records[case.name] for case in self._cases if case.name in self._records]
         summary = SummaryRecord(
             topology=self._topology,
-            link=" and ".join(sorted(self._link_kinds(), reverse=True)),
+            link=" and ".join(self._link_kinds()),
             mechanism=spec.mechanism,
             rate_pps=spec.rate_pps,
             duration_s=spec.duration_s,
