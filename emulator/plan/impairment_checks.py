@@ -112,7 +112,8 @@ def check_netem(plan: ImpairmentPlan, *, seeded: bool) -> Iterator[QuantityMista
     }
     for what, asked in lacking.items():
         if asked:
-            yield QuantityMistake(f"netem cannot {what}", 'use mechanism="wire"')
+            other = "say keep_order=False, or " if what.startswith("keep") else ""
+            yield QuantityMistake(f"netem cannot {what}", f'{other}use mechanism="wire"')
 
 
 def _milliseconds(time_ns: float) -> str:

@@ -121,7 +121,9 @@ def check_rate_bps(rate_bps: float, value: Any) -> int:
     _refuse_negative(rate_bps, value)
     if rate_bps == 0:
         text = "a rate of 0 lets nothing through"
-        raise QuantityMistake(text, 'leave it out for no limit, or use loss="100%"')
+        raise QuantityMistake(
+            text, 'for no limit leave it out, or say "none"; to stop all, loss="100%"'
+        )
     least, most = RATES_BPS
     if not least <= rate_bps <= most:
         text = f"a rate of {shown(value)} is not possible"

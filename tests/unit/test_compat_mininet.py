@@ -65,7 +65,7 @@ def test_a_topology_has_the_same_plan_whoever_s_class_it_is(recipe: Recipe) -> N
     theirs = compile_plan(recipe.build(Bare()), name="x")
     assert theirs.nodes == ours.nodes
     # Mininet gives links in the order of their nodes.
-    assert {link.id for link in theirs.links} == {link.id for link in ours.links}
+    assert {link.id: link for link in theirs.links} == {link.id: link for link in ours.links}
 
 
 @given(recipes(vnfs=False))

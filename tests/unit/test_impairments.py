@@ -376,6 +376,22 @@ def test_files_are_looked_for_beside_the_topology(tmp_path: Path) -> None:
         compile_plan(load_topology(str(script), {}))
 
 
+def test_a_trace_says_what_nothing_else_may_say(tmp_path: Path) -> None:
+    path = tmp_path / "ride.csv"
+    path.write_text("time,rate,delay,loss\n0s,10mbit,40ms,1%\n5s,20mbit,30ms,2%\n10s,,,\n")
+    plan = up_of(trace=str(path))
+    assert plan.trace_sets == ("rate", "delay", "loss")
+    assert plan.queue_packets == 1000
+    given = {"rate": "1mbit", "delay": "1ms", "loss": 1, "burst": "15KB"}
+    assert mistakes(trace=str(path), **given) == [
+        "rate is given, and the trace says it as well",
+        "delay is given, and the trace says it as well",
+        "loss is given, and the trace says it as well",
+        "a trace that says the rate has no burst",
+    ]
+    assert changed(plan_of(trace=str(path)), trace="none").trace_sets == ()
+
+
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
