@@ -44,7 +44,9 @@ class TrialRecord(Record):
         wait_ns: how long the generator was kept from running by something else on its core.
         round: which of the rounds that were asked for; an invalid trial is repeated in its round,
             and of each round the least disturbed trial counts.
-        valid: whether generator and receiver were left to their work.
+        wire_late: frames that what impairs links released more than 100 µs after they were due.
+        wire_unasked: frames that it lost although nobody asked for that.
+        valid: whether generator, receiver and what impairs links were left to their work.
         dma_latency_held: whether the CPUs were kept out of deep idle states meanwhile.
         samples: the Parquet file of the trial, relative to the bundle; null when it could not be
             written any more.
@@ -66,17 +68,20 @@ class TrialRecord(Record):
     received_pps: float
     wait_ns: int
     dma_latency_held: bool
+    wire_late: int = 0
+    wire_unasked: int = 0
     valid: bool
     latency: LatencyRecord
     samples: str | None
 
     @property
     def disturbed_ratio(self) -> float:
-        """The share of packets or of time that generator or receiver lost to the machine's other
-        work, whichever is larger."""
+        """The share of packets or of time that generator, receiver or wires lost to the machine's
+        other work, whichever is the largest."""
         unsent_ratio = self.unsent / max(1, self.sent + self.unsent)
         overrun_ratio = self.overrun / max(1, self.sent)
-        return max(unsent_ratio, overrun_ratio, self.wait_ns / self.elapsed_ns)
+        wire_ratio = (self.wire_late + self.wire_unasked) / max(1, self.sent)
+        return max(unsent_ratio, overrun_ratio, wire_ratio, self.wait_ns / self.elapsed_ns)
 
 
 class SearchTrialRecord(Record):
@@ -105,6 +110,7 @@ class ThroughputRecord(Record):
             does at least this much.
         bench_limited: within 10 % of what the same path does without any VNF, so that the
             difference to the VNF's own limit cannot be seen.
+        wire_limited: in a trial, what impairs links lost frames that nobody asked it to lose.
         valid: whether the generator was left alone on its core in every trial.
         converged: whether the search came as near to the limit as it was meant to.
         warm_up: its first trial, which counts for nothing.
@@ -117,6 +123,7 @@ class ThroughputRecord(Record):
     loss_goal: float
     probe_limited: bool
     bench_limited: bool = False
+    wire_limited: bool = False
     valid: bool
     converged: bool
     warm_up: SearchTrialRecord

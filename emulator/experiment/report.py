@@ -133,6 +133,11 @@ def notes(summary: SummaryRecord) -> list[str]:
             f"{PROBE_LIMITED} probe-limited: the probe could not send or receive more, "
             "the path does at least this."
         )
+    if any(found.wire_limited for found in throughputs):
+        lines.append(
+            f"{PROBE_LIMITED} wire-limited: what impairs links could not carry more, "
+            "the rest of the path does at least this."
+        )
     if any(found.bench_limited for found in throughputs):
         lines.append(
             f"{BENCH_LIMITED} bench-limited: within 10 % of the path without any VNF; "
@@ -140,9 +145,14 @@ def notes(summary: SummaryRecord) -> list[str]:
         )
     if invalid := [case for case in summary.cases if not _wholly_valid(case)]:
         lines.append(
-            f"{INVALID} invalid: the probe was kept from its work, in every attempt; the "
-            "machine is too busy, or the rate too high."
+            f"{INVALID} invalid: the probe, or what impairs links, was kept from its work, in "
+            "every attempt; the machine is too busy, or the rate too high."
         )
+        lines += [
+            f"{case.name}: of the frames of impaired links {text}."
+            for case in invalid
+            if (text := _wire_trouble(case))
+        ]
         if any(vnf.idle and not vnf.cores for case in invalid for vnf in case.vnfs):
             lines.append(
                 "VNFs that are processes may be what the probe had to wait for: --core 0 and "
@@ -284,6 +294,16 @@ def _latency(case: CaseRecord, value: Callable[[LatencyRecord], int | None]) -> 
     return text if case.valid or text == MISSING else f"{INVALID}{text}"
 
 
+def _wire_trouble(case: CaseRecord) -> str:
+    late = sum(trial.wire_late for trial in case.counted_trials)
+    unasked = sum(trial.wire_unasked for trial in case.counted_trials)
+    parts = {
+        f"{grouped(late)} went out more than 100 µs late": late,
+        f"{grouped(unasked)} were lost that nobody asked to lose": unasked,
+    }
+    return " and ".join(text for text, count in parts.items() if count)
+
+
 def _wholly_valid(case: CaseRecord) -> bool:
     return case.valid and all(
         found.valid for found in (case.throughput, case.cost) if found is not None
@@ -307,7 +327,7 @@ def _throughput(
         return MISSING
     limit = "" if found.valid else INVALID
     limit += BENCH_LIMITED if found.bench_limited else ""
-    limit += PROBE_LIMITED if found.probe_limited else ""
+    limit += PROBE_LIMITED if found.probe_limited or found.wire_limited else ""
     return f"{limit}{significant(amount / scale)}"
 
 

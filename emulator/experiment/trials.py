@@ -19,6 +19,7 @@ from emulator.experiment.records import (
     VnfRecord,
 )
 from emulator.experiment.samples import columns_of
+from emulator.experiment.wires import WireTrouble, WireWatch
 from emulator.measure.cost import cost_of
 from emulator.measure.latency import summarise
 from emulator.measure.throughput import ThroughputResult, Trial, search_throughput
@@ -36,9 +37,9 @@ _WARM_UP_S = 0.2
 _IDLE_S = 0.5
 _ATTEMPTS = 3
 _MAX_DISTURBED_RATIO = 0.01
-"""Of a latency trial: with more than one packet in a hundred unsent or overrun, or the generator
-kept waiting for more than a hundredth of the time, the 99th percentile tells of the machine's other
-work."""
+"""Of a latency trial: with more than one packet in a hundred unsent, overrun or released late by
+what impairs links, or the generator kept waiting for more than a hundredth of the time, the 99th
+percentile tells of the machine's other work."""
 _MAX_WAIT_RATIO = 0.05
 """Rates and costs are off by about as much as the generator was kept from running: no more than the
 noise between two runs anyway."""
@@ -63,6 +64,9 @@ class _Path:
         self.source = source
         self.destination = destination
         self._vnfs = network.vnfs
+        self._wires = WireWatch(network)
+        self.wire_trouble = WireTrouble()
+        """Of the last trial."""
         pids = {node.name: node.vnf.pid for node in self._vnfs if node.vnf is not None}
         self.processes = {name: pid for name, pid in pids.items() if pid is not None}
 
@@ -70,16 +74,19 @@ class _Path:
         """One trial, on a path that is whole before and after it.
 
         Raises:
-            LabError: a VNF has died.
+            LabError: a VNF has died, or what impairs links.
             MeasurementError: the probe failed.
         """
         processes = self.processes.values()
+        self._wires.begin()
         try:
             result = run_probe(self.source, self.destination, spec, processes=processes)
         except MeasurementError:
             self._check_vnfs()
+            self._wires.trouble()
             raise
         self._check_vnfs()
+        self.wire_trouble = self._wires.trouble()
         return result
 
     def vnf_records(self) -> tuple[VnfRecord, ...]:
@@ -168,10 +175,12 @@ class CaseMeasurement:
             again = f", attempt {attempt}" if attempt > 1 else ""
             self._tell(f"measuring latency{of}{again}")
             result = path.probe(spec)
-            if self._keep_trial(result, round_number).valid:
+            if self._keep_trial(result, path.wire_trouble, round_number).valid:
                 return
 
-    def _keep_trial(self, result: ProbeResult, round_number: int) -> TrialRecord:
+    def _keep_trial(
+        self, result: ProbeResult, trouble: WireTrouble, round_number: int
+    ) -> TrialRecord:
         """Write the samples and keep the numbers, these also when the samples find no room."""
         number = len(self._trials) + 1
         samples = None
@@ -180,26 +189,28 @@ class CaseMeasurement:
                 self._name, number, columns_of(result), _about(result)
             )
         finally:
-            record = _trial_record(result, number, round_number, samples)
+            record = _trial_record(result, trouble, number, round_number, samples)
             self._trials += (record,)
             self._recorder.keep(self._name, trials=self._trials)
         return record
 
     def _throughput(self, path: _Path) -> None:
-        undisturbed = True
+        undisturbed, wires_lost = True, False
 
         def measure(rate_pps: float | None) -> Trial:
-            nonlocal undisturbed
+            nonlocal undisturbed, wires_lost
             load = "at full load" if rate_pps is None else f"at {rate_pps / 1e6:.3g} Mpps"
             self._tell(f"searching throughput, {load}")
             result, alone = self._loaded(path, rate_pps)
             undisturbed &= alone
+            wires_lost |= bool(path.wire_trouble.unasked)
             return Trial.of(result)
 
         found = search_throughput(
             measure, loss_goal=self._spec.loss_goal, max_trials=MAX_SEARCH_TRIALS
         )
         record = _throughput_record(found, self._spec.frame_size_bytes, valid=undisturbed)
+        record = record.model_copy(update={"wire_limited": wires_lost})
         self._recorder.keep(self._name, throughput=record)
 
     def _cost(self, path: _Path) -> None:
@@ -261,7 +272,11 @@ def _vnf_record(node: Node) -> VnfRecord:
 
 
 def _trial_record(
-    result: ProbeResult, number: int, round_number: int, samples: str | None
+    result: ProbeResult,
+    trouble: WireTrouble,
+    number: int,
+    round_number: int,
+    samples: str | None,
 ) -> TrialRecord:
     assert result.spec.rate_pps is not None
     record = TrialRecord(
@@ -281,11 +296,14 @@ def _trial_record(
         received_pps=result.received_pps,
         wait_ns=result.wait_ns,
         dma_latency_held=result.dma_latency_held,
+        wire_late=trouble.late,
+        wire_unasked=trouble.unasked,
         valid=True,
         latency=LatencyRecord(**asdict(summarise(result))),
         samples=samples,
     )
-    valid = record.disturbed_ratio <= _MAX_DISTURBED_RATIO
+    # A single loss that nobody asked for may be all there is of loss.
+    valid = record.disturbed_ratio <= _MAX_DISTURBED_RATIO and not trouble.unasked
     return record.model_copy(update={"valid": valid})
 
 

@@ -350,8 +350,30 @@ def test_latencies_of_a_generator_off_its_schedule_are_called_invalid() -> None:
     text = printed(summary(busy, KERNEL))
     assert row(text, "xdp")[1] == "‡5.00"
     assert row(text, "kernel")[1] == "2.42"
-    assert "‡ invalid: the probe was kept from its work" in text
+    assert "‡ invalid: the probe, or what impairs links, was kept from its work" in text
+    assert "of the frames of impaired links" not in text
     assert "‡" not in printed(summary(KERNEL))
+
+
+def test_what_wires_did_unasked_is_told_of_the_trials_it_makes_invalid() -> None:
+    troubled = trial(latency(5_000)).model_copy(
+        update={"valid": False, "wire_late": 1500, "wire_unasked": 2}
+    )
+    busy = case("xdp", 5_000, 1_000_000, 290).model_copy(update={"trials": (troubled,)})
+    text = " ".join(printed(summary(busy, KERNEL)).split())
+    assert (
+        "dataplane=xdp: of the frames of impaired links 1 500 went out more than 100 µs late "
+        "and 2 were lost that nobody asked to lose." in text
+    )
+
+
+def test_a_rate_that_the_wires_limited_is_a_lower_bound() -> None:
+    limited = case("xdp", 5_000, 1_000_000, 290)
+    assert limited.throughput is not None
+    slow = limited.throughput.model_copy(update={"wire_limited": True})
+    text = printed(summary(limited.model_copy(update={"throughput": slow})))
+    assert "≥ wire-limited" in text
+    assert "probe-limited" not in text
 
 
 @pytest.mark.parametrize(("cores", "advised"), [((), True), ((1,), False)])
