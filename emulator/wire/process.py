@@ -105,7 +105,13 @@ class WireProcess(Closing):
             raise LabError(f"the wire cannot be made: {message}", where=where)
 
     def add(
-        self, link: int, ports: tuple[str, str], mtu_bytes: int, specs: Sequence[Spec], *, where: str
+        self,
+        link: int,
+        ports: tuple[str, str],
+        mtu_bytes: int,
+        specs: Sequence[Spec],
+        *,
+        where: str,
     ) -> None:
         """Serve a link between two interfaces of the namespace."""
         self.ask(protocol.add_request(link, ports, mtu_bytes, specs), where=where)
