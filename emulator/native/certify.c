@@ -42,9 +42,9 @@ struct certify_trial {
     uint32_t frame_bytes;
     uint32_t number_offset; // where the number of a frame begins
     uint32_t ip;            // whether it is IPv4, and may be marked
-    uint32_t batch;         // frames of one system call; more than one only as fast as possible
+    uint32_t batch;         // frames of one system call
     uint32_t realtime;
-    uint64_t interval_ns; // 0: as fast as possible
+    uint64_t interval_ns; // of batches; 0: as fast as possible
     const uint8_t *frame;
 
     // Of each frame, by its number.
@@ -99,7 +99,7 @@ static void be_realtime(void) {
 
 static void *send_frames(void *argument) {
     struct certify_trial *trial = argument;
-    uint32_t batch = trial->interval_ns ? 1 : trial->batch;
+    uint32_t batch = trial->batch;
     uint8_t *frames = malloc((size_t)batch * trial->frame_bytes);
     struct mmsghdr messages[BATCH] = {0};
     struct iovec parts[BATCH];
@@ -117,12 +117,12 @@ static void *send_frames(void *argument) {
         messages[i].msg_hdr = (struct msghdr){.msg_iov = &parts[i], .msg_iovlen = 1};
         memcpy(parts[i].iov_base, trial->frame, trial->frame_bytes);
     }
-    uint64_t start_ns = now_ns() + LEAD_NS;
-    for (uint32_t next = 0; next < trial->count;) {
+    uint64_t due_ns = now_ns() + LEAD_NS;
+    for (uint32_t next = 0; next < trial->count; due_ns += trial->interval_ns) {
         uint32_t some = trial->count - next < batch ? trial->count - next : batch;
         for (uint32_t i = 0; i < some; i++)
             put_number(trial, parts[i].iov_base, next + i);
-        wait_until(start_ns + next * trial->interval_ns);
+        wait_until(due_ns);
         if (__atomic_load_n(&trial->stop, __ATOMIC_ACQUIRE))
             break;
         uint64_t before = now_ns();
@@ -136,11 +136,11 @@ static void *send_frames(void *argument) {
             trial->sent_ns[next + (uint32_t)i] = before;
             trial->done_ns[next + (uint32_t)i] = after;
         }
-        // A frame that was not taken stays unsent where there is a time for each.
-        if (done > 0)
+        // Those that were not taken stay unsent where there is a time for each.
+        if (trial->interval_ns)
+            next += some;
+        else if (done > 0)
             next += (uint32_t)done;
-        else if (trial->interval_ns)
-            next++;
     }
     free(frames);
     __atomic_store_n(&trial->sent, 1, __ATOMIC_RELEASE);
