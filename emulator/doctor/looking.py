@@ -17,7 +17,15 @@ from emulator.invocation import vnf_program
 
 _CAPABILITIES = {"CAP_NET_ADMIN": 12, "CAP_NET_RAW": 13, "CAP_SYS_ADMIN": 21}
 _OLDEST_KERNEL = (5, 18)
-_NATIVE_HELPERS = ("vnf-probe", "vnf-init", "generator.bpf.o", "recorder.bpf.o", "sink.bpf.o")
+_NATIVE_HELPERS = (
+    "vnf-probe",
+    "vnf-init",
+    "vnf-wire",
+    "libimpair.so",
+    "generator.bpf.o",
+    "recorder.bpf.o",
+    "sink.bpf.o",
+)
 _DOCKER_SOURCES = {"private": "the private daemon", "machine": "the machine's daemon"}
 _GOOD_CLOCKS = ("tsc", "kvm-clock", "hyperv_clocksource_tsc_page", "arch_sys_counter")
 

@@ -53,6 +53,12 @@ SUBJECTS = (
         "run a kernel built with CONFIG_PACKET and CONFIG_PACKET_MMAP",
         tries=True,
     ),
+    Subject(
+        "wires",
+        trying.wires,
+        "run it as root with CAP_SYS_NICE",
+        tries=True,
+    ),
     Subject("netem", trying.netem, "modprobe sch_netem", tries=True),
     Subject("libbpf", looking.libbpf, "apt-get install libbpf1"),
     Subject("clang", looking.clang, "apt-get install clang libbpf-dev linux-libc-dev"),

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from emulator.doctor import syscalls
 from emulator.doctor.model import Finding, limited, missing, works
 from emulator.doctor.patient import Patient, Ward
+from emulator.paths import native_dir
 
 
 def namespaces(patient: Patient) -> Finding:
@@ -105,6 +106,34 @@ def packet_sockets(patient: Patient) -> Finding:
     return works("a ring on veth")
 
 
+def wires(patient: Patient) -> Finding:
+    """Whether links can be impaired, and frames be released when they are due."""
+
+    def hurry() -> None:
+        # Of this thread, which ends: the wires ask for no more.
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
+
+    if not (native_dir() / "vnf-wire").is_file():
+        return missing(
+            "vnf-wire is not built: links cannot be impaired",
+            fix="scripts/bootstrap, or install build-vnf again",
+        )
+    try:
+        _ward(patient).run(hurry)
+    except OSError as error:
+        return limited(
+            f"no real-time priority ({error.strerror}): a busy machine releases frames late",
+            detail="ordinary priority",
+        )
+    if len(os.sched_getaffinity(0)) < 2:
+        return limited(
+            "they share the only core with what sends and receives",
+            detail="real-time priority",
+            fix="give the machine two cores or more",
+        )
+    return works("real-time priority")
+
+
 def netem(patient: Patient) -> Finding:
     ward = _ward(patient)
 
@@ -123,11 +152,11 @@ def netem(patient: Patient) -> Finding:
         release = patient.read("proc/sys/kernel/osrelease") or "$(uname -r)"
         if patient.exists(f"lib/modules/{release}"):
             return missing(
-                "the kernel's module sch_netem is not installed",
+                "the kernel's module sch_netem is not installed; wires impair links all the same",
                 fix=f"apt-get install linux-modules-extra-{release} (Ubuntu) or linux-image-amd64",
             )
         return missing(
-            "this kernel is built without it",
+            "this kernel is built without it; wires impair links all the same",
             fix="run a kernel built with CONFIG_NET_SCH_NETEM",
         )
     return works("queueing discipline added and removed")
