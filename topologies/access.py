@@ -7,13 +7,14 @@ r"""A home behind an access link: delay, loss, and a queue that is too long.
 The link between the home and the network has two different directions, as they are sold: ``down``
 Mbit/s towards the home, ``up`` Mbit/s from it, ``delay`` each way, and now and then a lost frame.
 
-Start it with ``vnf run --topo access``, look at it with ``link home s1 show``, and see that ``phone
-ping -c5 server`` takes twice the delay. Then fill the link: ``server iperf3 -s -D`` and ``laptop
-iperf3 -c server -C cubic -t 30`` in its shell, and ``vnf exec LAB phone ping server`` in another
-terminal. With the long queue of a cheap box the ping takes half a second and more. Try the same with
-a short queue, ``--set queue=20ms``, and with one that is managed, ``--set aqm=codel``: the laptop gets
-as much as before, and the phone hardly waits. ``-C bbr`` in place of ``cubic`` fills no queue, however
-long. ``link home s1 set loss=5%`` shows what each of them makes of a bad line.
+Start it with ``vnf run --topo access``, look at it with ``link home s1 show``, and see that
+``phone ping -c5 server`` takes twice the delay. Then fill the link: ``server iperf3 -s -D`` and
+``laptop iperf3 -c server -C cubic -t 30`` in its shell, and ``vnf exec LAB phone ping server`` in
+another terminal. With the long queue of a cheap box the ping takes half a second and more. Try
+the same with a short queue, ``--set queue=20ms``, and with one that is managed, ``--set
+aqm=codel``: the laptop gets as much as before, and the phone hardly waits. ``-C bbr`` in place of
+``cubic`` fills no queue, however long. ``link home s1 set loss=5%`` shows what each of them makes
+of a bad line.
 """
 
 from emulator import Topo
