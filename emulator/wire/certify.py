@@ -8,7 +8,7 @@ link after the other, because they would disturb each other.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from contextlib import closing
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -50,7 +50,7 @@ def impaired_links(plan: Plan) -> list[LinkPlan]:
 
 
 def certify(
-    plan: Plan, *, links: Sequence[str] | None = None, progress: Progress | None = None
+    plan: Plan, *, links: Container[str] | None = None, progress: Progress | None = None
 ) -> Certificate:
     """Measure every impaired link of a plan; a plan without any has an empty certificate.
 

@@ -57,7 +57,9 @@ class Pace:
         slow_pps, slow_s: one by one.
         fast_pps, fast_s: many.
         loaded_s: faster than the link carries.
+        most_pps: more frames than that do not get as far as the link.
         realtime: whether the sender goes before other work of the machine.
+        queue: whether the link sees bursts as they are sent, so that its queue can be measured.
     """
 
     slow_pps: float = 1000.0
@@ -65,7 +67,9 @@ class Pace:
     fast_pps: float = 20_000.0
     fast_s: float = 0.5
     loaded_s: float = 0.7
+    most_pps: float = 1e7
     realtime: bool = True
+    queue: bool = True
 
 
 @dataclass(frozen=True)
@@ -138,7 +142,7 @@ class _Direction:
             self._try(self._jitter)
         if self._spec.has_rate:
             self._try(self._overload)
-            if self._has_queue():
+            if self._way.pace.queue and self._has_queue():
                 self._try(self._queue)
         return self._certificate()
 
@@ -229,6 +233,9 @@ class _Direction:
         seconds = self._way.pace.loaded_s
         if self._spec.trace is not None:
             seconds = max(seconds, min(3.0, 2 * read_trace(self._spec.trace).period_ns / 1e9))
+        if pps > self._way.pace.most_pps:
+            self._notes.append(f"rate: not measured, {pps:,.0f} frames/s are too many for the way")
+            return []
         samples, decisions = self._run(
             max(50, int(pps * seconds)), 1e9 / pps, size_bytes, ip=self._spec.ecn
         )
