@@ -138,7 +138,8 @@ static int make_ring(struct impair_stream *stream) {
         packets = IMPAIR_DEFAULT_QUEUE;
     while (wanted < packets && wanted < IMPAIR_LONGEST_QUEUE)
         wanted *= 2;
-    if (stream->pace == IMPAIR_UNPACED || wanted <= stream->ring_size)
+    /* Without a rate nothing waits but behind what came when there was one. */
+    if ((stream->pace == IMPAIR_UNPACED && !stream->ring) || wanted <= stream->ring_size)
         return 0;
     ring = calloc(wanted, sizeof *ring);
     if (!ring)
@@ -296,6 +297,7 @@ int impair_init(struct impair_stream *stream, const struct impairment *spec,
                 const struct impair_trace *trace) {
     memset(stream, 0, sizeof *stream);
     stream->free_ns = -(int64_t)IMPAIR_LATEST_NS;
+    stream->red_count = -1;
     return impair_change(stream, spec, drops, table, trace);
 }
 
