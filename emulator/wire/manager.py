@@ -221,6 +221,8 @@ class Wires:
         return self._process
 
     def _lower_all(self) -> None:
+        # Who looks from another process must not find a process that has ended.
+        self.failure()
         self._raise([ports for _, _, ports in list(self._links.values())], False)
 
     def _raise(self, ports: Sequence[WirePorts], up: bool) -> None:
