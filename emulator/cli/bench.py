@@ -23,6 +23,15 @@ from emulator.errors import ResultsError
 
 if TYPE_CHECKING:
     from emulator.experiment.bench import BenchResult
+    from emulator.experiment.certificates import CertificatesRecord
+
+
+class Certify(StrEnum):
+    """What is done about impaired links before they carry traffic."""
+
+    require = "require"
+    warn = "warn"
+    no = "no"
 
 
 class Mechanism(StrEnum):
@@ -107,12 +116,20 @@ def bench(
     output: Annotated[
         Path, typer.Option(metavar="DIR", help="Where to make the folder of the results.")
     ] = Path("results"),
+    certify: Annotated[
+        Certify,
+        typer.Option(
+            help="Measure impaired links against what was asked of them first, and stop when they "
+            "are not as they should be (require), go on and say so (warn), or do not measure them."
+        ),
+    ] = Certify.require,
     json: JsonOption = False,
 ) -> None:
     """Measure latency, throughput and CPU cost of a topology, and keep every sample.
 
     The results are a table, and a folder with the plans, the machine, all samples and a picture.
-    Stopping with Ctrl-C keeps what was measured. The exit code is 1 when a case failed.
+    Stopping with Ctrl-C keeps what was measured. The exit code is 1 when a case failed, and when
+    impaired links are not as they should be.
 
     \b
     Examples:
@@ -142,6 +159,7 @@ def bench(
         search_duration_s=parse_duration(search_duration, where="--search-duration"),
         seed=seed,
         output=output,
+        certify=certify.value,
     )
     try:
         with BenchProgress() as progress:
@@ -159,11 +177,30 @@ def bench(
 def _print_result(result: BenchResult, json: bool) -> None:
     from emulator.experiment.report import render
 
+    certificates = result.certificates
     if json:
-        print_json({"folder": str(result.folder), **result.summary.model_dump(mode="json")})
+        document = {"folder": str(result.folder), **result.summary.model_dump(mode="json")}
+        if certificates is not None:
+            document["certificates"] = certificates.model_dump(mode="json")
+        print_json(document)
         return
-    print_rich(render(result.summary))
+    if certificates is not None:
+        _print_certificates(certificates, refused=result.refused)
+    if not result.refused:
+        print_rich(render(result.summary))
     print(f"Bundle   {result.folder}")
     picture = result.folder / "latency-cdf.png"
     if picture.is_file():
         print(f"Picture  {picture}")
+
+
+def _print_certificates(certificates: CertificatesRecord, *, refused: bool) -> None:
+    from emulator.wire.certificate_report import complaints, summary
+
+    for each in certificates.certified:
+        about = f" ({', '.join(each.cases)})" if len(certificates.certified) > 1 else ""
+        print(f"Links    {summary(each.certificate)}{about}")
+        for line in complaints(each.certificate):
+            print(f"  {line}")
+    if refused:
+        print("  nothing was measured; --certify warn does it all the same")

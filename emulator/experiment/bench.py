@@ -20,6 +20,7 @@ from emulator.experiment.cases import Case, check_vary, expand_cases, random_ord
 
 if TYPE_CHECKING:
     from emulator.experiment.bundle import BundleWriter
+    from emulator.experiment.certificates import CertificatesRecord
     from emulator.experiment.prepare import PreparedCase
     from emulator.experiment.records import CaseRecord, Outcome, RunRecord, SummaryRecord
 
@@ -53,6 +54,9 @@ class BenchSpec:
             measures cost.
         seed: decides the order of the cases; drawn, and recorded, when None.
         output: the folder that the bundle is made in.
+        certify: whether impaired links are measured against their specifications first, and what
+            follows when they are not as they should be: with ``require`` nothing is measured, with
+            ``warn`` everything is.
 
     Raises:
         UsageError: a value is out of range, or values contradict each other.
@@ -73,6 +77,7 @@ class BenchSpec:
     search_duration_s: float = 0.5
     seed: int | None = None
     output: Path = Path("results")
+    certify: Literal["require", "warn", "no"] = "require"
 
     def __post_init__(self) -> None:
         check_vary(self.vary, self.settings)
@@ -137,10 +142,17 @@ class BenchEvent:
 
 @dataclass(frozen=True)
 class BenchResult:
-    """What a run left: its summary, and the folder with everything that it rests on."""
+    """What a run left: its summary, and the folder with everything that it rests on.
+
+    Attributes:
+        certificates: of its impaired links; None where none is, or they were not measured.
+        refused: whether nothing was measured because they are not certified.
+    """
 
     folder: Path
     summary: SummaryRecord
+    certificates: CertificatesRecord | None = None
+    refused: bool = False
 
     @property
     def failed(self) -> list[CaseRecord]:
@@ -149,7 +161,10 @@ class BenchResult:
 
     @property
     def exit_code(self) -> int:
-        """0 when every case was measured, else 1; when nothing at all was, what the errors say."""
+        """0 when every case was measured, else 1; when nothing at all was, what the errors say, and
+        1 when the links are not as they should be."""
+        if self.refused:
+            return 1
         cases = self.summary.cases
         if all(case.status == "finished" for case in cases):
             return 0
@@ -235,6 +250,8 @@ class _Run:
         self._records: dict[str, CaseRecord] = {}
         self._steps_per_case = _FIXED_STEPS + spec.repeat + MAX_SEARCH_TRIALS
         self._step = 0
+        self._certificates: CertificatesRecord | None = None
+        self._refused = False
 
     def measure(self) -> BenchResult:
         from emulator.experiment.bundle import MACHINE, RUN
@@ -244,13 +261,30 @@ class _Run:
             self._bundle.write_record(MACHINE, describe_machine())
             self._bundle.write_record(RUN, self._about)
             self._write_summary()
-            for ready in self._order:
-                self._measure_case(ready)
+            self._certify()
+            if not self._refused:
+                for ready in self._order:
+                    self._measure_case(ready)
             self._finish("finished" if self._result().exit_code == 0 else "failed")
         except BaseException as stop:
             self._stopped(stop)
             raise
         return self._result()
+
+    def _certify(self) -> None:
+        """Measure the impaired links, before there is any traffic on them."""
+        from emulator.experiment.bundle import CERTIFICATES
+        from emulator.experiment.certificates import certify_cases
+
+        if self._spec.certify == "no":
+            return
+        self._certificates = certify_cases(
+            self._order, lambda case, step: self._report(case, step, None)
+        )
+        if self._certificates is not None:
+            self._bundle.write_record(CERTIFICATES, self._certificates)
+            failed = self._certificates.verdict != "pass"
+            self._refused = failed and self._spec.certify == "require"
 
     def _measure_case(self, ready: PreparedCase) -> None:
         from emulator.experiment.records import CaseRecord
@@ -366,4 +400,4 @@ class _Run:
             loss_goal=spec.loss_goal,
             cases=compared(known),
         )
-        return BenchResult(self._bundle.folder, summary)
+        return BenchResult(self._bundle.folder, summary, self._certificates, self._refused)

@@ -25,9 +25,11 @@ from emulator.experiment.samples import COLUMNS, read_samples, write_samples
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from emulator.experiment.certificates import CertificatesRecord
     from emulator.plan.model import Plan
 
 RUN, MACHINE, SUMMARY = "run.json", "machine.json", "summary.json"
+CERTIFICATES = "certificates.json"
 README, PICTURE, SAMPLES = "README.txt", "latency-cdf.png", "samples"
 _RESERVE = ".reserve"
 _RESERVE_BYTES = 1 << 20
@@ -172,6 +174,17 @@ class Bundle:
             raise ResultsError(f"the case {case!r} has no plan", where=str(self.folder))
         return _load(self.folder / record.plan, Plan)
 
+    def certificates(self) -> CertificatesRecord | None:
+        """Those of the impaired links; None where none is, or they were not measured.
+
+        Raises:
+            ResultsError: the file is broken.
+        """
+        from emulator.experiment.certificates import CertificatesRecord
+
+        path = self.folder / CERTIFICATES
+        return _load(path, CertificatesRecord) if path.exists() else None
+
     def samples(self, case: str, number: int = 1) -> dict[str, NDArray[Any]]:
         """The samples of a trial of a case: numpy arrays by column name.
 
@@ -298,6 +311,7 @@ def _readme() -> str:
 {PICTURE:<17} the one-way latency of all cases as cumulative distributions
 {RUN:<17} command line, specification, seed, order of the cases, start and end, revision
 {MACHINE:<17} kernel, processor, governor, clock source, memory, versions
+{CERTIFICATES:<17} where links are impaired: what each was measured to do, before all traffic
 plan-CASE.json    the network of a case: every name, address, MAC and port
 {SAMPLES + "/":<17} one Parquet file per latency trial, CASE-TRIAL.parquet; a row for every
                   packet of the schedule:

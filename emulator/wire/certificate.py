@@ -16,11 +16,6 @@ from emulator.plan.model import ImpairmentPlan
 Verdict = Literal["pass", "fail", "not certified"]
 Unit = Literal["ns", "ratio", "bit/s", "frames", "length", ""]
 
-LATE_NS = 100_000
-"""Frames that a wire releases later than this count as late."""
-
-_MOST_LATE_RATIO = 0.01
-
 
 class _Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -115,27 +110,12 @@ def worst(verdicts: Iterable[Verdict]) -> Verdict:
     return "fail" if "fail" in found else "not certified" if "not certified" in found else "pass"
 
 
-def judge(
-    checks: Sequence[Check],
-    *,
-    frames: int,
-    late_frames: int,
-    unasked_frames: int,
-    late_most_ns: int,
-) -> tuple[Verdict, str]:
-    """The verdict on a direction, and the reason where it is not certified.
-
-    A machine that is too slow is no fault of the link: what fails on it is not certified.
-    """
-    verdict = worst(check.verdict for check in checks)
-    if verdict == "pass" and not unasked_frames:
-        return verdict, ""
+def judge(checks: Sequence[Check], *, unasked_frames: int) -> tuple[Verdict, str]:
+    """The verdict on a direction, and the reason where it is not certified."""
     if unasked_frames:
         return "not certified", f"the machine was too slow: {unasked_frames} frames went astray"
-    if verdict == "fail" and late_frames > _MOST_LATE_RATIO * frames:
-        return "not certified", (
-            f"the machine was too slow: {late_frames} of {frames} frames left more than "
-            f"{LATE_NS // 1000} µs late, by {late_most_ns / 1e6:.3g} ms at most"
-        )
-    reasons = [f"{check.what}: {check.note}" for check in checks if check.verdict == verdict]
-    return verdict, reasons[0] if verdict == "not certified" else ""
+    verdict = worst(check.verdict for check in checks)
+    if verdict != "not certified":
+        return verdict, ""
+    reasons = [f"{each.what}: {each.note}" for each in checks if each.verdict == verdict]
+    return verdict, reasons[0]
