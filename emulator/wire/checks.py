@@ -124,24 +124,23 @@ def median_check(plan: ImpairmentPlan, samples: Samples, *, floor_ns: int = 0) -
     return [_within("delay, median", "ns", asked, measured, asked - margin, asked + margin)]
 
 
-def jitter_checks(samples: Samples, reference_ns: NDArray[np.float64]) -> list[Check]:
+def jitter_checks(
+    samples: Samples, reference_ns: NDArray[np.float64], added_ns: float = 0.0
+) -> list[Check]:
     """The distribution of delays that are independent of each other.
-
-    The machine's own share, which the delay's checks judge, is taken out first: the difference of
-    the medians.
 
     Args:
         reference_ns: delays that have the distribution, many more than the samples.
+        added_ns: what the machine adds to each, which the delay's checks judge.
     """
     chosen = (samples.first_ns != 0) & undisturbed(samples)
     took = samples.first_ns[chosen].astype(np.float64) - samples.sent_ns[chosen].astype(np.float64)
     deviation = float(reference_ns.std())
     if len(took) < _LEAST_RUNS:
         return [_unknown("jitter, standard deviation", "ns", deviation, "too few frames came")]
-    took -= np.median(took) - np.median(reference_ns)
+    took -= added_ns
     count, mean = len(took), float(reference_ns.mean())
-    # The medians that were made equal are samples too.
-    margin = max(JITTER_RATIO * deviation, 1.6 * statistics.mean_margin(deviation, count))
+    margin = max(JITTER_RATIO * deviation, statistics.mean_margin(deviation, count))
     spread = max(JITTER_RATIO, statistics.deviation_margin(reference_ns, count)) * deviation
     distance, bound = statistics.kolmogorov_smirnov(took, reference_ns)
     return [

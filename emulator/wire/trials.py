@@ -211,10 +211,13 @@ class _Direction:
         pps = self._way.pace.fast_pps / 2
         self._change(bare)
         try:
-            samples, _ = self._run(int(pps * self._way.pace.fast_s), 1e9 / pps)
+            samples, decisions = self._run(int(pps * self._way.pace.fast_s), 1e9 / pps)
         finally:
             self._change(self._spec)
-        return checks.jitter_checks(samples, (due - arrivals).astype(np.float64))
+        added_ns = float(self._way.floor_ns)
+        if decisions is not None and len(errors := checks.errors_ns(samples, decisions)):
+            added_ns = float(np.median(errors))
+        return checks.jitter_checks(samples, (due - arrivals).astype(np.float64), added_ns)
 
     def _overload(self) -> list[Check]:
         asked_bps = self._asked_bps()
