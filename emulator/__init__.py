@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from emulator.experiment.bench import BenchSpec, run_bench
     from emulator.experiment.bundle import Bundle, load_bundle
     from emulator.labs import clean, list_labs
+    from emulator.link import Link
     from emulator.network import Network
     from emulator.node import Node
     from emulator.plan.compile import compile_plan
@@ -33,6 +34,7 @@ _HOME = {
     "BuildVnfError": "emulator.errors",
     "Bundle": "emulator.experiment.bundle",
     "LabError": "emulator.errors",
+    "Link": "emulator.link",
     "MachineError": "emulator.errors",
     "MeasurementError": "emulator.errors",
     "Network": "emulator.network",
@@ -59,6 +61,7 @@ __all__ = [
     "BuildVnfError",
     "Bundle",
     "LabError",
+    "Link",
     "MachineError",
     "MeasurementError",
     "Network",

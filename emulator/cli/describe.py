@@ -11,6 +11,7 @@ from emulator.cli.options import (
     FileArgument,
     Ipv6Option,
     JsonOption,
+    ScheduleOption,
     SetOption,
     TopoOption,
     load_catalog,
@@ -31,6 +32,7 @@ def plan(
     file: FileArgument = None,
     topo: TopoOption = None,
     settings: SetOption = None,
+    schedule: ScheduleOption = None,
     ipv6: Ipv6Option = False,
     json: JsonOption = False,
 ) -> None:
@@ -42,6 +44,8 @@ def plan(
       vnf plan --topo tree,2,3 --json > plan.json
     """
     topology = load_target(file, topo, parse_settings(settings))
+    if schedule is not None:
+        topology.addSchedule(schedule)
 
     from emulator.plan.compile import compile_plan
 

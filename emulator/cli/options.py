@@ -77,6 +77,15 @@ SetOption = Annotated[
         help="Give build() of the topology this parameter; repeat for more.",
     ),
 ]
+ScheduleOption = Annotated[
+    str | None,
+    typer.Option(
+        "--schedule",
+        metavar="FILE",
+        show_default=False,
+        help="A YAML file that says how links change over time, from when the lab is up.",
+    ),
+]
 Ipv6Option = Annotated[bool, typer.Option("--ipv6", help="Give the interfaces IPv6 addresses too.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
 LabArgument = Annotated[

@@ -12,6 +12,7 @@ import typer
 from emulator.cli.options import (
     FileArgument,
     Ipv6Option,
+    ScheduleOption,
     SetOption,
     TopoOption,
     load_catalog,
@@ -38,15 +39,7 @@ def run(
             help="The id of the lab. [default: the topology's name and four characters]",
         ),
     ] = None,
-    schedule: Annotated[
-        str | None,
-        typer.Option(
-            "--schedule",
-            metavar="FILE",
-            show_default=False,
-            help="A YAML file that says how links change over time, from when the lab is up.",
-        ),
-    ] = None,
+    schedule: ScheduleOption = None,
     ipv6: Ipv6Option = False,
     json: Annotated[
         bool,

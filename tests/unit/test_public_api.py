@@ -16,6 +16,7 @@ PUBLIC_NAMES = [
     "BuildVnfError",
     "Bundle",
     "LabError",
+    "Link",
     "MachineError",
     "MeasurementError",
     "Network",
