@@ -94,10 +94,14 @@ class Network:
 
     # Life ---------------------------------------------------------------------------------------
 
-    def start(self) -> Self:
+    def start(self, *, schedule: bool = True) -> Self:
         """Checks the topology, then brings it to life; returns when packets can flow.
 
         Whatever fails, nothing stays behind.
+
+        Args:
+            schedule: whether that of the topology, if it has one, begins at once; otherwise
+                :meth:`run_schedule` begins it.
         """
         if self._lab is not None:
             raise UsageError("the network is running already", where=self.id)
@@ -109,17 +113,19 @@ class Network:
             on_failure=self._on_failure,
         )
         atexit.register(self.stop)
-        if self._lab.plan.schedule:
-            self._links.run(self._lab.plan.schedule)
+        if schedule and self._lab.plan.schedule:
+            self.run_schedule()
         return self
 
     def stop(self) -> None:
         """Ends the lab and everything in it; stopping twice is allowed."""
         atexit.unregister(self.stop)
-        self._links.close()
-        if self._lab is not None:
-            self._lab.close()
-            self._lab = None
+        try:
+            self._links.close()
+        finally:
+            if self._lab is not None:
+                self._lab.close()
+                self._lab = None
 
     def __enter__(self) -> Self:
         return self if self.running else self.start()
@@ -322,14 +328,16 @@ class Network:
         """Changes settings of several links at the same moment; see ``Link.set``."""
         self._links.set([link.id for link in links], settings)
 
-    def run_schedule(self, schedule: str | Path | Iterable[Mapping[str, Any]]) -> ScheduleRun:
+    def run_schedule(
+        self, schedule: str | Path | Iterable[Mapping[str, Any]] | None = None
+    ) -> ScheduleRun:
         """Begins to change links over time.
 
         Plain links that it is to impair are made anew at once, as wires.
 
         Args:
             schedule: the path of a YAML file, or entries as those of a file:
-                ``{"at": "10s", "links": "h1-s1", "loss": "5%"}``.
+                ``{"at": "10s", "links": "h1-s1", "loss": "5%"}``; that of the topology by default.
 
         Returns:
             The schedule under way, which ends with its last step or with the lab.
@@ -338,6 +346,8 @@ class Network:
             UsageError: when the file cannot be read.
             TopologyError: with all the mistakes in the schedule.
         """
+        if schedule is None:
+            return self._links.run(self._running().plan.schedule)
         return self._links.run_written(schedule)
 
     @property

@@ -21,6 +21,7 @@ from emulator.cli.shell_links import (
 from emulator.cli.shell_vnf import SHADOWED, VNF_COMMANDS, VnfCommand
 from emulator.errors import LabError, UsageError
 from emulator.names import suggestion
+from emulator.wire.words import link_text
 
 if TYPE_CHECKING:
     from emulator.cli.shell import Shell
@@ -177,12 +178,16 @@ def _intfs(shell: Shell, text: str) -> None:
 def _dump(shell: Shell, text: str) -> None:
     """Show each node: kind, VNF, addresses.
 
-    Of a VNF also its parameters in force, its data plane, and whether it has failed.
+    Of a VNF also its parameters in force, its data plane, and whether it has failed. Below them the
+    links that are impaired, and how.
     """
     _words("dump", text, 0)
     net = shell.net
     parameters = {node.name: node.parameters for node in net.nodes if node.kind == "vnf"}
     shell.print(shell_format.dump_text(net.plan, parameters, shell.failures()))
+    for link in net.links:
+        if link.mechanism != "none":
+            shell.print(f"<Link {link.id}: {link_text(link)}>")
 
 
 @_command("counters", "[VNF...]", "vnf...")

@@ -199,7 +199,8 @@ class CaseRecord(Record):
 
     ``latency`` holds, of each percentile, the median over the trials that count; its ``min_ns`` and
     ``max_ns`` are the extremes over them. ``error_exit_code`` is what ``error`` alone would have
-    ended the command with.
+    ended the command with. ``impaired_links`` says of each impaired link what happens to frames at
+    first, and by which mechanism.
     """
 
     name: str
@@ -212,6 +213,7 @@ class CaseRecord(Record):
     source: str | None = None
     destination: str | None = None
     vnfs: tuple[VnfRecord, ...] = ()
+    impaired_links: dict[str, str] = {}
     trials: tuple[TrialRecord, ...] = ()
     latency: LatencyRecord | None = None
     throughput: ThroughputRecord | None = None

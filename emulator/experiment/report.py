@@ -31,6 +31,7 @@ BENCH_LIMITED = "†"
 PROBE_LIMITED = "≥"
 INVALID = "‡"
 _BOUNDLESS = 10_000
+_MOST_LINKS = 8
 
 
 @dataclass(frozen=True)
@@ -117,6 +118,7 @@ def notes(summary: SummaryRecord) -> list[str]:
         "CPU: time the whole path takes per packet at full load, generator and receiver included.",
         f"Links are {summary.link}, the probe is {summary.mechanism}: compare with the same only.",
     ]
+    lines += _impaired_links(summary)
     processes = any(case.has_processes for case in summary.cases)
     if processes:
         lines += [
@@ -174,6 +176,22 @@ def notes(summary: SummaryRecord) -> list[str]:
         for vnf in case.vnfs
         if vnf.dataplane == "xdp" and vnf.mode != "native"
     ]
+    return lines
+
+
+def _impaired_links(summary: SummaryRecord) -> list[str]:
+    """What impairs which link; those that differ between cases are told of each case."""
+    told: dict[str, list[str]] = {}
+    for case in summary.cases:
+        for link, text in case.impaired_links.items():
+            told.setdefault(f"{link}: {text}", []).append(case.name)
+    lines = [
+        f"{line} ({', '.join(names)})" if len(names) < len(summary.cases) else line
+        for line, names in told.items()
+    ]
+    if len(lines) > _MOST_LINKS:
+        more = len(lines) - _MOST_LINKS
+        lines[_MOST_LINKS:] = [f"{more} more impaired links are in the plans of the bundle."]
     return lines
 
 

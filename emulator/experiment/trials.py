@@ -27,6 +27,7 @@ from emulator.network import Network
 from emulator.node import Node
 from emulator.traffic.machine import process_cpu_ns
 from emulator.traffic.probe import ProbeResult, ProbeSpec, run_probe
+from emulator.wire.words import link_text
 
 _READY_WITHIN_S = 10.0
 # A bridge that runs the spanning tree protocol listens and learns for 15 s each (IEEE 802.1D-1998,
@@ -135,19 +136,25 @@ class CaseMeasurement:
         """
         spec = self._spec
         self._tell("starting the network")
-        with Network(self._ready.topo, catalog=self._ready.catalog) as network:
+        network = Network(self._ready.topo, catalog=self._ready.catalog)
+        with network.start(schedule=False):
             ends = network[self._ready.source], network[self._ready.destination]
             path = _Path(network, *ends)
             self._recorder.keep(
                 self._name,
                 plan=self._bundle.write_plan(self._name, network.plan),
                 vnfs=path.vnf_records(),
+                impaired_links={
+                    link.id: link_text(link) for link in network.links if link.mechanism != "none"
+                },
             )
             self._tell("waiting until the path carries packets")
             _await_path(path, spec, stp=any(n.stp for n in network.plan.switches()))
             self._tell("warming up")
             path.probe(spec.probe(spec.rate_pps, _WARM_UP_S, record=False))
             self._idle(path)
+            if network.plan.schedule:
+                network.run_schedule()
             for round_number in range(1, spec.repeat + 1):
                 self._latency(path, round_number)
             self._throughput(path)

@@ -507,3 +507,14 @@ def test_the_picture_of_a_million_packets_takes_few_points() -> None:
     file = io.BytesIO()
     draw_cdf(file, [Curve("many", [sample(1_000_000)], 400, 800)], title="t", subtitle="s")
     assert len(file.getvalue()) < 300_000
+
+
+def test_impaired_links_are_told_of_the_cases_that_have_them() -> None:
+    near = {"h1-eth0<->s1-eth1": "5ms [wire]"}
+    one = case("xdp", 750, 1_000_000, 290).model_copy(
+        update={"impaired_links": {**near, "h2-eth0<->s1-eth2": "1% loss [wire]"}}
+    )
+    other = KERNEL.model_copy(update={"impaired_links": near})
+    lines = [line.strip() for line in printed(summary(one, other)).splitlines()]
+    assert "h1-eth0<->s1-eth1: 5ms [wire]" in lines
+    assert "h2-eth0<->s1-eth2: 1% loss [wire] (dataplane=xdp)" in lines
