@@ -333,3 +333,26 @@ def test_the_shell_changes_links_and_tells_of_dead_wires(tmp_path: Path) -> None
         done.stderr.count("*** wires failed: the process of the wires has ended by signal 9") == 1
     )
     assert "0% dropped" in done.stdout
+
+
+@pytest.mark.xdp
+@pytest.mark.parametrize(
+    "dataplane",
+    ["kernel", "xdp", "afxdp", pytest.param("dpdk", marks=pytest.mark.dpdk), "packet"],
+)
+def test_a_plain_link_of_a_vnf_is_impaired_while_it_runs(dataplane: str) -> None:
+    topo = Topo()
+    client, server = topo.addHost("client"), topo.addHost("server")
+    for name in ("a", "b"):
+        topo.addVNF(name, "forward", dataplane=dataplane)
+    for ends in ((client, "a"), ("a", "b"), ("b", server)):
+        topo.addLink(*ends)
+    with Network(topo) as net:
+        net.link("a", "b").set(delay="5ms")
+        net.link("a", client).set(delay="1ms")
+        assert net.pingAll(timeout=3) == 0
+        os.kill(wire_pid(net), signal.SIGKILL)
+        until(lambda: not has_carrier(net["client"]))
+        net.restart_wires()
+        assert net.pingAll(timeout=3) == 0
+        assert net.link("a", "b").counters().up.out_packets > 0
