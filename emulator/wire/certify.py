@@ -123,7 +123,8 @@ def link_certificate(
 
 def _certify_link(link: LinkPlan, mtu_bytes: int) -> LinkCertificate:
     from emulator.owned_lab import OwnedLab
-    from emulator.wire.trials import FramesAstray, Way, measure_direction
+    from emulator.wire.trials import measure_direction
+    from emulator.wire.way import FramesAstray, Way
 
     alone = _alone(link, mtu_bytes)
     made = alone.links[0]

@@ -14,8 +14,9 @@ import numpy as np
 
 from emulator.plan.model import ImpairmentPlan
 from emulator.wire import statistics
-from emulator.wire.certificate import Check, Unit
+from emulator.wire.certificate import Check
 from emulator.wire.frames import Samples
+from emulator.wire.lines import ANOTHER_FATE, TOO_EARLY, none, unknown, within
 from emulator.wire.model import AQM_DROPPED, DELIVERED, LOST, OVERFLOWN, Decisions
 
 if TYPE_CHECKING:
@@ -34,8 +35,6 @@ INTERRUPTED_NS = 50_000
 _EARLY_NS = 10_000
 _ENOUGH_FOR_P99 = 299
 _MOST_INTERRUPTED_RATIO = 0.2
-_MOST_LATE_RATIO = 0.01
-_OF_TIME = ("ns", "bit/s", "")
 _SETTLED_RATIO = 0.3
 _LEAST_RUNS = 30
 _AQM_RATIO, _AQM_FRAMES = 0.2, 5.0
@@ -80,8 +79,10 @@ def delay_checks(
         floor_ns: what the way takes beside the link.
     """
     errors = errors_ns(samples, decisions)
+    if not decisions.delivered.any():
+        return []
     if not len(errors):
-        return [_unknown("delay, median", "ns", plan.delay_ns, "no frame came")]
+        return [unknown("delay, median", "ns", plan.delay_ns, "no frame came")]
     arrived = decisions.delivered
     expected = (decisions.due_ns[arrived] - samples.sent_ns[arrived]).astype(np.int64)
     asked = float(np.median(expected))
@@ -90,7 +91,7 @@ def delay_checks(
     if not plan.delay_ns and "delay" not in plan.trace_sets:
         # Nobody asked for a delay, but the hop takes the time of waking its process.
         margin = ERROR_P99_NS
-    checks = [_within("delay, median", "ns", asked, asked + error, asked - margin, asked + margin)]
+    checks = [within("delay, median", "ns", asked, asked + error, asked - margin, asked + margin)]
     enough = len(errors) >= _ENOUGH_FOR_P99
     off = np.abs(errors - floor_ns)
     most = float(np.quantile(off, 0.99, method="inverted_cdf") if enough else off.max())
@@ -98,12 +99,12 @@ def delay_checks(
     interrupted = float(np.mean(~undisturbed(samples)))
     if interrupted > _MOST_INTERRUPTED_RATIO:
         note = f"the sender was interrupted in {interrupted:.0%} of the frames"
-        checks.append(_unknown(what, "ns", 0.0, note))
+        checks.append(unknown(what, "ns", 0.0, note))
     else:
-        checks.append(_within(what, "ns", 0.0, most, 0.0, ERROR_P99_NS))
+        checks.append(within(what, "ns", 0.0, most, 0.0, ERROR_P99_NS))
     early = int(np.count_nonzero(errors < -_EARLY_NS))
     if early:
-        checks.append(_none("frames before they were due", early))
+        checks.append(none(TOO_EARLY, early))
     return checks
 
 
@@ -111,7 +112,7 @@ def median_check(plan: ImpairmentPlan, samples: Samples, *, floor_ns: int = 0) -
     """The same where nothing knows when each frame is due: of a mechanism that is not ours."""
     chosen = (samples.first_ns != 0) & undisturbed(samples)
     if not chosen.any():
-        return [_unknown("delay, median", "ns", plan.delay_ns, "no frame came")]
+        return [unknown("delay, median", "ns", plan.delay_ns, "no frame came")]
     sending_ns = (
         8e9 * (samples.size_bytes + plan.overhead_bytes) / plan.rate_bps if (plan.rate_bps) else 0.0
     )
@@ -121,7 +122,7 @@ def median_check(plan: ImpairmentPlan, samples: Samples, *, floor_ns: int = 0) -
         1.2533 * plan.jitter_ns, len(took)
     )
     measured = float(np.median(took)) - floor_ns
-    return [_within("delay, median", "ns", asked, measured, asked - margin, asked + margin)]
+    return [within("delay, median", "ns", asked, measured, asked - margin, asked + margin)]
 
 
 def jitter_checks(
@@ -137,15 +138,15 @@ def jitter_checks(
     took = samples.first_ns[chosen].astype(np.float64) - samples.sent_ns[chosen].astype(np.float64)
     deviation = float(reference_ns.std())
     if len(took) < _LEAST_RUNS:
-        return [_unknown("jitter, standard deviation", "ns", deviation, "too few frames came")]
+        return [unknown("jitter, standard deviation", "ns", deviation, "too few frames came")]
     took -= added_ns
     count, mean = len(took), float(reference_ns.mean())
     margin = max(JITTER_RATIO * deviation, statistics.mean_margin(deviation, count))
     spread = max(JITTER_RATIO, statistics.deviation_margin(reference_ns, count)) * deviation
     distance, bound = statistics.kolmogorov_smirnov(took, reference_ns)
     return [
-        _within("jitter, mean", "ns", mean, float(took.mean()), mean - margin, mean + margin),
-        _within(
+        within("jitter, mean", "ns", mean, float(took.mean()), mean - margin, mean + margin),
+        within(
             "jitter, standard deviation",
             "ns",
             deviation,
@@ -153,7 +154,7 @@ def jitter_checks(
             deviation - spread,
             deviation + spread,
         ),
-        _within("jitter, distance of distributions", "", 0.0, distance, 0.0, bound),
+        within("jitter, distance of distributions", "", 0.0, distance, 0.0, bound),
     ]
 
 
@@ -186,16 +187,15 @@ def certain_checks(
         wrong = samples.copies != _copies(decisions)
         arrived = samples.copies > 0
         wrong[arrived] |= samples.flipped[arrived] != decisions.flip_bit[arrived]
-        what = "frames with another fate than their seed gives them"
-        found.append(_none(what, int(np.count_nonzero(wrong))))
+        found.append(none(ANOTHER_FATE, int(np.count_nonzero(wrong))))
     if plan.keep_order and not plan.reorder:
         overtaken = _in_order(samples)
         late = (
             np.count_nonzero(overtaken < np.maximum.accumulate(overtaken)) if len(overtaken) else 0
         )
-        found.append(_none("frames overtaken", int(late)))
+        found.append(none("frames overtaken", int(late)))
     if samples.strangers:
-        found.append(_none("frames that nobody sent", samples.strangers))
+        found.append(none("frames that nobody sent", samples.strangers))
     return found
 
 
@@ -207,7 +207,7 @@ def drop_checks(plan: ImpairmentPlan, samples: Samples, first_index: int = 0) ->
         return []
     gone = int(np.count_nonzero(samples.copies[listed] == 0))
     asked = len(listed)
-    return [_within("frames dropped by number", "frames", asked, gone, asked, asked)]
+    return [within("frames dropped by number", "frames", asked, gone, asked, asked)]
 
 
 def _loss_checks(plan: ImpairmentPlan, lost: NDArray[np.bool_], first_index: int) -> list[Check]:
@@ -229,7 +229,7 @@ def _loss_checks(plan: ImpairmentPlan, lost: NDArray[np.bool_], first_index: int
     if loss or gone:
         note = f"{gone} of {tried} frames"
         measured, bounds = gone / max(1, tried), (low / max(1, tried), high / max(1, tried))
-        checks.append(_within("loss", "ratio", loss, measured, *bounds, note=note))
+        checks.append(within("loss", "ratio", loss, measured, *bounds, note=note))
     if plan.gemodel is not None:
         runs = statistics.run_lengths(lost)
         burst = statistics.gilbert_elliott_burst(plan.gemodel)
@@ -238,7 +238,7 @@ def _loss_checks(plan: ImpairmentPlan, lost: NDArray[np.bool_], first_index: int
             mean = float(runs.mean())
             bounds = (max(1.0, burst - margin), burst + margin)
             note = f"{len(runs)} bursts"
-            checks.append(_within("loss, length of bursts", "length", burst, mean, *bounds, note))
+            checks.append(within("loss, length of bursts", "length", burst, mean, *bounds, note))
     return checks
 
 
@@ -251,7 +251,7 @@ def _ratio_checks(
     low, high = statistics.binomial_interval(tried, asked)
     tries = max(1, tried)
     note = f"{times} of {tried} frames"
-    return [_within(what, "ratio", asked, times / tries, low / tries, high / tries, note=note)]
+    return [within(what, "ratio", asked, times / tries, low / tries, high / tries, note=note)]
 
 
 def _order_checks(
@@ -313,10 +313,10 @@ def rate_checks(
     came = np.concatenate((samples.first_ns, samples.second_ns))
     measured = rate_bps_of(came[came != 0], bits)
     if offered is None or measured is None:
-        return [_unknown("rate", "bit/s", asked_bps, "too few frames came")]
+        return [unknown("rate", "bit/s", asked_bps, "too few frames came")]
     if offered * (1 - plan.loss) < asked_bps * (1 + 2 * RATE_RATIO) and plan.trace is None:
         note = f"no more than {offered / 1e6:.4g} Mbit/s can be sent here"
-        return [_unknown("rate", "bit/s", asked_bps, note)]
+        return [unknown("rate", "bit/s", asked_bps, note)]
     expected = asked_bps
     if decisions is not None:
         due = np.concatenate((decisions.due_ns[decisions.delivered], decisions.copy_due_ns))
@@ -324,7 +324,7 @@ def rate_checks(
     margin = RATE_RATIO * expected
     note = "" if abs(expected - asked_bps) <= margin else "of this time"
     bounds = (expected - margin, expected + margin)
-    return [_within("rate", "bit/s", expected, measured, *bounds, note=note)]
+    return [within("rate", "bit/s", expected, measured, *bounds, note=note)]
 
 
 def aqm_checks(plan: ImpairmentPlan, samples: Samples, decisions: Decisions) -> list[Check]:
@@ -337,7 +337,7 @@ def aqm_checks(plan: ImpairmentPlan, samples: Samples, decisions: Decisions) -> 
     measured = int(dropped + np.count_nonzero(samples.marked))
     margin = max(_AQM_FRAMES, _AQM_RATIO * asked)
     what = f"{plan.aqm}, frames dropped{' or marked' if plan.ecn else ''}"
-    return [_within(what, "frames", asked, measured, max(0.0, asked - margin), asked + margin)]
+    return [within(what, "frames", asked, measured, max(0.0, asked - margin), asked + margin)]
 
 
 def queue_checks(samples: Samples, decisions: Decisions) -> list[Check]:
@@ -346,10 +346,10 @@ def queue_checks(samples: Samples, decisions: Decisions) -> list[Check]:
     asked = _before_the_first(decisions.fate[tried] != DELIVERED)
     measured = _before_the_first(samples.copies[tried] == 0)
     if asked is None:
-        return [_unknown("queue, frames that find room", "frames", None, "it did not fill up")]
+        return [unknown("queue, frames that find room", "frames", None, "it did not fill up")]
     margin = max(_QUEUE_FRAMES, _QUEUE_RATIO * asked)
     return [
-        _within(
+        within(
             "queue, frames that find room",
             "frames",
             asked,
@@ -362,51 +362,3 @@ def queue_checks(samples: Samples, decisions: Decisions) -> list[Check]:
 
 def _before_the_first(dropped: NDArray[np.bool_]) -> int | None:
     return int(np.argmax(dropped)) if dropped.any() else None
-
-
-def excused(found: list[Check], frames: int, late_frames: int) -> list[Check]:
-    """The same, where times that are off are no fault of the link when its wire was too late.
-
-    A machine that is too slow proves nothing: what fails on it is not certified.
-    """
-    if late_frames <= _MOST_LATE_RATIO * frames:
-        return found
-    why = f"the machine was too slow: {late_frames} of {frames} frames left late"
-    return [
-        each.model_copy(update={"verdict": "not certified", "note": why})
-        if each.verdict == "fail" and each.unit in _OF_TIME
-        else each
-        for each in found
-    ]
-
-
-def _within(
-    what: str, unit: Unit, asked: float, measured: float, low: float, high: float, note: str = ""
-) -> Check:
-    return Check(
-        what=what,
-        unit=unit,
-        asked=asked,
-        measured=measured,
-        low=low,
-        high=high,
-        verdict="pass" if low <= measured <= high else "fail",
-        note=note,
-    )
-
-
-def _none(what: str, count: int) -> Check:
-    return _within(what, "frames", 0, count, 0, 0)
-
-
-def _unknown(what: str, unit: Unit, asked: float | None, note: str) -> Check:
-    return Check(
-        what=what,
-        unit=unit,
-        asked=asked,
-        measured=None,
-        low=None,
-        high=None,
-        verdict="not certified",
-        note=note,
-    )

@@ -85,7 +85,8 @@ def certify_planes(
 
 def _certify_through(link: LinkPlan, mtu_bytes: int, plane: str) -> LinkCertificate:
     from emulator.owned_lab import OwnedLab
-    from emulator.wire.trials import FramesAstray, Pace, Way, measure_direction
+    from emulator.wire.trials import measure_direction
+    from emulator.wire.way import FramesAstray, Pace, Way
 
     pace = Pace(fast_pps=2000, fast_s=1.5, most_pps=20_000, realtime_ns=_RARE_NS, queue=False)
     catalog = _catalog()

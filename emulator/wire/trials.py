@@ -10,23 +10,22 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from emulator.plan.model import ImpairmentPlan, LinkPlan
-from emulator.wire import checks, statistics
+from emulator.plan.model import ImpairmentPlan
+from emulator.wire import checks, lines, statistics
 from emulator.wire.certificate import Check, DirectionCertificate, judge, worst
 from emulator.wire.frames import LEAST_BYTES, MOST_BYTES, MOST_TOGETHER, Ends, Samples, Schedule
 from emulator.wire.model import Decisions, Stream
 from emulator.wire.traces import read_trace
+from emulator.wire.way import FramesAstray, Way
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from emulator.kernel.netns import Netns
-    from emulator.owned_lab import OwnedLab
     from emulator.wire.protocol import WireCounters
 
 ATTEMPTS = 3
@@ -35,6 +34,7 @@ _HEADER_BYTES = 14
 _SLACK_NS = 30_000_000
 """How long after the last frame is due another is waited for."""
 _LONGEST_NS = 10_000_000_000
+_FEWEST = 20
 _IDLE_LOAD = 0.5
 """Of what the link carries, where its queue is to stay empty."""
 _OVERLOAD = 1.25
@@ -46,62 +46,8 @@ _BRIEF_NS = 900_000_000
 _LEAST_PAUSE_NS = 20_000
 _QUEUE_FRAMES = 20_000
 _LONGEST_DRAIN_S = 3.0
-_ALIGN_STEP_NS = 50_000
-
-
-@dataclass(frozen=True)
-class Pace:
-    """How fast and how long frames are sent.
-
-    Attributes:
-        slow_pps, slow_s: one by one.
-        fast_pps, fast_s: many.
-        loaded_s: faster than the link carries.
-        most_pps: more frames than that do not get as far as the link.
-        realtime_ns: the sender goes before other work of the machine where frames are so far apart.
-        queue: whether the link sees bursts as they are sent, so that its queue can be measured.
-    """
-
-    slow_pps: float = 1000.0
-    slow_s: float = 0.6
-    fast_pps: float = 20_000.0
-    fast_s: float = 0.5
-    loaded_s: float = 0.7
-    most_pps: float = 1e7
-    realtime_ns: int = 0
-    queue: bool = True
-
-
-@dataclass(frozen=True)
-class Way:
-    """The way that frames take through a link.
-
-    Attributes:
-        near, far: namespace and kernel name of the interface at each end.
-        back: whether frames go from the far end to the near one, and down the link.
-        floor_ns: the median delay of the same way with an unimpaired link.
-    """
-
-    lab: OwnedLab
-    link: LinkPlan
-    near: tuple[Netns, str]
-    far: tuple[Netns, str]
-    mtu_bytes: int
-    back: bool
-    pace: Pace = Pace()
-    floor_ns: int = 0
-
-
-class FramesAstray(Exception):
-    """The wire has not seen a frame that was sent: from here on nobody knows their numbers.
-
-    Args:
-        certificate: what to say of the direction, when this is the end of it.
-    """
-
-    def __init__(self, certificate: DirectionCertificate) -> None:
-        super().__init__(certificate.reason)
-        self.certificate = certificate
+_COARSE_NS, _FINE_NS, _FAR_NS = 100_000, 5_000, 5_000_000
+_LONGEST_TRACE_S = 3.0
 
 
 def measure_direction(way: Way, spec: ImpairmentPlan) -> DirectionCertificate:
@@ -137,7 +83,8 @@ class _Direction:
         if self._spec.trace is not None:
             self._begin_trace()
         self._try(self._one_by_one)
-        self._try(self._fast)
+        if not self._is_slow():
+            self._try(self._fast)
         if self._tells_jitter():
             self._try(self._jitter)
         if self._spec.has_rate:
@@ -172,7 +119,10 @@ class _Direction:
         for attempt in range(1, ATTEMPTS + 1):
             self._attempts = max(self._attempts, attempt)
             frames, late = self._frames, self._late
-            found = checks.excused(trial(), self._frames - frames, self._late - late)
+            found = trial()
+            if self._spec.trace is not None:
+                found = lines.forgiving(found, self._frames - frames)
+            found = lines.excused(found, self._frames - frames, self._late - late)
             certain = any(each.verdict == "fail" and each.low == each.high for each in found)
             if certain or attempt == ATTEMPTS or worst(each.verdict for each in found) == "pass":
                 break
@@ -184,13 +134,17 @@ class _Direction:
         pace = self._way.pace
         pps = min(pace.slow_pps, self._most_pps())
         first = self._sent_so_far()
-        samples, decisions = self._run(max(20, int(pps * pace.slow_s)), 1e9 / pps)
+        seconds = max(pace.slow_s, self._trace_s())
+        samples, decisions = self._run(max(_FEWEST, int(pps * seconds)), 1e9 / pps)
         if decisions is None:
             found = checks.median_check(self._spec, samples, floor_ns=self._way.floor_ns)
         else:
             found = checks.delay_checks(self._spec, samples, decisions, floor_ns=self._way.floor_ns)
         # Their numbers never come again.
         self._checks += checks.drop_checks(self._spec, samples, first)
+        if self._is_slow():
+            return found + checks.fate_checks(self._spec, samples, decisions, first)
+        # The ratios are for more frames.
         wrong = checks.certain_checks(self._spec, samples, decisions)
         return found + [each for each in wrong if each.verdict != "pass"]
 
@@ -198,7 +152,7 @@ class _Direction:
         pace = self._way.pace
         pps = min(pace.fast_pps, self._most_pps())
         first = self._sent_so_far()
-        samples, decisions = self._run(max(20, int(pps * pace.fast_s)), 1e9 / pps)
+        samples, decisions = self._run(max(_FEWEST, int(pps * pace.fast_s)), 1e9 / pps)
         return checks.fate_checks(self._spec, samples, decisions, first)
 
     def _jitter(self) -> list[Check]:
@@ -231,14 +185,15 @@ class _Direction:
         if self._spec.gemodel is not None:
             loss = statistics.gilbert_elliott_loss(self._spec.gemodel)[0]
         pps = _OVERLOAD * asked_bps / bits / max(0.01, 1 - loss)
-        seconds = self._way.pace.loaded_s
-        if self._spec.trace is not None:
-            seconds = max(seconds, min(3.0, 2 * read_trace(self._spec.trace).period_ns / 1e9))
+        seconds = max(self._way.pace.loaded_s, self._trace_s())
         if pps > self._way.pace.most_pps:
-            self._notes.append(f"rate: not measured, {pps:,.0f} frames/s are too many for the way")
+            why = f"it takes {pps:,.0f} frames/s, which are too many here"
+            if self._way.pace.queue:
+                return [lines.unknown("rate", "bit/s", asked_bps, why)]
+            self._notes.append(f"rate: not measured, {why}")
             return []
         samples, decisions = self._run(
-            max(50, int(pps * seconds)), 1e9 / pps, size_bytes, ip=self._spec.ecn
+            max(_FEWEST, int(pps * seconds)), 1e9 / pps, size_bytes, ip=self._spec.ecn
         )
         found = checks.rate_checks(self._spec, samples, decisions, asked_bps)
         if decisions is not None:
@@ -310,7 +265,7 @@ class _Direction:
                 raise FramesAstray(self._certificate())
         if not self._known:
             return samples, None
-        if self._spec.trace is not None:
+        if self._trace_ns[0] != self._trace_ns[1]:
             self._align(samples)
         return samples, self._decide(self._trace_ns[0])
 
@@ -364,24 +319,23 @@ class _Direction:
 
     def _begin_trace(self) -> None:
         """Have the trace begin at a moment that is known, within limits."""
-        bare = self._spec.model_copy(update={"trace": None, "trace_sets": ()})
-        self._change(bare)
         before_ns = time.monotonic_ns()
-        self._change(self._spec)
+        self._way.lab.restart_wires()
         self._trace_ns = before_ns, time.monotonic_ns()
 
     def _align(self, samples: Samples) -> None:
         """Find the beginning of the trace: the one with which frames came when they were due."""
-        first, last = self._trace_ns
-        if last - first <= _ALIGN_STEP_NS:
-            return
-        candidates = range(first, last, _ALIGN_STEP_NS)
 
         def off(start_ns: int) -> float:
-            errors = checks.errors_ns(samples, self._decide(start_ns))
-            return float(np.median(np.abs(errors))) if len(errors) else float("inf")
+            decisions = self._decide(start_ns)
+            errors = np.minimum(np.abs(checks.errors_ns(samples, decisions)), _FAR_NS)
+            wrong = np.count_nonzero(decisions.delivered != (samples.copies > 0))
+            return float(errors.sum()) + _FAR_NS * int(wrong)
 
-        best = min(candidates, key=off)
+        first, last = self._trace_ns
+        for step_ns in (_COARSE_NS, _FINE_NS):
+            best = min(range(first, last + 1, step_ns), key=off)
+            first, last = best - step_ns, best + step_ns
         self._trace_ns = best, best
 
     def _tells_jitter(self) -> bool:
@@ -410,6 +364,16 @@ class _Direction:
             return float("inf")
         bits = 8 * (LEAST_BYTES + self._spec.overhead_bytes)
         return _IDLE_LOAD * self._asked_bps() / bits
+
+    def _is_slow(self) -> bool:
+        """Whether it carries no more frames than are sent one by one."""
+        return self._most_pps() <= self._way.pace.slow_pps
+
+    def _trace_s(self) -> float:
+        """How long a trial has to be to see all of a trace, within reason; 0 without one."""
+        if self._spec.trace is None:
+            return 0.0
+        return min(_LONGEST_TRACE_S, 1.1 * read_trace(self._spec.trace).period_ns / 1e9)
 
     def _large_bytes(self) -> int:
         return min(self._way.mtu_bytes + _HEADER_BYTES, MOST_BYTES)

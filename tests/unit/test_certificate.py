@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from emulator.plan.model import ImpairmentPlan
-from emulator.wire import checks, statistics
+from emulator.wire import checks, lines, statistics
 from emulator.wire.certificate import (
     Certificate,
     Check,
@@ -278,16 +278,30 @@ def test_what_fails_on_a_slow_machine_is_not_certified() -> None:
     samples, decisions = through(plan, 1000, MS, late_ns=400 * US)
     found = checks.delay_checks(plan, samples, decisions)
 
-    assert worst(c.verdict for c in checks.excused(found, 1000, 5)) == "fail"
-    slow = checks.excused(found, 1000, 50)
+    assert worst(c.verdict for c in lines.excused(found, 1000, 5)) == "fail"
+    slow = lines.excused(found, 1000, 50)
     assert worst(c.verdict for c in slow) == "not certified"
     verdict, reason = judge(slow, unasked_frames=0)
     assert verdict == "not certified"
     assert "machine was too slow" in reason
     # A wrong fate has nothing to do with time.
     fates = checks.fate_checks(plan, lose(samples, 4), decisions)
-    assert worst(c.verdict for c in checks.excused(fates, 1000, 500)) == "fail"
+    assert worst(c.verdict for c in lines.excused(fates, 1000, 500)) == "fail"
     assert judge((), unasked_frames=2)[0] == "not certified"
+
+
+def test_a_trace_forgives_frames_that_just_miss_a_change() -> None:
+    plan = ImpairmentPlan()
+    samples, decisions = through(plan, 1000)
+    found = checks.fate_checks(plan, lose(samples, 3), decisions)
+
+    assert lines.ANOTHER_FATE in failed(found)
+    assert lines.ANOTHER_FATE not in failed(lines.forgiving(found, 1000))
+    many = samples
+    for frame in range(20):
+        many = lose(many, frame)
+    found = checks.fate_checks(plan, many, decisions)
+    assert lines.ANOTHER_FATE in failed(lines.forgiving(found, 1000))
 
 
 def test_frames_that_were_never_sent_do_not_count() -> None:
