@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from emulator import MachineError, Network, Topo
+from emulator import MachineError, Network, ProbeSpec, Topo, run_probe
 from emulator.doctor import diagnose
 from emulator.wire.model import DELIVERED, Stream
 from tests.system.raw_port import RawPort, any_frame, ports
@@ -266,3 +266,18 @@ def test_many_links_are_impaired_by_one_process() -> None:
         for thread in threads:
             thread.join()
         assert results == [0, 0, 0]
+
+
+@pytest.mark.xdp
+@pytest.mark.parametrize("mechanism", ["kernel", "app"])
+@pytest.mark.parametrize("at_home", [True, False])
+def test_the_probe_measures_across_impaired_links(mechanism: Any, at_home: bool) -> None:
+    with ExitStack() as stack:
+        net = stack.enter_context(Network(pair(delay="20ms", loss=("10%", None))))
+        if not at_home:
+            net = stack.enter_context(Network.attach(net.id))
+        spec = ProbeSpec(1000, 0.5, mechanism=mechanism)
+        result = run_probe(net["h1"], net["h2"], spec)
+    assert 0 < result.received < result.sent
+    latency = result.latency_ns()
+    assert latency.min() >= 20 * MS
