@@ -12,7 +12,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 
+from hypothesis import settings
+
 from emulator.plan.model import ImpairmentPlan
+
+PATIENT = settings(deadline=None, database=None)
+"""What is plain is slow at times, and nothing is left behind."""
 
 DELIVERED, LOST, OVERFLOWN, AQM_DROPPED = range(4)
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from emulator.errors import UsageError
 from emulator.plan.model import ImpairmentPlan
 from emulator.wire.model import Stream
+from tests.impair_reference import PATIENT
 
 FRAMES = 100_000
 EVERY_MS = np.arange(FRAMES) * 1_000_000
@@ -151,6 +152,7 @@ def out_of_order(stream: Stream, frames: list[tuple[int, int]], start_ns: int = 
     return dues
 
 
+@PATIENT
 @given(st.lists(st.tuples(plans, frames), min_size=1, max_size=4))
 def test_kept_order_is_kept_whatever_comes_and_changes(
     phases: list[tuple[ImpairmentPlan, list[tuple[int, int]]]],

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from emulator.errors import UsageError
 from emulator.wire.model import Stream
 from emulator.wire.spec import Spec, TraceSpec
+from tests.impair_reference import PATIENT
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -114,6 +115,7 @@ arrivals = st.lists(
 LATEST_NS = 1 << 62
 
 
+@PATIENT
 @given(st.lists(st.tuples(specs, arrivals), min_size=1, max_size=4), st.booleans())
 def test_nonsense_is_refused_or_survived(
     phases: list[tuple[Spec, list[tuple[int, int, bool]]]], rising: bool
@@ -144,6 +146,7 @@ def test_nonsense_is_refused_or_survived(
         assert (decided.due_ns[decided.delivered] >= ordered[decided.delivered]).all()
 
 
+@PATIENT
 @given(st.binary(min_size=LAYOUT.size, max_size=LAYOUT.size))
 def test_any_bytes_are_refused_or_survived(data: bytes) -> None:
     try:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from emulator.plan.model import ImpairmentPlan
 from emulator.wire.model import AQM_DROPPED, DELIVERED, OVERFLOWN, Decisions, Stream, uniforms
 from tests.impair_reference import (
+    PATIENT,
     Served,
     serve,
     serve_by_codel,
@@ -63,6 +64,7 @@ def assert_same(
             assert bool(decided.mark[index]) == served.mark, index
 
 
+@PATIENT
 @given(
     frames,
     st.builds(
@@ -144,6 +146,7 @@ def test_lost_frames_take_no_time() -> None:
     assert decide(plan, [(0, 1000)] * 4).due_ns.tolist() == [0, 1_000_000, 0, 2_000_000]
 
 
+@PATIENT
 @given(
     frames,
     st.booleans(),
@@ -179,6 +182,7 @@ codel_frames = st.lists(
 )
 
 
+@PATIENT
 @given(
     codel_frames,
     st.booleans(),
@@ -243,6 +247,7 @@ changes = st.fixed_dictionaries(
 )
 
 
+@PATIENT
 @given(st.lists(st.tuples(changes, frames), min_size=2, max_size=4))
 def test_changes_lose_nothing_that_waits_and_let_nothing_overtake_it(
     phases: list[tuple[dict[str, Any], list[tuple[int, int]]]],

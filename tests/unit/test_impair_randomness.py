@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from emulator.plan.model import ImpairmentPlan
 from emulator.wire.model import LOST, Stream, uniforms
+from tests.impair_reference import PATIENT
 
 FRAMES = 100_000
 SEEDS = range(1, 101)
@@ -165,6 +166,7 @@ EVERYTHING = ImpairmentPlan(
 )
 
 
+@PATIENT
 @given(any_arrivals)
 def test_a_seed_loses_the_same_frames_whenever_they_come(frames: list[tuple[int, int]]) -> None:
     gaps, sizes = np.array(frames, dtype=np.int64).T
@@ -191,7 +193,7 @@ def test_a_seed_loses_the_same_frames_whenever_they_come(frames: list[tuple[int,
     ),
     after=st.integers(0, 1000),
 )
-@settings(max_examples=30)
+@settings(PATIENT, max_examples=30)
 def test_other_settings_do_not_change_what_is_lost(changed: dict[str, Any], after: int) -> None:
     stream = Stream(EVERYTHING)
     arrivals = EVERY_MS[:3000]
@@ -203,7 +205,7 @@ def test_other_settings_do_not_change_what_is_lost(changed: dict[str, Any], afte
 
 
 @given(index0=st.integers(0, 2000))
-@settings(max_examples=30)
+@settings(PATIENT, max_examples=30)
 def test_a_stream_can_begin_at_any_index(index0: int) -> None:
     arrivals = EVERY_MS[:3000]
     whole = Stream(EVERYTHING).decide(arrivals, 100)
