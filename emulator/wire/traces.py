@@ -16,6 +16,7 @@ In both, ``#`` begins a comment.
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -41,6 +42,7 @@ _MOST_BYTES = 64 << 20
 _NS_IN_MS = 1_000_000
 _LONGEST_NS = 1 << 60
 _LONE_POINT_NS = 1_000_000_000
+_NO_RATE = re.compile(r"0+(\.0*)?\s*([kmgt]?bit(/s)?)?", re.IGNORECASE)
 _SETTINGS: tuple[Setting, ...] = ("rate", "delay", "loss")
 
 
@@ -245,12 +247,7 @@ def _point(where: str, columns: list[str], line: str) -> TracePoint:
 
 def _read_rate(cell: str) -> int:
     """A rate, which in a trace may be 0."""
-    try:
-        if float(cell) == 0:
-            return 0
-    except ValueError:
-        pass
-    return read_rate_bps(cell)
+    return 0 if _NO_RATE.fullmatch(cell) else read_rate_bps(cell)
 
 
 def _with_unit(read: Callable[[str], float], unit: str) -> Callable[[str], float]:
