@@ -52,6 +52,7 @@ def _benchmarks() -> dict[str, Benchmark]:
     from benchmarks.labs import hosts_1000, linear_100, single_256
     from benchmarks.planes import handlers, idle, live, memif, polling, python, xdp_chain
     from benchmarks.probe import probe
+    from benchmarks.wire import wire_chance, wire_delay, wire_rate
 
     return {
         "single-256": single_256,
@@ -68,6 +69,9 @@ def _benchmarks() -> dict[str, Benchmark]:
         "memif": memif,
         "python": python,
         "live": live,
+        "wire-delay": wire_delay,
+        "wire-rate": wire_rate,
+        "wire-chance": wire_chance,
     }
 
 
@@ -140,7 +144,8 @@ def _teller(update: Callable[[str], None]) -> Callable[[str], None]:
 
 def _write(path: Path, outcomes: list[Outcome], repeat: int, started_at: datetime) -> None:
     from emulator.errors import ResultsError
-    from emulator.experiment.machine import describe_machine, source_revision
+    from emulator.experiment.machine import describe_machine
+    from emulator.revision import source_revision
 
     report: dict[str, Any] = {
         "version": 1,
