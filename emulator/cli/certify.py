@@ -54,8 +54,8 @@ def certify(
 
     \b
     Examples:
-      vnf certify topologies/lossy.py
-      vnf certify topologies/lossy.py --link h1-s1 --json
+      vnf certify topologies/access.py
+      vnf certify topologies/access.py --link home-s1 --json
       vnf certify --plane-matrix
     """
     chosen = parse_settings(settings)
