@@ -220,16 +220,30 @@ def test_jitter_of_the_right_distribution_passes_and_of_another_fails(distributi
     plan = ImpairmentPlan(
         delay_ns=10 * MS, jitter_ns=MS, distribution=distribution, keep_order=False, seed=21
     )
-    samples, _ = through(plan, 8000, late_ns=6 * US)
+    samples, decisions = through(plan, 8000, late_ns=6 * US)
+    added = checks.errors_ns(samples, decisions)
 
-    assert not failed(checks.jitter_checks(samples, reference(plan), 6 * US))
+    assert not failed(checks.jitter_checks(samples, reference(plan), added))
     other = "normal" if distribution != "normal" else "uniform"
     wrong = reference(plan.model_copy(update={"distribution": other}))
     assert "jitter, distance of distributions" in failed(
-        checks.jitter_checks(samples, wrong, 6 * US)
+        checks.jitter_checks(samples, wrong, added)
     )
     wider = reference(plan.model_copy(update={"jitter_ns": int(1.15 * MS)}))
-    assert "jitter, standard deviation" in failed(checks.jitter_checks(samples, wider, 6 * US))
+    assert "jitter, standard deviation" in failed(checks.jitter_checks(samples, wider, added))
+
+
+def test_what_the_machine_adds_does_not_count_as_jitter() -> None:
+    plan = ImpairmentPlan(
+        delay_ns=10 * MS, jitter_ns=100 * US, distribution="pareto", keep_order=False, seed=8
+    )
+    samples, decisions = through(plan, 8000)
+    noise = np.random.default_rng(5).exponential(5 * US, 8000).astype(np.uint64)
+    noisy = replace(samples, first_ns=samples.first_ns + noise)
+
+    assert not failed(
+        checks.jitter_checks(noisy, reference(plan), checks.errors_ns(noisy, decisions))
+    )
 
 
 def reference(plan: ImpairmentPlan) -> NDArray[np.float64]:
