@@ -17,6 +17,7 @@ from emulator.lab import Lab
 from emulator.node import Node
 from emulator.owned_lab import OnFailure, OwnedLab
 from emulator.plan.compile import compile_plan
+from emulator.plan.difference import keep_limits
 from emulator.plan.model import LinkPlan, Plan
 from emulator.readiness import wait_ready
 from emulator.topo import Topo
@@ -73,6 +74,8 @@ class Network:
         self._on_failure = on_failure
         self._progress = progress
         self._lab: Lab | None = None
+        # What the topology of the running lab asked for, before any container was updated.
+        self._asked: Plan | None = None
 
     @classmethod
     def attach(cls, lab: str) -> Network:
@@ -98,8 +101,9 @@ class Network:
         """
         if self._lab is not None:
             raise UsageError("the network is running already", where=self.id)
+        self._asked = self._compile()
         self._lab = OwnedLab.start(
-            self._compile(),
+            self._asked,
             lab_id=self._wanted_id,
             catalog=self._catalog,
             progress=self._progress,
@@ -273,7 +277,10 @@ class Network:
         topo = self.topo.copy()
         yield topo
         if self._lab is not None:
-            self._lab.apply(self._compile(topo, self._lab.plan))
+            running = self._lab.plan
+            asked = self._compile(topo, running)
+            self._lab.apply(keep_limits(asked, asked=self._asked or asked, running=running))
+            self._asked = asked
         self.topo = topo
 
     def configLinkStatus(self, node1: str, node2: str, status: str) -> None:

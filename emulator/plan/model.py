@@ -6,8 +6,9 @@ that what ran can be stored beside what was measured.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -304,6 +305,14 @@ class Plan(_Frozen):
             if interface.ipv4 is not None:
                 return interface.ipv4.partition("/")[0]
         return None
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """The plan with some fields changed, as of any model."""
+        copied = super().model_copy(update=update, deep=deep)
+        # Pydantic takes along what was looked up before, which may be of other nodes and links.
+        for name in ("_by_name", "_by_end", "_peers", "_links_by_pair"):
+            copied.__dict__.pop(name, None)
+        return copied
 
     def to_json(self, *, indent: int | None = 2) -> str:
         """The plan as JSON text."""
