@@ -117,7 +117,7 @@ def main() -> None:
 
 def _sentence(message: str) -> str:
     """A message of the framework in the form of ours: lower case, no full stop."""
-    message = message.strip().rstrip(".")
+    message = message.strip().rstrip(".").replace(": Value error, ", ": ")
     return message[:1].lower() + message[1:]
 
 

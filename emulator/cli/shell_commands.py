@@ -119,7 +119,7 @@ def _node_usage(command: VnfCommand) -> str:
 def _nodes(shell: Shell, text: str) -> None:
     """List the names of all nodes.
 
-    And below them, of the VNFs that have failed.
+    And below them, of those in containers, and of those that have failed.
     """
     _words("nodes", text, 0)
     shell.print(shell_format.nodes_text(shell.net.plan, list(shell.failures())))
@@ -129,7 +129,8 @@ def _nodes(shell: Shell, text: str) -> None:
 def _net(shell: Shell, text: str) -> None:
     """Show what is connected to what.
 
-    Each interface of a node, with the one at the other end of its link.
+    Each interface of a node, with the one at the other end of its link. An app container has
+    the interfaces of its host.
     """
     _words("net", text, 0)
     shell.print(shell_format.net_text(shell.net.plan))
@@ -161,9 +162,10 @@ def _intfs(shell: Shell, text: str) -> None:
 
 @_command("dump")
 def _dump(shell: Shell, text: str) -> None:
-    """Show each node: kind, VNF, addresses.
+    """Show each node: kind, VNF, container, addresses.
 
-    Of a VNF also its parameters in force, its data plane, and whether it has failed.
+    Of a VNF also its parameters in force and its data plane, of a container its image, and of both
+    whether they have failed.
     """
     _words("dump", text, 0)
     net = shell.net
