@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from emulator.images import ImageInfo
     from emulator.plan.model import ContainerPlan, NodePlan
 
-SOCKET, LOG = "init.sock", "program.log"
+SOCKET, LOG, RESOLVER = "init.sock", "program.log", "resolv.conf"
 _OURS = Path("/.build-vnf")
 _INIT, _BASH = _OURS / "init", _OURS / "bash"
 _STATIC_BASH = Path("/bin/bash-static")
@@ -102,9 +102,11 @@ def create_arguments(
         "healthcheck": {"test": ["NONE"]},
     }
     if host is None:
+        # It gets an empty network namespace all the same. What Docker would do to that takes more
+        # time than all the rest, for it runs its daemon's program once more in each of them.
+        arguments["network_disabled"] = True
         arguments["network_mode"] = "none"
         arguments["hostname"] = plan.hostname or node.name[:_LONGEST_HOSTNAME]
-        arguments["dns"] = list(plan.dns)
     else:
         arguments["network_mode"] = f"container:{host}"
     if plan.cpus is not None:
@@ -131,6 +133,7 @@ def _own_volumes(node: NodePlan, place: Place) -> list[str]:
         f"{folder}:{folder}:rw",
         f"{native_dir() / 'vnf-container'}:{_INIT}:ro",
         f"{place.hosts_file}:/etc/hosts:ro",
+        f"{place.of_node(node.host or node.name) / RESOLVER}:/etc/resolv.conf:rw",
     ]
     if _STATIC_BASH.is_file():
         volumes.append(f"{_STATIC_BASH}:{_BASH}:ro")

@@ -20,6 +20,7 @@ from emulator.kernel.netns import Netns
 from emulator.runtime.container import Container
 from emulator.runtime.container_arguments import (
     LOG,
+    RESOLVER,
     SOCKET,
     Place,
     bash_of_container,
@@ -42,6 +43,7 @@ _REMOVE_DEADLINE_S = 30.0
 _END_GRACE_S = 3.0
 _HEALTH_TIMEOUT_S = 30.0
 _HEALTH_POLL_S = 0.25
+_RESOLVER_OF_MACHINE = Path("/etc/resolv.conf")
 
 
 class OwnedContainer(Container):
@@ -112,6 +114,9 @@ class OwnedContainer(Container):
             # Its first process makes a socket here, as whatever user the image asks for. The lab's
             # own folder lies in one that is root's alone.
             folder.chmod(0o777)
+            if host is None:
+                (folder / RESOLVER).write_text(_name_servers(plan))
+                (folder / RESOLVER).chmod(0o644)
             with told(plan.name):
                 handle = client.containers.create(
                     **create_arguments(plan, image, place, host=None if host is None else host.id)
@@ -265,6 +270,17 @@ class OwnedContainer(Container):
             check.communicate()
             return "no answer in time"
         return None if check.returncode == 0 else str(said).strip()
+
+
+def _name_servers(plan: NodePlan) -> str:
+    """Its ``/etc/resolv.conf``: what the plan says, else the machine's, as any other node has."""
+    assert plan.container is not None
+    if plan.container.dns:
+        return "".join(f"nameserver {address}\n" for address in plan.container.dns)
+    try:
+        return _RESOLVER_OF_MACHINE.read_text()
+    except FileNotFoundError:
+        return ""
 
 
 def _health_of(image: ImageInfo) -> HealthPlan | None:
