@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import os
 import re
@@ -106,10 +105,10 @@ class Recipe:
         progress: Callable[[str, int, int], None] | None,
         where: str,
     ) -> None:
-        step, lines, count = "", deque[str](maxlen=_LAST_LINES), 0
+        step, lines, count, error = "", deque[str](maxlen=_LAST_LINES), 0, ""
+        # To the end, also of one that fails: what is not read would keep a connection.
         for event in events:
-            if "error" in event:
-                self._fail(str(event["error"]), step, lines, where)
+            error = str(event.get("error", error))
             for line in str(event.get("stream", "")).splitlines():
                 match = _STEP.fullmatch(line)
                 if match is None:
@@ -120,6 +119,8 @@ class Recipe:
                 lines.clear()
                 if progress is not None:
                     progress(f"building {name}", int(match["number"]) - 1, count)
+        if error:
+            self._fail(error, step, lines, where)
         if progress is not None:
             progress(f"building {name}", count, count)
 
@@ -142,8 +143,8 @@ class Recipe:
                 entry.uid = entry.gid = entry.mtime = 0
                 entry.uname = entry.gname = ""
                 if entry.isreg():
-                    # Links between files of the folder are no matter of the image.
-                    archive.addfile(entry, io.BytesIO(path.read_bytes()))
+                    with path.open("rb") as file:
+                        archive.addfile(entry, file)
                 else:
                     archive.addfile(entry)
 
@@ -158,7 +159,12 @@ class Recipe:
             str(self.folder), [*patterns, "**/__pycache__"], dockerfile="Dockerfile"
         )
         files = {name: self.folder / name for name in own if name}
-        return sorted({**files, **self.added}.items())
+        # Sockets and the like cannot be given away.
+        return sorted(
+            (name, path)
+            for name, path in {**files, **self.added}.items()
+            if path.is_symlink() or path.is_file() or path.is_dir()
+        )
 
 
 def not_here(image: str, error: str, where: str) -> BuildVnfError:
