@@ -7,6 +7,7 @@ import subprocess
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from emulator.errors import BuildVnfError, LabError, UsageError
@@ -99,7 +100,9 @@ class Node:
             return self._processes.popen(self.netns, args, **options)
         except FileNotFoundError as error:
             raise UsageError(
-                f"there is no program {error.filename}", where=self.name, hint="is it installed?"
+                f"there is no program {error.filename}",
+                where=self.name,
+                hint="is it installed?" if self.container is None else "is it in the image?",
             ) from error
         except PermissionError as error:
             raise UsageError(f"{error.filename} is not executable", where=self.name) from error
@@ -204,11 +207,9 @@ class Node:
         """
         self._lab.update(self, limits)
 
-    def logs(self, lines: int | None = None) -> str:
-        """What the program of the node's container, or its VNF, has printed.
-
-        Args:
-            lines: only so many of the last ones.
+    @property
+    def log(self) -> Path:
+        """The file of what the program of the node's container, or its VNF, has printed.
 
         Raises:
             UsageError: when the node has neither.
@@ -223,8 +224,19 @@ class Node:
                 where=self.name,
                 hint="that is for containers, and for VNFs that run as processes",
             )
+        return log
+
+    def logs(self, lines: int | None = None) -> str:
+        """What the program of the node's container, or its VNF, has printed.
+
+        Args:
+            lines: only so many of the last ones.
+
+        Raises:
+            UsageError: when the node has neither.
+        """
         try:
-            text = log.read_text(errors="replace")
+            text = self.log.read_text(errors="replace")
         except FileNotFoundError:
             return ""
         return (

@@ -201,10 +201,11 @@ def _counters(shell: Shell, text: str) -> None:
 
 @_command("containers")
 def _containers(shell: Shell, text: str) -> None:
-    """Show each container: image, use of CPU and memory.
+    """Show each container and what it uses.
 
-    Also whether it runs, how many processes it has, and its published ports. The use of the CPUs
-    is that of the same quarter of a second for all. NODE stats shows everything of one.
+    Its image, whether it runs, its CPU time, memory and processes with their limits, and its
+    published ports. The use of the CPUs is that of the same quarter of a second for all. NODE stats
+    shows everything of one.
     """
     from emulator.runtime.usage import measure_each, names_of
 
