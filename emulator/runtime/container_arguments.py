@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from emulator.images import ImageInfo
     from emulator.plan.model import ContainerPlan, NodePlan
 
-SOCKET, LOG, RESOLVER = "init.sock", "program.log", "resolv.conf"
+SOCKET, RESOLVER = "init.sock", "resolv.conf"
 _OURS = Path("/.build-vnf")
 _INIT, _BASH = _OURS / "init", _OURS / "bash"
 _STATIC_BASH = Path("/bin/bash-static")
@@ -44,6 +44,10 @@ class Place:
         """The folder that a container shares with the emulator, at the same path in both."""
         # By number: names of nodes may be longer than the path of a socket can be.
         return self.folder / f"c-{sha256(name.encode()).hexdigest()[:8]}"
+
+    def log_of_node(self, name: str) -> Path:
+        """The file of what a container's program prints; not where the container could write."""
+        return self.of_node(name).with_suffix(".log")
 
 
 def bash_of_container() -> str:

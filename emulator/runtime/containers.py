@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from contextlib import ExitStack
@@ -61,6 +62,7 @@ class Containers:
         self._failed = failed
         self._client: DockerClient | None = None
         self._running: dict[str, OwnedContainer] = {}
+        self._interrupted = threading.Event()
         self._forwarder = PortForwarder()
         self._published: dict[str, PublishedPorts] = {}
 
@@ -138,7 +140,7 @@ class Containers:
 
         def run(node: NodePlan) -> None:
             self._running[node.name].run_program()
-            self._running[node.name].wait_healthy()
+            self._running[node.name].wait_healthy(self._interrupted)
 
         self._each(fresh, run, lambda node, _: None, "programs")
         for node in fresh:
@@ -246,6 +248,7 @@ class Containers:
         if not nodes:
             return
         self._progress(stage, 0, len(nodes))
+        self._interrupted.clear()
         failures: list[tuple[str, BuildVnfError]] = []
         with ThreadPoolExecutor(min(_AT_ONCE, len(nodes)), stage) as pool:
             begun: dict[Future[T], NodePlan] = {pool.submit(work, node): node for node in nodes}
@@ -259,6 +262,7 @@ class Containers:
                         failures.append((node.name, error))
                     self._progress(stage, done, len(nodes))
             except BaseException:
+                self._interrupted.set()
                 for each in begun:
                     each.cancel()
                 # A container that has started by now is ours to end.

@@ -6,12 +6,16 @@ What the image itself would run is started when the node's links are there. See
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
 import subprocess
+import tempfile
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack, suppress
 from pathlib import Path
+from threading import Event
 from typing import TYPE_CHECKING, Any, Self
 
 from emulator.dataplane.ending import end_process, last_words
@@ -19,7 +23,6 @@ from emulator.errors import LabError, MachineError
 from emulator.kernel.netns import Netns
 from emulator.runtime.container import Container
 from emulator.runtime.container_arguments import (
-    LOG,
     RESOLVER,
     SOCKET,
     Place,
@@ -61,10 +64,11 @@ class OwnedContainer(Container):
         handle: Handle,
         plan: NodePlan,
         image: ImageInfo,
-        folder: Path,
+        place: Place,
         pid: int,
         lifeline: Lifeline,
     ) -> None:
+        folder = place.of_node(plan.name)
         super().__init__(
             plan.name,
             {
@@ -73,7 +77,7 @@ class OwnedContainer(Container):
                 "image": image.name,
                 "bash": bash_of_container(),
                 "socket": str(folder / SOCKET),
-                "log": str(folder / LOG),
+                "log": str(place.log_of_node(plan.name)),
             },
         )
         self.plan = plan
@@ -111,6 +115,7 @@ class OwnedContainer(Container):
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir()
             undo.callback(shutil.rmtree, folder, ignore_errors=True)
+            place.log_of_node(plan.name).unlink(missing_ok=True)
             # Its first process makes a socket here, as whatever user the image asks for. The lab's
             # own folder lies in one that is root's alone.
             folder.chmod(0o777)
@@ -134,13 +139,18 @@ class OwnedContainer(Container):
             except LabError as error:
                 raise LabError(f"{error.message}{_said(handle)}", where=plan.name) from error
             undo.callback(lifeline.close)
-            try:
-                container = cls(handle, plan, image, folder, pid, lifeline)
-            except FileNotFoundError as error:
+            if lifeline.pid != pid:
                 raise MachineError(
-                    "the containers of this Docker engine are not processes of this machine",
+                    "the Docker daemon numbers processes differently: it is in a container, or we "
+                    "are",
                     where=plan.name,
-                    hint="vnf docker start runs an engine here",
+                    hint="vnf docker start runs one where we are",
+                )
+            try:
+                container = cls(handle, plan, image, place, pid, lifeline)
+            except FileNotFoundError as error:
+                raise LabError(
+                    f"the container has ended{_said(handle)}", where=plan.name
                 ) from error
             undo.pop_all()
             return container
@@ -176,11 +186,14 @@ class OwnedContainer(Container):
                 ) from error
         self._described["program"] = self._program.pid
 
-    def wait_healthy(self) -> None:
+    def wait_healthy(self, interrupted: Event) -> None:
         """Return when the health check that the plan or the image names succeeds, if any does.
 
         It is made from here, at once and then every quarter of a second: Docker would make the
         first one only after an interval, 30 s by default.
+
+        Args:
+            interrupted: ends the wait when it is set.
 
         Raises:
             LabError: it does not succeed in time, or the program has ended.
@@ -190,7 +203,7 @@ class OwnedContainer(Container):
             return
         within_s = self._options.healthy_within_s
         deadline = time.monotonic() + within_s
-        while (said := self._try_health(health)) is not None:
+        while (said := self._try_health(health, deadline, interrupted)) is not None:
             failure = self.failure()
             if failure is not None:
                 raise LabError(failure, where=self.plan.name)
@@ -202,7 +215,8 @@ class OwnedContainer(Container):
                     where=self.plan.name,
                     hint="healthy_within= gives it more time",
                 )
-            time.sleep(_HEALTH_POLL_S)
+            if interrupted.wait(_HEALTH_POLL_S):
+                raise LabError("its start was interrupted", where=self.plan.name)
 
     def update(self, arguments: Mapping[str, Any], plan: NodePlan) -> None:
         """Change its limits while it runs.
@@ -248,28 +262,34 @@ class OwnedContainer(Container):
         assert self.plan.container is not None
         return self.plan.container
 
-    def _try_health(self, health: HealthPlan) -> str | None:
+    def _try_health(self, health: HealthPlan, deadline: float, interrupted: Event) -> str | None:
         """None when it is well, otherwise what the check said."""
         kind, *words = health.command
         command = words if kind == "CMD" else ["/bin/sh", "-c", *words]
-        try:
-            check = self.processes.popen(
-                self.netns,
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-            )
-        except OSError as error:
-            return f"{error.filename}: {error.strerror}"
-        try:
-            said, _ = check.communicate(timeout=health.timeout_s or _HEALTH_TIMEOUT_S)
-        except subprocess.TimeoutExpired:
-            check.kill()
-            check.communicate()
-            return "no answer in time"
-        return None if check.returncode == 0 else str(said).strip()
+        until = min(deadline, time.monotonic() + (health.timeout_s or _HEALTH_TIMEOUT_S))
+        # Not a pipe, which whatever the check leaves running would keep open.
+        with tempfile.TemporaryFile() as output:
+            try:
+                check = self.processes.popen(
+                    self.netns,
+                    command,
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                )
+            except OSError as error:
+                return f"{error.filename}: {error.strerror}"
+            while check.poll() is None and time.monotonic() < until and not interrupted.is_set():
+                with suppress(subprocess.TimeoutExpired):
+                    check.wait(_HEALTH_POLL_S)
+            status = check.poll()
+            if status is None:
+                with suppress(ProcessLookupError):
+                    os.killpg(check.pid, signal.SIGKILL)
+                check.wait()
+                return "no answer in time"
+            output.seek(0)
+            return None if status == 0 else output.read().decode(errors="replace").strip()
 
 
 def _name_servers(plan: NodePlan) -> str:
