@@ -202,10 +202,11 @@ def clean(json: JsonOption = False) -> None:
       vnf clean
     """
     from emulator.kernel.netns import ensure_root
-    from emulator.labs import clean as reap
+    from emulator.labs import clean as clean_folders
+    from emulator.runtime.containers import clean as clean_containers
 
     ensure_root("cleaning up after labs")
-    reaped = reap()
+    reaped = sorted({*clean_folders(), *clean_containers()})
     if json:
         print_json({"removed": reaped})
     else:

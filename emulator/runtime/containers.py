@@ -6,7 +6,7 @@ import os
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -14,7 +14,7 @@ from emulator.errors import BuildVnfError, LabError, MachineError
 from emulator.paths import native_dir
 from emulator.plan.model import NodePlan
 from emulator.runtime.container_arguments import Place
-from emulator.runtime.engine import LAB_LABEL, OWNER_LABEL, connect, told
+from emulator.runtime.engine import LAB_LABEL, OWNER_LABEL, client_of, connect, told
 from emulator.runtime.owned_container import OwnedContainer, discard
 from emulator.runtime.publish import PortForwarder, PublishedPorts
 
@@ -272,6 +272,22 @@ class Containers:
                 raise
         for name, failure in failures:
             self._failed(name, failure)
+
+
+def clean() -> list[str]:
+    """Remove the containers that dead labs have left in the engine that labs use.
+
+    Returns:
+        The ids of these labs; none when no engine runs.
+    """
+    from emulator.runtime.daemon import find_daemon
+
+    try:
+        found = find_daemon()
+    except BuildVnfError:
+        return []
+    with closing(client_of(found.url)) as client:
+        return reap(client)
 
 
 def reap(client: DockerClient) -> list[str]:
