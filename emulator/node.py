@@ -213,11 +213,14 @@ class Node:
 
         Raises:
             UsageError: when the node has neither.
+            LabError: when its container could not be started.
         """
         self._lab.follow(self)
         log = None if self.running_vnf is None else self.running_vnf.log
         if log is None and self.container is not None:
             log = self.container.log
+        if log is None and self.plan.container is not None:
+            raise LabError(self.start_failure or "its container does not run", where=self.name)
         if log is None:
             raise UsageError(
                 "what programs print in the node is kept nowhere",

@@ -73,7 +73,7 @@ def pull_image(
     from docker.utils import parse_repository_tag
 
     repository, tag = parse_repository_tag(name)
-    layers, failure = _Layers(f"pulling {name}", progress), ""
+    layers, failure = _Layers(f"pulling {name}, KiB", progress), ""
     with told(where):
         try:
             # Without a tag the engine would get all that there are.

@@ -205,23 +205,33 @@ class Containers:
         from emulator.images import ensure_image, ensure_pulled
 
         found: dict[str, ImageInfo] = {}
-        images: dict[str, ImageInfo] = {}
-        for done, node in enumerate(nodes):
+        images: dict[str, ImageInfo | BuildVnfError] = {}
+        total = len({node.container.image for node in nodes if node.container is not None})
+        progress = self._progress
+        for node in nodes:
             assert node.container is not None
             name = node.container.image
-            self._progress("images", done, len(nodes))
-            try:
-                if name not in images:
+            if name not in images:
+                progress("images", len(images), total)
+                try:
                     manifest = self._manifest_of(node)
                     if manifest is not None and node.vnf is not None:
-                        images[name] = ensure_image(client, manifest, node.vnf.dataplane)
+                        plane = node.vnf.dataplane
+                        images[name] = ensure_image(client, manifest, plane, progress=progress)
                     else:
-                        images[name] = ensure_pulled(client, node.container, where=node.name)
-                found[node.name] = images[name]
-            except BuildVnfError as error:
-                error.where = error.where or node.name
-                self._failed(node.name, error)
-        self._progress("images", len(nodes), len(nodes))
+                        images[name] = ensure_pulled(
+                            client, node.container, progress=progress, where=node.name
+                        )
+                except BuildVnfError as error:
+                    images[name] = error
+            image = images[name]
+            if isinstance(image, BuildVnfError):
+                # Asking a registry once more, for another node, would take as long again.
+                image.where = image.where or node.name
+                self._failed(node.name, image)
+            else:
+                found[node.name] = image
+        progress("images", total, total)
         return found
 
     def _manifest_of(self, node: NodePlan) -> Any:
