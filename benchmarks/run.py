@@ -49,6 +49,7 @@ def main() -> int:
 def _benchmarks() -> dict[str, Benchmark]:
     from benchmarks.chain import chain
     from benchmarks.commands import help_text, popen
+    from benchmarks.containers import docker_20, docker_one, docker_peers, image_size
     from benchmarks.labs import hosts_1000, linear_100, single_256
     from benchmarks.planes import handlers, idle, live, memif, polling, python, xdp_chain
     from benchmarks.probe import probe
@@ -68,6 +69,10 @@ def _benchmarks() -> dict[str, Benchmark]:
         "memif": memif,
         "python": python,
         "live": live,
+        "docker-20": docker_20,
+        "docker-one": docker_one,
+        "docker-peers": docker_peers,
+        "image-size": image_size,
     }
 
 
@@ -140,7 +145,8 @@ def _teller(update: Callable[[str], None]) -> Callable[[str], None]:
 
 def _write(path: Path, outcomes: list[Outcome], repeat: int, started_at: datetime) -> None:
     from emulator.errors import ResultsError
-    from emulator.experiment.machine import describe_machine, source_revision
+    from emulator.experiment.machine import describe_machine
+    from emulator.revision import source_revision
 
     report: dict[str, Any] = {
         "version": 1,
