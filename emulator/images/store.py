@@ -61,9 +61,10 @@ def ensure_image(
     with _alone(name):
         making = _prepare(manifest, plane)
         known = inspect_image(client, name)
-        if known is not None and known.digest == making.digest:
-            return known
-        return _make(client, making, known, progress)
+        if known is None or known.digest != making.digest:
+            known = _make(client, making, known, progress)
+    _check_entrypoint(manifest, known)
+    return known
 
 
 def build_image(
@@ -72,7 +73,10 @@ def build_image(
     """Make the image of a VNF for a data plane anew; see ``ensure_image``."""
     name = image_name(manifest, plane)
     with _alone(name):
-        return _make(client, _prepare(manifest, plane), inspect_image(client, name), progress)
+        making = _prepare(manifest, plane)
+        made = _make(client, making, inspect_image(client, name), progress)
+    _check_entrypoint(manifest, made)
+    return made
 
 
 def is_current(manifest: Manifest, image: ImageInfo) -> bool:
@@ -207,6 +211,16 @@ def _made(client: DockerClient, name: str, before: ImageInfo | None) -> ImageInf
         with suppress(UsageError):
             remove_image(client, before.id)
     return made
+
+
+def _check_entrypoint(manifest: Manifest, image: ImageInfo) -> None:
+    process = manifest.dataplanes[image.plane or ""].mechanism == "process"
+    if process and not image.entrypoint:
+        raise UsageError(
+            f"it does not say what runs on {image.plane}",
+            where=str(manifest.folder / DOCKERFILE),
+            hint='write ENTRYPOINT ["/vnf"] with the path of the program',
+        )
 
 
 def _quoted(text: str) -> str:

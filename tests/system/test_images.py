@@ -189,6 +189,14 @@ def test_a_dockerfile_of_a_vnf_is_used(client: DockerClient, own: Manifest) -> N
     assert ensure_image(client, own, "packet").environment["MORE"] == "1"
 
 
+def test_a_dockerfile_of_a_vnf_has_to_say_what_runs(client: DockerClient, own: Manifest) -> None:
+    (own.folder / "Dockerfile").write_text("FROM scratch\nCOPY .build-vnf/vnf /vnf\n")
+    for _ in range(2):
+        with pytest.raises(UsageError, match="it does not say what runs on packet"):
+            ensure_image(client, own, "packet")
+    assert ensure_image(client, own, "xdp").entrypoint == ()
+
+
 def test_an_image_is_built_from_a_folder(client: DockerClient, tmp_path: Path) -> None:
     steps = []
     (tmp_path / "Dockerfile").write_text(
