@@ -75,6 +75,8 @@ class OwnedContainer(Container):
                 "id": str(handle.id),
                 "pid": pid,
                 "image": image.name,
+                "image_id": image.id,
+                "image_digest": image.digest,
                 "bash": bash_of_container(),
                 "socket": str(folder / SOCKET),
                 "log": str(place.log_of_node(plan.name)),
