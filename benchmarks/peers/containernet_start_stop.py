@@ -21,10 +21,24 @@ def main() -> None:
     began = time.perf_counter()
     sys.path.append(sys.argv[3])
     import docker
+    from mininet.link import Link
     from mininet.log import setLogLevel
     from mininet.net import Mininet
     from mininet.node import Host
     from mininet.nodelib import LinuxBridge
+    from mininet.util import quietRun
+
+    class OutsideLink(Link):
+        """A pair made where Mininet runs, its ends then moved; containers see no other process."""
+
+        @classmethod
+        def makeIntfPair(cls, one, other, *_, **__):
+            quietRun(f"ip link del {one}")
+            quietRun(f"ip link del {other}")
+            # Mininet would have the other end come to life in the namespace of process 1.
+            said = quietRun(f"ip link add name {one} type veth peer name {other}")
+            if said:
+                raise SystemExit(said)
 
     class DockerHost(Host):
         """A host whose shell runs in a container."""
@@ -74,6 +88,15 @@ def main() -> None:
             if self.api.containers(filters=filters):
                 super().sendCmd(*args, **kwargs)
 
+        def setIP(self, ip, prefixLen=8, intf=None, **kwargs):
+            # As ComNetsEmu has it; the ifconfig of small images takes no prefix.
+            interface = self.intf(intf)
+            address, _, length = ip.partition("/")
+            interface.ip, interface.prefixLen = address, length or prefixLen
+            said = self.cmd(f"ip addr add {address}/{interface.prefixLen} dev {interface}")
+            if said:
+                raise SystemExit(said)
+
         def terminate(self):
             self.api.remove_container(self.container, force=True, v=True)
             self.cleanup()
@@ -81,12 +104,11 @@ def main() -> None:
 
     setLogLevel("error")
     imported = time.perf_counter()
-    net = Mininet(switch=LinuxBridge, controller=None)
+    net = Mininet(switch=LinuxBridge, controller=None, build=False)
     switch = net.addSwitch("s1")
     for number in range(1, int(sys.argv[1]) + 1):
         host = net.addHost(f"d{number}", cls=DockerHost, image=sys.argv[2])
-        # Its containers see no other processes, so interfaces are moved to them from outside.
-        net.addLink(host, switch, fast=False)
+        net.addLink(host, switch, cls=OutsideLink, fast=False)
     net.start()
     up = time.perf_counter()
     for host in net.hosts:
