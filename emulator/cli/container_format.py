@@ -57,7 +57,7 @@ def container_cells(
     return (node, image, status, cpu, memory, processes, ", ".join(ports) or "-")
 
 
-def published(port: PublishedPortPlan, address: str, bound: int) -> str:
+def published(port: PublishedPortPlan, address: str, bound: int | str) -> str:
     """A port of a container and where the machine's programs reach it: ``80/tcp at …:8080``."""
     shown = f"[{address}]" if ":" in address else address
     return f"{port.port}/{port.protocol} at {shown}:{bound}"
