@@ -51,7 +51,16 @@ def _benchmarks() -> dict[str, Benchmark]:
     from benchmarks.commands import help_text, popen
     from benchmarks.containers import docker_20, docker_one, docker_peers, image_size
     from benchmarks.labs import hosts_1000, linear_100, single_256
-    from benchmarks.planes import handlers, idle, live, memif, polling, python, xdp_chain
+    from benchmarks.planes import (
+        docker_planes,
+        handlers,
+        idle,
+        live,
+        memif,
+        polling,
+        python,
+        xdp_chain,
+    )
     from benchmarks.probe import probe
 
     return {
@@ -72,6 +81,7 @@ def _benchmarks() -> dict[str, Benchmark]:
         "docker-20": docker_20,
         "docker-one": docker_one,
         "docker-peers": docker_peers,
+        "docker-planes": docker_planes,
         "image-size": image_size,
     }
 
