@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 import re
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NoReturn
 
 from emulator.errors import BuildVnfError, LabError, MachineError, UsageError
+from emulator.images.closure import ImageFile
 from emulator.plan.image_names import BASE_IMAGE, REPOSITORY
 from emulator.runtime.engine import told
 
@@ -45,12 +47,12 @@ class Recipe:
     Attributes:
         folder: the folder.
         arguments: what its ``ARG`` get.
-        added: files beside its own: path in the folder -> the file.
+        added: files beside its own; their paths are in the folder.
     """
 
     folder: Path
     arguments: Mapping[str, str] = field(default_factory=dict)
-    added: Mapping[str, Path] = field(default_factory=dict)
+    added: tuple[ImageFile, ...] = ()
 
     def digest(self, labels: Mapping[str, str]) -> str:
         """What tells what is made of it, with these labels, from another."""
@@ -61,6 +63,9 @@ class Recipe:
                 told.update(os.readlink(path).encode())
             elif path.is_file():
                 told.update(hashlib.sha256(path.read_bytes()).digest())
+        for file in self.added:
+            told.update(f"\0{file.path}\0{file.mode}\0".encode())
+            told.update(hashlib.sha256(file.read()).digest())
         return told.hexdigest()
 
     def build(
@@ -147,9 +152,14 @@ class Recipe:
                         archive.addfile(entry, file)
                 else:
                     archive.addfile(entry)
+            for added in self.added:
+                content = added.read()
+                entry = tarfile.TarInfo(added.path)
+                entry.mode, entry.size = added.mode, len(content)
+                archive.addfile(entry, io.BytesIO(content))
 
     def _files(self) -> list[tuple[str, Path]]:
-        """All that the engine gets, in order: name -> the file."""
+        """What the engine gets of the folder, in order: name and file."""
         from docker.utils.build import exclude_paths
 
         ignored = self.folder / ".dockerignore"
@@ -162,7 +172,7 @@ class Recipe:
         # Sockets and the like cannot be given away.
         return sorted(
             (name, path)
-            for name, path in {**files, **self.added}.items()
+            for name, path in files.items()
             if path.is_symlink() or path.is_file() or path.is_dir()
         )
 

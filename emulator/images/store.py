@@ -7,6 +7,7 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from typing import IO, TYPE_CHECKING
 
 from emulator import __version__
@@ -16,8 +17,6 @@ from emulator.images.content import (
     Content,
     check_plane,
     content_of,
-    has_static_program,
-    static_program,
 )
 from emulator.images.info import (
     DIGEST_LABEL,
@@ -38,10 +37,14 @@ if TYPE_CHECKING:
     from docker import DockerClient
 
     from emulator.catalog import Manifest
+    from emulator.images.closure import ImageFile
     from emulator.images.dockerfile import Recipe
 
 Progress = Callable[[str, int, int], None]
 """Called with a step's name, how many of its parts are done, and how many there are."""
+
+_ADDED = ".build-vnf"
+"""The folder in which a VNF's Dockerfile finds what would be in the image without it."""
 
 _one_at_a_time = threading.Lock()
 _making: dict[str, threading.Lock] = {}
@@ -154,9 +157,10 @@ def _prepare(manifest: Manifest, plane: str, *, cached_only: bool = False) -> _M
     from emulator.images.dockerfile import Recipe
 
     check_plane(manifest, plane)
-    added = {}
-    if has_static_program(manifest, plane):
-        added[".build-vnf/vnf"] = static_program(manifest, plane, cached_only)
+    added: tuple[ImageFile, ...] = ()
+    if manifest.dataplanes[plane].program is None:
+        files = content_of(manifest, plane, cached_only=cached_only).files
+        added = tuple(replace(file, path=f"{_ADDED}{file.path}") for file in files)
     return _Making(manifest, plane, Recipe(manifest.folder, {"PLANE": plane}, added))
 
 

@@ -190,7 +190,7 @@ def test_a_dockerfile_of_a_vnf_is_used(client: DockerClient, own: Manifest) -> N
 
 
 def test_a_dockerfile_of_a_vnf_has_to_say_what_runs(client: DockerClient, own: Manifest) -> None:
-    (own.folder / "Dockerfile").write_text("FROM scratch\nCOPY .build-vnf/vnf /vnf\n")
+    (own.folder / "Dockerfile").write_text("FROM scratch\nCOPY .build-vnf/ /\n")
     for _ in range(2):
         with pytest.raises(UsageError, match="it does not say what runs on packet"):
             ensure_image(client, own, "packet")
