@@ -84,7 +84,11 @@ class Containers:
         ]
         if not wanted:
             return
-        client = self._connected()
+        try:
+            client = self._connected()
+        except BuildVnfError as error:
+            self._all_failed(wanted, error)
+            return
         images = self._images(client, wanted)
         wanted = [node for node in wanted if node.name in images]
 
@@ -187,6 +191,10 @@ class Containers:
         self._forwarder.let_go()
         self._published.clear()
         self._client = None
+
+    def _all_failed(self, nodes: Iterable[NodePlan], error: BuildVnfError) -> None:
+        for node in nodes:
+            self._failed(node.name, error)
 
     def _connected(self) -> DockerClient:
         if self._client is None:
