@@ -40,6 +40,7 @@ enum {
     MAX_FDS = 64,
     MAX_REQUEST_BYTES = 4 << 20,
     COPY_BYTES = 65536,
+    MOST_PARTS = 64,
     HIGHEST_FD = 1 << 24,
 };
 
@@ -75,7 +76,7 @@ enum role { CALLER, LIFE, CHILD, OUTPUT };
 struct watched {
     enum role role;
     int fd;
-    pid_t pid; // CHILD: 0 once it has ended
+    pid_t pid; // CHILD, and OUTPUT: whose it is
     int log;   // OUTPUT
 };
 
@@ -285,7 +286,8 @@ static int start(struct job *job, int connection) {
     else
         answer(connection, STARTED, 0);
     if (log >= 0) {
-        struct watched copy = {OUTPUT, output[0], 0, fcntl(log, F_DUPFD_CLOEXEC, 3)};
+        struct watched copy = {OUTPUT, output[0], child, fcntl(log, F_DUPFD_CLOEXEC, 3)};
+        fcntl(output[0], F_SETFL, O_NONBLOCK);
         if (copy.log < 0 || !watch(copy))
             close(output[0]);
     }
@@ -418,30 +420,40 @@ static void accept_caller(int listener) {
         close(connection);
 }
 
+// Copies what a process has printed; returns how much that was, -1 for nothing by now.
+static ssize_t copy_output(const struct watched *source) {
+    static char data[COPY_BYTES];
+    ssize_t size = read(source->fd, data, sizeof(data));
+
+    if (size > 0) {
+        (void)!write(source->log, data, (size_t)size);
+        // Docker may not read it, when its daemon has died: that must not stop anybody.
+        (void)!write(STDOUT_FILENO, data, (size_t)size);
+    }
+    return size;
+}
+
+// Its last words are there before anybody hears of a process's end.
+static void copy_last_words(pid_t pid) {
+    for (size_t number = 0; number < used; number++)
+        if (table[number].role == OUTPUT && table[number].pid == pid)
+            for (int parts = 0; parts < MOST_PARTS && copy_output(&table[number]) > 0; parts++)
+                ;
+}
+
 static void bury(void) {
     int status;
     pid_t pid;
 
-    while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
+    while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+        copy_last_words(pid);
         for (size_t number = 0; number < used; number++)
             if (table[number].role == CHILD && table[number].pid == pid) {
                 answer(table[number].fd, ENDED, status);
                 forget(number);
                 break;
             }
-}
-
-// Copies what a process has printed; returns whether there may be more.
-static bool copy_output(const struct watched *source) {
-    static char data[COPY_BYTES];
-    ssize_t size = read(source->fd, data, sizeof(data));
-
-    if (size <= 0)
-        return size < 0 && errno == EINTR;
-    (void)!write(source->log, data, (size_t)size);
-    // Docker may not read it, when its daemon has died: that must not stop anybody.
-    (void)!write(STDOUT_FILENO, data, (size_t)size);
-    return true;
+    }
 }
 
 static int serve(int listener, int signals) {
@@ -478,7 +490,7 @@ static int serve(int listener, int signals) {
                 keep = false;
                 break;
             case OUTPUT:
-                keep = copy_output(&table[number]);
+                keep = copy_output(&table[number]) != 0;
                 break;
             }
             if (!keep)
