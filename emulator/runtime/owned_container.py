@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 
 _START_DEADLINE_S = 30.0
 _REMOVE_DEADLINE_S = 30.0
+_REMOVE_LOOK_S = 1.0
 _END_GRACE_S = 3.0
 _HEALTH_TIMEOUT_S = 30.0
 _HEALTH_POLL_S = 0.25
@@ -246,10 +247,10 @@ class OwnedContainer(Container):
             with suppress(LabError):
                 end_process(self._program)
         self._lifeline.end()
-        self._lifeline.wait(_END_GRACE_S)
+        ended = self._lifeline.wait(_END_GRACE_S)
         self._lifeline.close()
         self.netns.close()
-        discard(self._handle)
+        discard(self._handle, ended=ended)
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def let_go(self) -> None:
@@ -315,17 +316,28 @@ def _health_of(image: ImageInfo) -> HealthPlan | None:
     return HealthPlan(command=check["Test"], timeout_s=timeout_ns / 1e9 or None)
 
 
-def discard(handle: Handle) -> None:
-    """Have Docker remove a container, and wait for it; one that it has forgotten is no mistake."""
-    from docker.errors import APIError, DockerException
-    from requests.exceptions import RequestException
+def discard(handle: Handle, *, ended: bool = False) -> None:
+    """Have Docker remove a container, and wait for it; one that it has forgotten is no mistake.
 
-    # It is removed on its own account as well, when it ends. And an engine that has died cannot be
-    # told; it removes the container when it comes back.
+    Args:
+        ended: it has ended, so that Docker is removing it on its own account.
+    """
+    from docker.errors import APIError, DockerException
+    from requests.exceptions import ConnectionError, ReadTimeout, RequestException
+
+    deadline = time.monotonic() + _REMOVE_DEADLINE_S
+    # An engine that has died cannot be told; it removes the container when it comes back.
     with suppress(DockerException, RequestException):
-        with suppress(APIError):
-            handle.remove(force=True)
-        handle.wait(condition="removed", timeout=_REMOVE_DEADLINE_S)
+        while time.monotonic() < deadline:
+            if not ended:
+                with suppress(APIError):
+                    handle.remove(force=True)
+            # Whoever begins to wait just as a container goes may wait for ever, so we ask again:
+            # one that has gone is not found, and one that Docker could not remove is to be.
+            ended = False
+            with suppress(ConnectionError, ReadTimeout):
+                handle.wait(condition="removed", timeout=_REMOVE_LOOK_S)
+                return
 
 
 def _said(handle: Handle) -> str:
