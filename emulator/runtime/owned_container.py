@@ -19,7 +19,7 @@ from threading import Event
 from typing import TYPE_CHECKING, Any, Self
 
 from emulator.dataplane.ending import end_process, last_words
-from emulator.errors import LabError, MachineError
+from emulator.errors import LabError, MachineError, UsageError
 from emulator.kernel.netns import Netns
 from emulator.runtime.container import Container
 from emulator.runtime.container_arguments import (
@@ -47,6 +47,8 @@ _REMOVE_LOOK_S = 1.0
 _END_GRACE_S = 3.0
 _HEALTH_TIMEOUT_S = 30.0
 _HEALTH_POLL_S = 0.25
+_AT_ONCE_S = 0.1
+_CONFLICT = 409
 _RESOLVER_OF_MACHINE = Path("/etc/resolv.conf")
 
 
@@ -125,10 +127,9 @@ class OwnedContainer(Container):
             if host is None:
                 (folder / RESOLVER).write_text(_name_servers(plan))
                 (folder / RESOLVER).chmod(0o644)
+            arguments = create_arguments(plan, image, place, host=None if host is None else host.id)
             with told(plan.name):
-                handle = client.containers.create(
-                    **create_arguments(plan, image, place, host=None if host is None else host.id)
-                )
+                handle = _create(client, arguments, plan.name)
                 undo.callback(discard, handle)
                 handle.start()
                 handle.reload()
@@ -203,15 +204,22 @@ class OwnedContainer(Container):
         """
         health = self._options.health or _health_of(self._image)
         if health is None or not health.command or health.command[0] == "NONE":
+            if self._program is not None:
+                # One that fails at once is told at once.
+                with suppress(subprocess.TimeoutExpired):
+                    self._program.wait(_AT_ONCE_S)
             return
         within_s = self._options.healthy_within_s
         deadline = time.monotonic() + within_s
+        answers: list[str] = []
         while (said := self._try_health(health, deadline, interrupted)) is not None:
+            if time.monotonic() < deadline or not answers:
+                answers = [said]
             failure = self.failure()
             if failure is not None:
                 raise LabError(failure, where=self.plan.name)
             if time.monotonic() > deadline:
-                answer = f"; its health check says: {said}" if said else ""
+                answer = f"; its health check says: {answers[0]}" if answers[0] else ""
                 raise LabError(
                     f"its program is not healthy within {within_s:g} s"
                     f"{answer}{last_words(self.log)}",
@@ -293,6 +301,22 @@ class OwnedContainer(Container):
                 return "no answer in time"
             output.seek(0)
             return None if status == 0 else output.read().decode(errors="replace").strip()
+
+
+def _create(client: DockerClient, arguments: Mapping[str, Any], where: str) -> Handle:
+    from docker.errors import APIError
+
+    try:
+        return client.containers.create(**arguments)
+    except APIError as error:
+        if error.status_code != _CONFLICT:
+            raise
+        name = arguments["name"]
+        raise UsageError(
+            f"a container named {name} is there already",
+            where=where,
+            hint=f"docker rm -f {name} removes it; or give the lab another name",
+        ) from error
 
 
 def _name_servers(plan: NodePlan) -> str:
