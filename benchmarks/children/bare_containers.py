@@ -1,6 +1,7 @@
-"""Starts and removes containers and does nothing else: COUNT IMAGE THREADS
+"""Starts and removes containers and does nothing else: COUNT IMAGE THREADS none|disabled
 
-What `docker run -d --network none` and `docker rm -f` do, by the SDK, many at the same time.
+What `docker run -d --network none` and `docker rm -f` do, by the SDK, many at the same time; or the
+same with Docker's networking disabled, for which its command line has no option.
 """
 
 from __future__ import annotations
@@ -21,11 +22,14 @@ def main() -> None:
     import docker
 
     count, image, threads = int(sys.argv[1]), sys.argv[2], int(sys.argv[3])
+    network_disabled = sys.argv[4] == "disabled"
     imported = time.perf_counter()
     client = docker.from_env(max_pool_size=threads)
 
     def run(_: int) -> Container:
-        container = client.containers.create(image, network_mode="none")
+        container = client.containers.create(
+            image, network_mode="none", network_disabled=network_disabled
+        )
         container.start()
         return container
 
