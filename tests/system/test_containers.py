@@ -327,7 +327,7 @@ def hosts(docker_daemon: str, images: None) -> Iterator[Network]:
     topo = Topo()
     topo.addSwitch("s1")
     topo.addHost("plain")
-    topo.addDocker("d1", BUSYBOX)
+    topo.addDocker("d1", BUSYBOX, dns=["10.0.0.53", "10.0.0.54"])
     topo.addDocker("empty", EMPTY)
     topo.addDocker("me", "test/me:latest")
     topo.addDocker("bare", BUSYBOX, cap_drop="ALL", read_only=True)
@@ -361,6 +361,15 @@ def test_an_app_container_lives_in_its_hosts_network(hosts: Network) -> None:
 def test_names_of_nodes_resolve_in_containers(hosts: Network) -> None:
     assert "1 packets received" in hosts["d1"].cmd("ping -c 1 -W 2 plain")
     assert "1 received" in hosts["plain"].cmd("ping -c 1 -W 2 d1")
+
+
+def test_name_servers_are_those_of_the_plan_or_the_machines(hosts: Network) -> None:
+    for name in ("d1", "app"):
+        said = hosts[name].cmd("cat /etc/resolv.conf")
+        assert said == "nameserver 10.0.0.53\nnameserver 10.0.0.54\n", name
+    for name in ("empty", "me", "bare"):
+        said = hosts[name].cmd('echo "$(</etc/resolv.conf)"')
+        assert said.strip() == Path("/etc/resolv.conf").read_text().strip(), name
 
 
 @pytest.mark.parametrize("name", ["d1", "empty", "me", "bare", "app"])
