@@ -51,7 +51,14 @@ class Lab:
             LabError: when it ends just now.
         """
         ensure_root("reaching a running lab")
-        plan = Plan.model_validate(record.plan)
+        try:
+            plan = Plan.model_validate(record.plan)
+        except ValueError as error:
+            raise LabError(
+                "the lab was started by another version, whose plans are not known here",
+                where=record.id,
+                hint="reach it with that version",
+            ) from error
         lab = cls(plan, record)
         lab._followed_ns = labs.record_written_ns(record.id)
         with lab._closed_on_failure():

@@ -45,21 +45,20 @@ def ps(json: JsonOption = False) -> None:
     labs = list_labs()
     failed = {lab.id: lab.failed_nodes for lab in labs}
     any_failed = any(failed.values())
-    any_container = any(lab.containers for lab in labs)
     if json:
         print_json([_facts(lab) for lab in labs])
     elif labs:
         print_table(
             (
-                *("lab", "topology", "nodes", *(("containers",) if any_container else ())),
-                *("pid", "age", *(("failed",) if any_failed else ())),
+                *("lab", "topology", "nodes", "containers", "pid", "age"),
+                *(("failed",) if any_failed else ()),
             ),
             [
                 (
                     lab.id,
                     lab.name,
                     len(lab.node_names),
-                    *((len(lab.containers),) if any_container else ()),
+                    len(lab.containers),
                     lab.pid,
                     format_age(_age_s(lab)),
                     *((" ".join(failed[lab.id]) or None,) if any_failed else ()),
