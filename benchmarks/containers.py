@@ -70,6 +70,7 @@ def docker_one(session: Session) -> list[Row]:
     """One container more in a running lab beside docker run -d."""
     up: dict[str, list[float]] = {}
     down: dict[str, list[float]] = {}
+    _require_docker()
     with own_engine() as url:
         client = client_of(url)
         net = Network()
@@ -131,8 +132,8 @@ def docker_peers(session: Session) -> list[Row]:
     ours: list[Report] = []
     peer: list[Report] = []
     packages = str(Path(docker.__file__).parent.parent)
+    _require_docker()
     with own_engine():
-        _require_docker()
         for number in session.rounds():
             session.step(number, "ours")
             ours.append(session.ours("containers", str(_MANY), IMAGE))

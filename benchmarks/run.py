@@ -34,7 +34,7 @@ def main() -> int:
     arguments = _parse(benchmarks)
     if arguments.list:
         for name, benchmark in benchmarks.items():
-            print(f"{name:12} {(benchmark.__doc__ or '').strip()}")
+            print(f"{name:13} {(benchmark.__doc__ or '').strip()}")
         return 0
     try:
         return _run({name: benchmarks[name] for name in arguments.names}, arguments)
