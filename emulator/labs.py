@@ -165,6 +165,8 @@ class LabFolder:
         lines += [f"{address}\t{name}" for name, address in addresses.items()]
         # Written in place: a bind mount follows the file, not its name.
         self.hosts_file.write_text("\n".join(lines) + "\n")
+        # For users other than root in containers, whatever our umask.
+        self.hosts_file.chmod(0o644)
 
     def let_go(self) -> None:
         """Leaves the folder and its lock to the process we were forked from."""
