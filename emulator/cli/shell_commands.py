@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from emulator.cli import shell_format
 from emulator.cli.container_format import CONTAINER_COLUMNS, container_cells
 from emulator.cli.shell_complete import FILES, LINE
-from emulator.cli.shell_vnf import SHADOWED, VNF_COMMANDS, VnfCommand, published_ports
+from emulator.cli.shell_vnf import SHADOWED, VNF_COMMANDS, published_ports
 from emulator.errors import LabError, UsageError
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def _help(shell: Shell, text: str) -> None:
         return
     rows = [(f"{command.name} {command.usage}", command.summary) for command in COMMANDS.values()]
     rows.append(("NODE COMMAND...", "Run a command on a node: h1 ping -c1 h2"))
-    rows += [(_node_usage(each), each.summary) for each in VNF_COMMANDS.values()]
+    rows += [(each.full_usage, each.summary) for each in VNF_COMMANDS.values()]
     shell.print(shell_format.aligned(rows))
     shell.print(
         "\nNames of nodes in a node's command stand for their addresses. Ctrl-C stops"
@@ -105,16 +105,11 @@ def _explained(shell: Shell, name: str) -> str:
     if command is not None:
         usage, text = f"{name} {command.usage}".rstrip(), command.help
     elif name in VNF_COMMANDS:
-        usage = _node_usage(VNF_COMMANDS[name])
+        usage = VNF_COMMANDS[name].full_usage
         text = f"{VNF_COMMANDS[name].help}\n\n{SHADOWED}"
     else:
         raise UsageError(f"no command {name!r}", where="help", hint=shell.suggest(name))
     return "\n".join([usage, *(f"  {line}".rstrip() for line in text.split("\n"))])
-
-
-def _node_usage(command: VnfCommand) -> str:
-    whose = "VNF" if not command.for_containers else "NODE" if command.for_vnfs else "CONTAINER"
-    return f"{whose} {command.name} {command.usage}".rstrip()
 
 
 @_command("nodes")

@@ -42,6 +42,12 @@ class VnfCommand:
     for_containers: bool = False
 
     @property
+    def full_usage(self) -> str:
+        """The whole line, with a word for the nodes that it is for in the place of their name."""
+        whose = "VNF" if not self.for_containers else "NODE" if self.for_vnfs else "CONTAINER"
+        return f"{whose} {self.name} {self.usage}".rstrip()
+
+    @property
     def summary(self) -> str:
         """The first line of the help."""
         return self.help.partition("\n")[0]
