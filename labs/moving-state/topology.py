@@ -9,8 +9,6 @@ its server holds: it takes requests and does not answer them.
 
     vnf run labs/moving-state/topology.py
     vnf> d1 counter show                    # its state: how many keys, and how often asked
-    vnf> client python3 -c 'import socket; s = socket.socket(type=2); s.settimeout(1); \
-         s.sendto(b"42 1", ("10.0.0.100", 7000)); print(s.recv(99))'
     vnf> lb set down=10.0.0.11              # from now on, requests go to d2
 """
 
