@@ -143,7 +143,12 @@ def read_until(process: subprocess.Popen[str], line: str) -> list[str]:
 
 def end(process: subprocess.Popen[str]) -> None:
     process.kill()
-    process.communicate()
+    process.wait()
+    # Not read to their ends: what it has started in containers may have them open.
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.close()
+    process.stdout.close()
 
 
 # -- the emulator ----------------------------------------------------------------------------------
@@ -243,17 +248,12 @@ def test_a_forked_process_keeps_no_container_alive() -> None:
             seen.append(process.stdout.readline().strip())
         child = int(next(line for line in seen if line.startswith("forked")).split()[1])
     finally:
-        process.kill()
-        process.wait()
+        end(process)
     try:
         assert eventually(lambda: not containers_of(lab_id("forking")))
         assert Path(f"/proc/{child}").exists()
     finally:
         os.kill(child, signal.SIGKILL)
-        assert process.stdin is not None
-        assert process.stdout is not None
-        process.stdin.close()
-        process.stdout.close()
     clean_folders()
 
 
