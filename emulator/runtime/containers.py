@@ -142,11 +142,20 @@ class Containers:
         """
         fresh = [node for node in nodes if node.name in self._running and node.vnf is None]
 
-        def run(node: NodePlan) -> None:
-            self._running[node.name].run_program()
-            self._running[node.name].wait_healthy(self._interrupted)
-
-        self._each(fresh, run, lambda node, _: None, "programs")
+        begun: list[NodePlan] = []
+        self._each(
+            fresh,
+            lambda node: self._running[node.name].run_program(),
+            lambda node, _: begun.append(node),
+            "programs",
+        )
+        # All have begun by now, so that none waits for another one's health.
+        self._each(
+            begun,
+            lambda node: self._running[node.name].wait_healthy(self._interrupted),
+            lambda node, _: None,
+            "health",
+        )
         for node in fresh:
             failure = self._running[node.name].failure()
             if failure is not None:

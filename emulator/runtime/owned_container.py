@@ -33,6 +33,7 @@ from emulator.runtime.container_arguments import (
 from emulator.runtime.container_processes import ContainerPopen, Lifeline, wait_for_socket
 from emulator.runtime.engine import told
 from emulator.runtime.limits import apply_limits
+from emulator.runtime.settling import wait_settled
 
 if TYPE_CHECKING:
     from docker import DockerClient
@@ -93,6 +94,7 @@ class OwnedContainer(Container):
         self._image = image
         self._lifeline = lifeline
         self._program: subprocess.Popen[Any] | None = None
+        self._begun_s = 0.0
         self._is_over = False
 
     @classmethod
@@ -189,6 +191,7 @@ class OwnedContainer(Container):
                     hint=f"it is to run: {' '.join(command)}",
                 ) from error
         self._described["program"] = self._program.pid
+        self._begun_s = time.monotonic()
 
     def wait_healthy(self, interrupted: Event) -> None:
         """Return when the health check that the plan or the image names succeeds, if any does.
@@ -206,8 +209,7 @@ class OwnedContainer(Container):
         if health is None or not health.command or health.command[0] == "NONE":
             if self._program is not None:
                 # One that fails at once is told at once.
-                with suppress(subprocess.TimeoutExpired):
-                    self._program.wait(_AT_ONCE_S)
+                wait_settled(self._program, self._begun_s + _AT_ONCE_S)
             return
         within_s = self._options.healthy_within_s
         deadline = time.monotonic() + within_s
