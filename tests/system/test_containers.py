@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -19,6 +21,7 @@ import pytest
 from emulator import LabError, Network, Node, Topo, UsageError
 from emulator.catalog import Catalog
 from emulator.plan.capabilities import DOCKER_DEFAULT
+from emulator.runtime.daemon_places import mounts_below
 from emulator.runtime.engine import client_of
 from tests.system.docker_images import BUSYBOX, EMPTY, import_busybox, import_image
 from tests.system.terminal import ROOT, VNF, Terminal
@@ -270,6 +273,75 @@ def test_a_vnf_on_the_kernel_plane_has_no_rights(docker_daemon: str) -> None:
         assert status_of(pid)["NoNewPrivs"] == "1"
         net["docker"].restart()
         assert passed(net, "a", "b", FRAMES) == FRAMES
+
+
+@pytest.mark.parametrize(
+    "taken",
+    [
+        pytest.param((plane.values[0], right), id=f"{plane.id}-{right}", marks=plane.marks)
+        for plane in PLANES
+        for right in plane.values[0][2]  # type: ignore[index]
+    ],
+)
+def test_each_right_of_a_plane_is_necessary(docker_daemon: str, taken: Any) -> None:
+    (plane, driver, _), right = taken
+    topo = Topo()
+    options = {} if driver is None else {"driver": driver}
+    topo.addVNF("fw", "forward", dataplane=plane, runtime="docker", cap_drop=[right], **options)
+    for host in ("a", "b"):
+        topo.addHost(host)
+        topo.addLink(host, "fw")
+    with Network(topo, on_failure="keep") as net:
+        assert net["fw"].status == "failed"
+        assert net["a"].cmd("echo on") == "on\n"
+
+
+@pytest.fixture
+def filtering_daemon(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A daemon as Docker starts it: with a bridge and a firewall, in a network of its own."""
+    folder = Path(tempfile.mkdtemp(prefix="vnf-test-", dir="/tmp"))
+    url = f"unix://{folder}/sock"
+    options = {"data-root": "data", "exec-root": "exec", "pidfile": "pid"}
+    with (folder / "log").open("wb") as log:
+        daemon = subprocess.Popen(
+            [
+                *("unshare", "--net", "dockerd", "--host", url),
+                *(f"--{name}={folder}/{place}" for name, place in options.items()),
+            ],
+            stdout=log,
+            stderr=log,
+        )
+    try:
+        wait_until(lambda: daemon.poll() is not None or (folder / "sock").exists())
+        if daemon.poll() is not None:
+            pytest.skip(f"Docker cannot filter here: {(folder / 'log').read_text()[-300:]}")
+        monkeypatch.setenv("DOCKER_HOST", url)
+        yield url
+    finally:
+        daemon.terminate()
+        daemon.wait(60)
+        for mount in sorted(mounts_below(folder), reverse=True):
+            subprocess.run(["umount", "--lazy", mount], check=False)
+        shutil.rmtree(folder)
+
+
+def test_the_firewall_of_docker_and_labs_leave_each_other_alone(filtering_daemon: str) -> None:
+    import_busybox(filtering_daemon)
+    topo = Topo()
+    topo.addSwitch("s1")
+    topo.addHost("plain")
+    topo.addVNF("fw", "forward", dataplane="kernel", runtime="docker")
+    for name in ("d1", "d2"):
+        topo.addDocker(name, BUSYBOX)
+    for left, right in (("plain", "s1"), ("d1", "s1"), ("s1", "fw"), ("fw", "d2")):
+        topo.addLink(left, right)
+    with Network(topo) as net:
+        assert net.pingAll() == 0
+        with closing(client_of(filtering_daemon)) as client:
+            run = client.containers.run
+            rules = run(BUSYBOX, ["ip", "addr"], remove=True).decode()
+        assert "172." in rules
+        assert net.pingAll() == 0
 
 
 @pytest.mark.dpdk
