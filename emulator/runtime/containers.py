@@ -94,8 +94,12 @@ class Containers:
 
         def start(node: NodePlan) -> OwnedContainer:
             host = None if node.host is None else self._running.get(node.host)
-            if node.host is not None and host is None:
-                raise LabError(f"its host {node.host} has no container", where=node.name)
+            if node.host is not None and (host is None or not host.alive):
+                raise LabError(
+                    f"the container of its host {node.host} does not run",
+                    where=node.name,
+                    hint=f"a restart of {node.host} brings both back",
+                )
             return OwnedContainer.start(client, node, images[node.name], self.place, host=host)
 
         def keep(node: NodePlan, container: OwnedContainer) -> None:
