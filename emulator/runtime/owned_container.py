@@ -117,6 +117,7 @@ class OwnedContainer(Container):
             LabError: it has ended at once, or Docker refuses it.
             MachineError: the engine does not answer, or its containers are not on this machine.
         """
+        _check_volumes(plan)
         folder = place.of_node(plan.name)
         with ExitStack() as undo:
             shutil.rmtree(folder, ignore_errors=True)
@@ -319,6 +320,18 @@ def _create(client: DockerClient, arguments: Mapping[str, Any], where: str) -> H
             where=where,
             hint=f"docker rm -f {name} removes it; or give the lab another name",
         ) from error
+
+
+def _check_volumes(plan: NodePlan) -> None:
+    """Docker would make an empty folder of the machine's for a source that is not there."""
+    assert plan.container is not None
+    for volume in plan.container.volumes:
+        if volume.source.startswith("/") and not Path(volume.source).exists():
+            raise UsageError(
+                f"there is no {volume.source} on this machine",
+                where=plan.name,
+                hint="volumes= names it: make it first",
+            )
 
 
 def _name_servers(plan: NodePlan) -> str:

@@ -646,6 +646,14 @@ def test_two_labs_cannot_have_one_name() -> None:
             assert other.pingAll() == 0
 
 
+def test_a_volume_that_is_not_there_is_refused_and_not_made(tmp_path: Path) -> None:
+    missing = tmp_path / "missing"
+    with Network(broken({}), name=lab_id("broken")) as net:
+        with pytest.raises(BuildVnfError, match=f"there is no {missing} on this machine"):
+            net.addDocker("more", BUSYBOX, volumes=[f"{missing}:/data"])
+        assert not missing.exists()
+
+
 def test_a_node_that_does_not_start_in_a_running_network_changes_nothing() -> None:
     with Network(broken({}), name=lab_id("broken")) as net:
         with pytest.raises(BuildVnfError, match="/dev/nonexistent"):
