@@ -47,9 +47,9 @@ def hosts_1000(session: Session) -> list[Row]:
     for number in session.rounds():
         session.step(number, "ours")
         reports.append(session.ours("many_hosts", str(_MANY)))
-        _wait_until_freed(reports[-1])
+        wait_until_freed(reports[-1])
     parts = ", ".join(
-        f"{label} {_series(reports, f'{key}_mib_per_host').median:.2f}"
+        f"{label} {series_of(reports, f'{key}_mib_per_host').median:.2f}"
         for label, key in (("slab", "slab"), ("per-CPU", "percpu"), ("the emulator", "vmrss"))
     )
     session.note(f"MiB per host, of that: {parts}")
@@ -60,17 +60,19 @@ def hosts_1000(session: Session) -> list[Row]:
             "table of neighbours"
         )
     return [
-        Row("up", "s", _series(reports, "up_s"), target=Target(at_most=4)),
+        Row("up", "s", series_of(reports, "up_s"), target=Target(at_most=4)),
         Row(
             "hosts that answer the first",
             "",
-            _series(reports, "reached"),
+            series_of(reports, "reached"),
             target=Target(at_least=_MANY - 1),
             more_is_better=True,
         ),
-        Row("memory per host", "MiB", _series(reports, "mib_per_host"), target=Target(at_most=0.5)),
-        Row("ping from the first to all others", "s", _series(reports, "ping_s")),
-        Row("down", "s", _series(reports, "down_s")),
+        Row(
+            "memory per host", "MiB", series_of(reports, "mib_per_host"), target=Target(at_most=0.5)
+        ),
+        Row("ping from the first to all others", "s", series_of(reports, "ping_s")),
+        Row("down", "s", series_of(reports, "down_s")),
     ]
 
 
@@ -80,11 +82,13 @@ def _side_by_side(session: Session, kind: str, size: int) -> tuple[list[Report],
     for number in session.rounds():
         session.step(number, "ours")
         ours.append(session.ours("start_stop", f"{kind},{size}"))
-        _wait_until_freed(ours[-1])
+        wait_until_freed(ours[-1])
         session.step(number, "Mininet")
         peer.append(session.mininet("mininet_start_stop", kind, str(size)))
-        _wait_until_freed(peer[-1])
-    imports = f"{_series(ours, 'import_s').median:.2f} s, {_series(peer, 'import_s').median:.2f} s"
+        wait_until_freed(peer[-1])
+    imports = (
+        f"{series_of(ours, 'import_s').median:.2f} s, {series_of(peer, 'import_s').median:.2f} s"
+    )
     session.note(f"importing ours and Mininet takes {imports} more, once")
     return ours, peer
 
@@ -101,14 +105,15 @@ def _remarks(ours: list[Report], peer: list[Report]) -> list[Row]:
 def _row(
     what: str, key: str, ours: list[Report], peer: list[Report], target: Target | None = None
 ) -> Row:
-    return Row(what, "s", _series(ours, key), _series(peer, key), MININET, target)
+    return Row(what, "s", series_of(ours, key), series_of(peer, key), MININET, target)
 
 
-def _series(reports: list[Report], key: str) -> Series:
+def series_of(reports: list[Report], key: str) -> Series:
+    """One value of each report."""
     return Series.of([report[key] for report in reports])
 
 
-def _wait_until_freed(report: Report) -> None:
+def wait_until_freed(report: Report) -> None:
     """Waits until the kernel has taken down what was let go of, and notes how long that took.
 
     The kernel cleans namespaces up behind the back of whoever closed them, and nobody can change an

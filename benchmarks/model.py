@@ -71,7 +71,7 @@ class Target:
         if self.at_least is not None:
             parts.append(f"≥ {self.at_least:g} {unit}")
         if self.ratio is not None:
-            parts.append(f"{'>' if self.strictly else '≥'} {self.ratio:g}×")
+            parts.append(f"{'>' if self.strictly else '≥'} {self.ratio:.3g}×")
         return ", ".join(parts)
 
 

@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from typing import Any
 
 from benchmarks.chain import make_bridge
+from benchmarks.engine import own_engine
 from benchmarks.model import Row, Series, Target
 from benchmarks.session import Session
 from emulator import Topo
@@ -27,6 +28,8 @@ _POLLING = ("afxdp", "dpdk")
 _IDLE_S = 1.0
 _CHANGES = 50
 _NEVER = 4_000_000_000
+_RUNTIMES = ("docker", "namespace")
+_ALMOST_AS_GOOD = 0.95
 
 
 class _Line(Topo):
@@ -216,6 +219,44 @@ def live(session: Session) -> list[Row]:
                 "packets",
                 Series.of(lost),
                 target=Target(at_most=0),
+            ),
+        ]
+    return rows
+
+
+def docker_planes(session: Session) -> list[Row]:
+    """forward in a container beside forward in a namespace, on each of the data planes."""
+    rates: dict[tuple[str, str], list[float]] = {}
+    p50s: dict[tuple[str, str], list[float]] = {}
+    with own_engine():
+        for number in session.rounds():
+            for dataplane in ("xdp", "packet", *_POLLING):
+                pinned = {} if dataplane == "xdp" else {"cores": [_VNF_CORE], "idle": "poll"}
+                options = {"vnf": "forward", "dataplane": dataplane, **pinned}
+                # Each is first as often as the other.
+                for runtime in _RUNTIMES if number % 2 else reversed(_RUNTIMES):
+                    session.step(number, f"{dataplane}, {runtime}")
+                    with Network(_Line(runtime=runtime, **options)) as net:
+                        _send(net, None)
+                        key = (dataplane, runtime)
+                        p50s.setdefault(key, []).append(_p50_ns(net, _LATENCY_RATE_PPS) / 1e3)
+                        rates.setdefault(key, []).append(_send(net, None).received_pps / 1e6)
+    session.note(
+        f"generator on CPU {_GENERATOR_CORE}, VNF on CPU {_VNF_CORE} where it is a process; "
+        f"latency at {_LATENCY_RATE_PPS:.0f} packets/s"
+    )
+    rows = []
+    for dataplane in ("xdp", "packet", *_POLLING):
+        ours, peer = ((dataplane, runtime) for runtime in _RUNTIMES)
+        rows += [
+            _rate(dataplane, rates[ours], rates[peer], "in a namespace", _ALMOST_AS_GOOD),
+            Row(
+                f"{dataplane}: one-way p50",
+                "µs",
+                Series.of(p50s[ours]),
+                Series.of(p50s[peer]),
+                "in a namespace",
+                Target(ratio=_ALMOST_AS_GOOD),
             ),
         ]
     return rows

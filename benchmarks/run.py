@@ -34,7 +34,7 @@ def main() -> int:
     arguments = _parse(benchmarks)
     if arguments.list:
         for name, benchmark in benchmarks.items():
-            print(f"{name:12} {(benchmark.__doc__ or '').strip()}")
+            print(f"{name:13} {(benchmark.__doc__ or '').strip()}")
         return 0
     try:
         return _run({name: benchmarks[name] for name in arguments.names}, arguments)
@@ -49,8 +49,18 @@ def main() -> int:
 def _benchmarks() -> dict[str, Benchmark]:
     from benchmarks.chain import chain
     from benchmarks.commands import help_text, popen
+    from benchmarks.containers import docker_20, docker_one, docker_peers, image_size
     from benchmarks.labs import hosts_1000, linear_100, single_256
-    from benchmarks.planes import handlers, idle, live, memif, polling, python, xdp_chain
+    from benchmarks.planes import (
+        docker_planes,
+        handlers,
+        idle,
+        live,
+        memif,
+        polling,
+        python,
+        xdp_chain,
+    )
     from benchmarks.probe import probe
     from benchmarks.wire import wire_chance, wire_delay, wire_rate
 
@@ -72,6 +82,11 @@ def _benchmarks() -> dict[str, Benchmark]:
         "wire-delay": wire_delay,
         "wire-rate": wire_rate,
         "wire-chance": wire_chance,
+        "docker-20": docker_20,
+        "docker-one": docker_one,
+        "docker-peers": docker_peers,
+        "docker-planes": docker_planes,
+        "image-size": image_size,
     }
 
 

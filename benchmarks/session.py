@@ -29,7 +29,8 @@ _CHILD_DEADLINE_S = 600.0
 
 # Mininet raises limits of the whole machine through /proc/sys, so there it is for reading only, and
 # whatever it leaves behind ends with its PID namespace.
-_ALONE = ("unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc")
+_ALONE = ("unshare", "--net", "--mount", "--fork", "--kill-child")
+_OWN_PIDS = ("--pid", "--mount-proc")
 _READ_ONLY = 'mount --bind /proc/sys /proc/sys && mount -o remount,ro,bind /proc/sys && exec "$@"'
 
 
@@ -78,8 +79,12 @@ class Session:
         """
         return _report([sys.executable, "-m", f"benchmarks.children.{module}", *arguments])
 
-    def mininet(self, module: str, *arguments: str) -> dict[str, Any]:
+    def mininet(self, module: str, *arguments: str, own_pids: bool = True) -> dict[str, Any]:
         """What ``benchmarks/peers/MODULE.py`` reports, in namespaces where it can do no harm.
+
+        Args:
+            own_pids: in a PID namespace too, which a program that has to do with containers may
+                not be in: Docker tells it their numbers.
 
         Raises:
             MachineError: Mininet is not installed.
@@ -87,7 +92,8 @@ class Session:
         """
         require_mininet()
         program = [SYSTEM_PYTHON, "-I", str(PEERS / f"{module}.py"), *arguments]
-        return _report([*_ALONE, "sh", "-c", _READ_ONLY, "sh", *program])
+        alone = [*_ALONE, *(_OWN_PIDS if own_pids else ())]
+        return _report([*alone, "sh", "-c", _READ_ONLY, "sh", *program])
 
 
 def require_mininet() -> None:

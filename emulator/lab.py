@@ -52,7 +52,14 @@ class Lab:
             LabError: when it ends just now.
         """
         ensure_root("reaching a running lab")
-        plan = Plan.model_validate(record.plan)
+        try:
+            plan = Plan.model_validate(record.plan)
+        except ValueError as error:
+            raise LabError(
+                "the lab was started by another version, whose plans are not known here",
+                where=record.id,
+                hint="reach it with that version",
+            ) from error
         lab = cls(plan, record)
         lab._followed_ns = labs.record_written_ns(record.id)
         with lab._closed_on_failure():
@@ -93,11 +100,8 @@ class Lab:
             before, self.record = self.record, labs.find_lab(self.record.id)
             self._followed_ns = written_ns
             now = {link["id"]: link for link in self.record.plan["links"]}
-            self.plan = self.plan.changed(
-                links=tuple(
-                    LinkPlan.model_validate(now.get(link.id, link)) for link in self.plan.links
-                )
-            )
+            links = [LinkPlan.model_validate(now.get(link.id, link)) for link in self.plan.links]
+            self.plan = self.plan.model_copy(update={"links": tuple(links)})
             for name, each in self.nodes.items():
                 each.start_failure = self.record.failed.get(name)
                 if self.record.containers.get(name) != before.containers.get(name):

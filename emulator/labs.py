@@ -16,7 +16,7 @@ import secrets
 import shutil
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Self
 
@@ -172,6 +172,8 @@ class LabFolder:
         lines += [f"{address}\t{name}" for name, address in addresses.items()]
         # Written in place: a bind mount follows the file, not its name.
         self.hosts_file.write_text("\n".join(lines) + "\n")
+        # For users other than root in containers, whatever our umask.
+        self.hosts_file.chmod(0o644)
 
     def let_go(self) -> None:
         """Leaves the folder and its lock to the process we were forked from."""
@@ -313,12 +315,17 @@ def _alive(draft: Path) -> bool:
 
 def _read(path: Path) -> LabRecord | None:
     try:
-        return LabRecord(**json.loads((path / _RECORD).read_text()))
+        record = json.loads((path / _RECORD).read_text())
+        # A newer version on the same machine may write more than this one knows of its labs.
+        known = {each.name for each in fields(LabRecord)}
+        return LabRecord(**{name: value for name, value in record.items() if name in known})
     except FileNotFoundError:  # it is just starting, or just going
         return None
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, AttributeError) as error:
         raise LabError(
-            "the record of the lab is damaged", where=str(path), hint="stop the lab that owns it"
+            f"the record of the lab is damaged: {error}",
+            where=str(path),
+            hint="stop the lab that owns it",
         ) from error
 
 

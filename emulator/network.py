@@ -18,6 +18,7 @@ from emulator.link import Link
 from emulator.node import Node
 from emulator.owned_lab import OnFailure, OwnedLab
 from emulator.plan.compile import compile_plan
+from emulator.plan.difference import keep_limits
 from emulator.plan.model import LinkPlan, Plan
 from emulator.running_links import RunningLinks
 from emulator.topo import Topo
@@ -76,6 +77,8 @@ class Network:
         self._progress = progress
         self._lab: Lab | None = None
         self._links = RunningLinks(self._running, self.change)
+        # What the topology of the running lab asked for, before any container was updated.
+        self._asked: Plan | None = None
 
     @classmethod
     def attach(cls, lab: str) -> Network:
@@ -105,8 +108,9 @@ class Network:
         """
         if self._lab is not None:
             raise UsageError("the network is running already", where=self.id)
+        self._asked = self._compile()
         self._lab = OwnedLab.start(
-            self._compile(),
+            self._asked,
             lab_id=self._wanted_id,
             catalog=self._catalog,
             progress=self._progress,
@@ -286,8 +290,12 @@ class Network:
         yield topo
         with self._links.lock:
             if self._lab is not None:
-                plan = self._links.overlaid(self._compile(topo, self._lab.plan))
+                running = self._lab.plan
+                asked = self._compile(topo, running)
+                kept = keep_limits(asked, asked=self._asked or asked, running=running)
+                plan = self._links.overlaid(kept)
                 self._lab.apply(plan)
+                self._asked = asked
                 self._links.settle(plan)
             self.topo = topo
 

@@ -7,6 +7,7 @@ import subprocess
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from emulator.errors import BuildVnfError, LabError, UsageError
@@ -99,7 +100,9 @@ class Node:
             return self._processes.popen(self.netns, args, **options)
         except FileNotFoundError as error:
             raise UsageError(
-                f"there is no program {error.filename}", where=self.name, hint="is it installed?"
+                f"there is no program {error.filename}",
+                where=self.name,
+                hint="is it installed?" if self.container is None else "is it in the image?",
             ) from error
         except PermissionError as error:
             raise UsageError(f"{error.filename} is not executable", where=self.name) from error
@@ -204,6 +207,28 @@ class Node:
         """
         self._lab.update(self, limits)
 
+    @property
+    def log(self) -> Path:
+        """The file of what the program of the node's container, or its VNF, has printed.
+
+        Raises:
+            UsageError: when the node has neither.
+            LabError: when its container could not be started.
+        """
+        self._lab.follow(self)
+        log = None if self.running_vnf is None else self.running_vnf.log
+        if log is None and self.container is not None:
+            log = self.container.log
+        if log is None and self.plan.container is not None:
+            raise LabError(self.start_failure or "its container does not run", where=self.name)
+        if log is None:
+            raise UsageError(
+                "what programs print in the node is kept nowhere",
+                where=self.name,
+                hint="that is for containers, and for VNFs that run as processes",
+            )
+        return log
+
     def logs(self, lines: int | None = None) -> str:
         """What the program of the node's container, or its VNF, has printed.
 
@@ -213,18 +238,8 @@ class Node:
         Raises:
             UsageError: when the node has neither.
         """
-        self._lab.follow(self)
-        log = None if self.running_vnf is None else self.running_vnf.log
-        if log is None and self.container is not None:
-            log = self.container.log
-        if log is None:
-            raise UsageError(
-                "what programs print in the node is kept nowhere",
-                where=self.name,
-                hint="that is for containers, and for VNFs that run as processes",
-            )
         try:
-            text = log.read_text(errors="replace")
+            text = self.log.read_text(errors="replace")
         except FileNotFoundError:
             return ""
         return (

@@ -137,22 +137,26 @@ class OwnedLab(Lab):
     def restart(self, node: Node) -> None:
         self._require_ours()
         renewed: list[NodePlan] = []
+        self._failed.pop(node.name, None)
+        node.start_failure = None
         try:
             alive = node.container is not None and node.container.alive
             if node.plan.container is not None and (node.plan.vnf is None or not alive):
                 self._vnfs.stop([node])
                 with self._going_on():
                     renewed = self._renew_containers(self.plan, [node.plan])
-                if node.name in self._failed:
-                    raise self._failed[node.name]
+                self._raise_failure_of(node)
             if node.plan.vnf is not None:
                 self._vnfs.restart(node)
+            ports = [EndPlan(node=node.name, interface=port.name) for port in node.plan.interfaces]
+            wait_ready(self.plan, self.netns, ports, down=self._wires.down())
+            wait_joined(self.plan, self.running_vnf)
+            with self._going_on():
+                self._containers.run_programs(renewed)
+            self._raise_failure_of(node)
         finally:
+            # Others find the program of a container by what is written now.
             self._write_record()
-        ports = [EndPlan(node=node.name, interface=port.name) for port in node.plan.interfaces]
-        wait_ready(self.plan, self.netns, ports, down=self._wires.down())
-        wait_joined(self.plan, self.running_vnf)
-        self._containers.run_programs(renewed)
 
     def wire_counters(self, link: str) -> LinkCounters:
         return self._wires.counters(link)
@@ -180,9 +184,8 @@ class OwnedLab(Lab):
         self._require_ours()
         self._wires.change(links, at_ns)
         changed = {link.id: link for link in links}
-        self.plan = self.plan.changed(
-            links=tuple(changed.get(link.id, link) for link in self.plan.links)
-        )
+        links = tuple(changed.get(link.id, link) for link in self.plan.links)
+        self.plan = self.plan.model_copy(update={"links": links})
         if recorded:
             self._write_record()
 
@@ -204,7 +207,7 @@ class OwnedLab(Lab):
         container.update(arguments, planned)
         node.plan = planned
         nodes = tuple(planned if each.name == node.name else each for each in self.plan.nodes)
-        self.plan = self.plan.changed(nodes=nodes)
+        self.plan = self.plan.model_copy(update={"nodes": nodes})
         self._write_record()
 
     def _carry_out(self, difference: Difference, plan: Plan) -> None:
@@ -288,6 +291,10 @@ class OwnedLab(Lab):
         self._failed[name] = error
         if name in self.nodes:
             self.nodes[name].start_failure = error.message
+
+    def _raise_failure_of(self, node: Node) -> None:
+        if node.name in self._failed:
+            raise self._failed[node.name]
 
     @contextmanager
     def _going_on(self) -> Iterator[None]:

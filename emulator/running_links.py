@@ -130,7 +130,7 @@ class RunningLinks:
             else link
             for link in plan.links
         )
-        return plan.changed(links=links) if links != plan.links else plan
+        return plan.model_copy(update={"links": links}) if links != plan.links else plan
 
     def settle(self, plan: Plan) -> None:
         """Forget what has been changed of links that the network has no more like that."""

@@ -149,7 +149,7 @@ class Vnfs:
         assert plan.vnf is not None
         reason = "its restart was interrupted"
         if isinstance(error, BuildVnfError):
-            place = f"{error.where}: " if error.where != plan.name else ""
+            place = f"{error.where}: " if error.where not in ("", plan.name) else ""
             reason = f"it does not start: {place}{error.message}"
         values = self._parameters(plan.name, plan.vnf)
         return FailedVnf(plan.vnf.dataplane, values, reason)

@@ -72,10 +72,11 @@ def cli() -> str:
             f"{_prose(command.help)}"
             for command in sorted(COMMANDS.values(), key=lambda command: command.name)
         ),
-        "# Words for VNFs",
-        f"In the shell behind the name of a VNF, and by `vnf exec`. {_prose(SHADOWED)}",
+        "# Words for VNFs and containers",
+        "In the shell behind the name of a node, and by `vnf exec`; NODE is either.",
+        _prose(SHADOWED),
         *(
-            f"## VNF {command.name}\n\n{_code(f'VNF {command.name} {command.usage}'.rstrip())}\n\n"
+            f"## {' '.join(command.full_usage.split()[:2])}\n\n{_code(command.full_usage)}\n\n"
             f"{_prose(command.help)}"
             for command in VNF_COMMANDS.values()
         ),

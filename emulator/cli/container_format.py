@@ -7,7 +7,10 @@ from dataclasses import fields
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from emulator.plan.model import ContainerPlan, PublishedPortPlan
     from emulator.runtime.usage import ContainerStats
+
+CONTAINER_COLUMNS = ("node", "image", "status", "cpu", "memory", "processes", "ports")
 
 
 def usage_rows(stats: ContainerStats) -> list[tuple[str, str]]:
@@ -23,6 +26,70 @@ def interface_rows(stats: ContainerStats) -> list[Sequence[object]]:
         names = [field.name for field in fields(counted[0])]
         rows += [(name, *(getattr(each, name) for each in counted)) for name in names]
     return rows
+
+
+def container_cells(
+    node: str,
+    image: str,
+    status: str,
+    stats: ContainerStats | None,
+    ports: Sequence[str],
+) -> tuple[str, ...]:
+    """A container in one row, below ``CONTAINER_COLUMNS``.
+
+    Args:
+        node: the node's name.
+        image: what it runs.
+        status: how it is, in a word or two.
+        stats: what it uses; None when it does not run.
+        ports: those that are published, as :func:`published` has them.
+    """
+    cpu = memory = processes = "-"
+    if stats is not None:
+        if stats.cpu_percent is not None:
+            cpu = f"{stats.cpu_percent:.1f} %{_of(stats.cpu_limit_percent, '{:g} %')}"
+        if stats.memory_bytes is not None:
+            limit = stats.memory_limit_bytes
+            memory = size_text(stats.memory_bytes)
+            memory += "" if limit is None else f" of {size_text(limit)}"
+        if stats.processes is not None:
+            processes = f"{stats.processes}{_of(stats.processes_limit, '{}')}"
+    return (node, image, status, cpu, memory, processes, ", ".join(ports) or "-")
+
+
+def published(port: PublishedPortPlan, address: str, bound: int | str) -> str:
+    """A port of a container and where the machine's programs reach it: ``80/tcp at …:8080``."""
+    shown = f"[{address}]" if ":" in address else address
+    return f"{port.port}/{port.protocol} at {shown}:{bound}"
+
+
+def limits_text(container: ContainerPlan) -> str:
+    """The limits of a container as they are written after ``update``; empty without any."""
+    values: dict[str, object] = {
+        "cpus": container.cpus,
+        "cpuset": ",".join(map(str, container.cpuset)) or None,
+        "cpu_shares": container.cpu_shares,
+        "memory": container.memory_bytes,
+        "memory_swap": container.memory_swap_bytes,
+        "pids": container.pids,
+    }
+    return " ".join(
+        f"{name}={_short(value) if name.startswith('memory') else value}"
+        for name, value in values.items()
+        if value is not None
+    )
+
+
+def _short(value: object) -> object:
+    """Bytes as they are written: ``64m``; a number that is no whole such stays."""
+    for scale, unit in ((1 << 30, "g"), (1 << 20, "m"), (1 << 10, "k")):
+        if isinstance(value, int) and value > 0 and value % scale == 0:
+            return f"{value // scale}{unit}"
+    return value
+
+
+def _of(limit: float | None, form: str) -> str:
+    return "" if limit is None else f" of {form.format(limit)}"
 
 
 def size_text(size_bytes: int) -> str:

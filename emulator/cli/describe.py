@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from emulator.cli.container_format import limits_text, published
 from emulator.cli.options import (
     FileArgument,
     Ipv6Option,
@@ -23,7 +25,7 @@ from emulator.wire.words import impairments_text
 
 if TYPE_CHECKING:
     from emulator.catalog import Manifest
-    from emulator.plan.model import LinkChangePlan, LinkPlan, NodePlan, Plan
+    from emulator.plan.model import ContainerPlan, LinkChangePlan, LinkPlan, NodePlan, Plan
 
 _MOST_STEPS = 100
 
@@ -115,6 +117,8 @@ def _print_plan(compiled: Plan) -> None:
         for node, row in zip(compiled.nodes, rows, strict=True):
             row += [_runtime(node), node.container and node.container.image]
     print_table(columns, rows, title=f"Nodes of {compiled.name}")
+    if with_containers:
+        _print_containers(compiled)
 
     columns = ["interface", "port", "MAC", "IPv4"]
     if compiled.ipv6:
@@ -181,6 +185,52 @@ def _print_schedule(compiled: Plan) -> None:
 def _changed(link: LinkPlan, change: LinkChangePlan) -> LinkPlan:
     given = {"up": change.up, "down": change.down}
     return link.model_copy(update={way: plan for way, plan in given.items() if plan is not None})
+
+
+def _print_containers(compiled: Plan) -> None:
+    """What each container may use and do; columns in which nothing stands are left out."""
+    columns = {
+        "runs": _program,
+        "limits": limits_text,
+        "capabilities": _capabilities,
+        "published ports": _ports,
+        "volumes": _volumes,
+    }
+    nodes = [(node.name, node.container) for node in compiled.nodes if node.container is not None]
+    cells = {title: [of(each) or None for _, each in nodes] for title, of in columns.items()}
+    used = {title: column for title, column in cells.items() if any(column)}
+    print_table(
+        ("container", *used),
+        list(zip((name for name, _ in nodes), *used.values(), strict=True)),
+        title="Containers",
+    )
+
+
+def _program(container: ContainerPlan) -> str:
+    """What is run in place of what the image says."""
+    return shlex.join((*(container.entrypoint or ()), *(container.command or ())))
+
+
+def _capabilities(container: ContainerPlan) -> str:
+    from emulator.plan.capabilities import DOCKER_DEFAULT
+
+    has = set(container.capabilities)
+    # Those are many, and the same for all hosts.
+    usual = ["Docker's own"] if has >= DOCKER_DEFAULT else []
+    return ", ".join([*usual, *sorted(has - DOCKER_DEFAULT if usual else has)]) or "none"
+
+
+def _ports(container: ContainerPlan) -> str:
+    return ", ".join(
+        published(port, port.host_address, port.host_port or "any") for port in container.ports
+    )
+
+
+def _volumes(container: ContainerPlan) -> str:
+    return ", ".join(
+        f"{volume.source}:{volume.target}{':ro' if volume.read_only else ''}"
+        for volume in container.volumes
+    )
 
 
 def _print_manifests(manifests: list[Manifest]) -> None:

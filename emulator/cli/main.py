@@ -54,6 +54,7 @@ for _name, _function, _summary in (
     ("test", vnfs.run_tests, "Run the cases of VNFs, without a network."),
     ("ps", labs.ps, "List the labs that run on this machine."),
     ("exec", labs.exec_, "Run a command on a node of a running lab."),
+    ("logs", labs.logs, "Show what a container or a VNF has printed."),
     ("attach", labs.attach, "Open a shell on a lab that runs elsewhere."),
     ("clean", labs.clean, "Remove what labs left that did not end well."),
     ("doctor", doctor.doctor, "Say what works on this machine, and how to fix the rest."),
@@ -118,7 +119,7 @@ def main() -> None:
 
 def _sentence(message: str) -> str:
     """A message of the framework in the form of ours: lower case, no full stop."""
-    message = message.strip().rstrip(".")
+    message = message.strip().rstrip(".").replace(": Value error, ", ": ")
     return message[:1].lower() + message[1:]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -26,6 +27,13 @@ if TYPE_CHECKING:
     from emulator.network import Network
 
 
+class OnFailure(StrEnum):
+    """What a node that does not start does to the lab."""
+
+    stop = "stop"
+    keep = "keep"
+
+
 def run(
     file: FileArgument = None,
     topo: TopoOption = None,
@@ -41,6 +49,14 @@ def run(
     ] = None,
     schedule: ScheduleOption = None,
     ipv6: Ipv6Option = False,
+    on_failure: Annotated[
+        OnFailure,
+        typer.Option(
+            "--on-failure",
+            help="Whether a VNF or a container that does not start ends the lab (stop), or is "
+            "marked as failed while the others go on (keep).",
+        ),
+    ] = OnFailure.stop,
     json: Annotated[
         bool,
         typer.Option(
@@ -58,6 +74,7 @@ def run(
       vnf run topologies/chain.py --set dataplane=xdp
       vnf run --topo linear,4
       vnf run topologies/access.py --schedule evening.yaml
+      vnf run topologies/chain.py --set runtime=docker --on-failure keep
       echo "h1 ping -c1 h2" | vnf run --topo minimal
     """
     topology = load_target(file, topo, parse_settings(settings))
@@ -70,7 +87,14 @@ def run(
     with contextlib.ExitStack() as stack:
         with StepProgress() as progress:
             net = stack.enter_context(
-                Network(topology, name=name, ipv6=ipv6, catalog=catalog, progress=progress)
+                Network(
+                    topology,
+                    name=name,
+                    ipv6=ipv6,
+                    catalog=catalog,
+                    on_failure=on_failure.value,
+                    progress=progress,
+                )
             )
         if json:
             print_json_line(_summary(net))
@@ -95,8 +119,10 @@ def _summary(net: Network) -> dict[str, Any]:
             {
                 "name": node.name,
                 "kind": node.kind,
-                "addresses": [intf.ipv4 for intf in node.interfaces if intf.ipv4],
+                "runtime": node.plan.runtime,
+                "addresses": [intf.ipv4 for intf in node.intfs if intf.ipv4],
+                "failure": node.failure,
             }
-            for node in net.plan.nodes
+            for node in net.nodes
         ],
     }

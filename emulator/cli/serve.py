@@ -45,15 +45,22 @@ def _count(number: int, noun: str) -> str:
 
 
 def describe_lab(net: Network) -> str:
-    """What a lab consists of: ``2 hosts, 1 VNF, 2 links``."""
+    """What a lab consists of: ``2 hosts, 1 VNF, 2 links``, and ``3 nodes in containers``."""
     plan = net.plan
     parts = [
         (len(plan.hosts()), "host"),
         (len(plan.switches()), "switch"),
         (len(plan.routers()), "router"),
         (len(plan.vnfs()), "VNF"),
+        (sum(node.kind == "app" for node in plan.nodes), "app container"),
     ]
     words = [_count(number, noun) for number, noun in parts if number]
     links = _count(len(plan.links), "link")
     impaired = sum(link.mechanism != "none" for link in plan.links)
-    return ", ".join([*words, f"{links} ({impaired} impaired)" if impaired else links])
+    words.append(f"{links} ({impaired} impaired)" if impaired else links)
+    enclosed = sum(node.container is not None for node in plan.nodes)
+    if enclosed:
+        words.append(
+            f"{_count(enclosed, 'node')} in {'a container' if enclosed == 1 else 'containers'}"
+        )
+    return ", ".join(words)

@@ -54,6 +54,7 @@ class Shell:
             The exit code: 0, or for a script 1 when one of its lines had a mistake in it. The
             exit status of a node's own command does not count.
         """
+        self.tell_failures()
         for line in lines:
             self.run_line(line)
             if self.finished:
@@ -63,7 +64,7 @@ class Shell:
     def run_line(self, line: str) -> None:
         """Carry out one line; whatever is wrong with it is printed and the shell goes on.
 
-        Before and after it, VNFs are named that have failed since, and wires.
+        Before and after it, nodes are named that have failed since, and wires.
         """
         try:
             self.tell_failures()
@@ -108,10 +109,10 @@ class Shell:
             raise UsageError(f"unknown command: {first}", hint=self.suggest(first))
 
     def failures(self) -> dict[str, str]:
-        """The VNFs that have failed, and why."""
+        """The nodes that have failed, and why."""
         found = {}
         for node in self.net.nodes:
-            if node.kind != "vnf":
+            if node.kind != "vnf" and node.plan.container is None:
                 continue
             # Where the process has ended it is collected now, and half of that is no good.
             with stops_held():
@@ -121,7 +122,7 @@ class Shell:
         return found
 
     def tell_failures(self) -> None:
-        """Print which VNFs have failed since this was done last."""
+        """Print which nodes have failed since this was done last."""
         try:
             failures = self.failures()
             self._tell_links()
@@ -175,7 +176,9 @@ class Shell:
         names = self._node_names()
         plan = self.net.plan
         command = shell_format.substitute_addresses(
-            text, lambda word: plan.address_of(word) if word in names else None
+            # An app container has the address of its host.
+            text,
+            lambda word: plan.address_of(plan.node(word).host or word) if word in names else None,
         )
         self.flush()
         node = self.net[name]

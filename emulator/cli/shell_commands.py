@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import shlex
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from emulator.cli import shell_format
+from emulator.cli.container_format import CONTAINER_COLUMNS, container_cells
 from emulator.cli.shell_complete import FILES, LINE
 from emulator.cli.shell_links import (
     LINK_WORDS,
@@ -18,7 +20,7 @@ from emulator.cli.shell_links import (
     schedules_text,
     wires_table,
 )
-from emulator.cli.shell_vnf import SHADOWED, VNF_COMMANDS, VnfCommand
+from emulator.cli.shell_vnf import SHADOWED, VNF_COMMANDS, published_ports
 from emulator.errors import LabError, UsageError
 from emulator.names import suggestion
 from emulator.wire.words import link_text
@@ -99,7 +101,7 @@ def _help(shell: Shell, text: str) -> None:
         return
     rows = [(f"{command.name} {command.usage}", command.summary) for command in COMMANDS.values()]
     rows.append(("NODE COMMAND...", "Run a command on a node: h1 ping -c1 h2"))
-    rows += [(_node_usage(each), each.summary) for each in VNF_COMMANDS.values()]
+    rows += [(each.full_usage, each.summary) for each in VNF_COMMANDS.values()]
     shell.print(shell_format.aligned(rows))
     shell.print(
         "\nNames of nodes in a node's command stand for their addresses. Ctrl-C stops"
@@ -112,23 +114,18 @@ def _explained(shell: Shell, name: str) -> str:
     if command is not None:
         usage, text = f"{name} {command.usage}".rstrip(), command.help
     elif name in VNF_COMMANDS:
-        usage = _node_usage(VNF_COMMANDS[name])
+        usage = VNF_COMMANDS[name].full_usage
         text = f"{VNF_COMMANDS[name].help}\n\n{SHADOWED}"
     else:
         raise UsageError(f"no command {name!r}", where="help", hint=shell.suggest(name))
     return "\n".join([usage, *(f"  {line}".rstrip() for line in text.split("\n"))])
 
 
-def _node_usage(command: VnfCommand) -> str:
-    whose = "NODE" if command.for_containers else "VNF"
-    return f"{whose} {command.name} {command.usage}".rstrip()
-
-
 @_command("nodes")
 def _nodes(shell: Shell, text: str) -> None:
     """List the names of all nodes.
 
-    And below them, of the VNFs that have failed.
+    And below them, of those in containers, and of those that have failed.
     """
     _words("nodes", text, 0)
     shell.print(shell_format.nodes_text(shell.net.plan, list(shell.failures())))
@@ -139,7 +136,7 @@ def _net(shell: Shell, text: str) -> None:
     """Show what is connected to what.
 
     Each interface of a node, with the one at the other end of its link; below them the links that
-    are impaired, and how.
+    are impaired, and how. An app container has the interfaces of its host.
     """
     _words("net", text, 0)
     shell.print(shell_format.net_text(shell.net.plan))
@@ -176,10 +173,10 @@ def _intfs(shell: Shell, text: str) -> None:
 
 @_command("dump")
 def _dump(shell: Shell, text: str) -> None:
-    """Show each node: kind, VNF, addresses.
+    """Show each node: kind, VNF, container, addresses.
 
-    Of a VNF also its parameters in force, its data plane, and whether it has failed. Below them the
-    links that are impaired, and how.
+    Of a VNF also its parameters in force and its data plane, of a container its image, and of both
+    whether they have failed. Below them the links that are impaired, and how.
     """
     _words("dump", text, 0)
     net = shell.net
@@ -212,6 +209,43 @@ def _counters(shell: Shell, text: str) -> None:
     failed = [name for name in shell.failures() if name in names]
     if failed:
         shell.print(f"failed: {' '.join(failed)}")
+
+
+@_command("containers")
+def _containers(shell: Shell, text: str) -> None:
+    """Show each container and what it uses.
+
+    Its image, whether it runs, its CPU time, memory and processes with their limits, and its
+    published ports. The use of the CPUs is that of the same quarter of a second for all. NODE stats
+    shows everything of one.
+    """
+    from emulator.runtime.usage import measure_each, names_of
+
+    _words("containers", text, 0)
+    failures = shell.failures()
+    nodes = [node for node in shell.net.nodes if node.plan.container is not None]
+    places = {}
+    for node in nodes:
+        if node.container is not None and node.container.alive:
+            with suppress(LabError):  # it ends just now
+                places[node.name] = (node.container.cgroup, node.netns, names_of(node.plan))
+    stats = measure_each(places) if places else {}
+    if not nodes:
+        shell.print("no container in this lab")
+        return
+    rows: list[Sequence[object]] = [CONTAINER_COLUMNS]
+    for node in nodes:
+        assert node.plan.container is not None
+        if node.name in failures:
+            status = "failed"
+        elif node.container is not None and node.container.program_status == 0:
+            status = "program ended"
+        else:
+            status = "running"
+        image = node.plan.container.image
+        usage = stats.get(node.name)
+        rows.append(container_cells(node.name, image, status, usage, published_ports(node)))
+    shell.print(shell_format.aligned(rows))
 
 
 @_command("pingall", "[TIMEOUT]")

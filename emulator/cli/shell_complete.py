@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from emulator.cli.shell_links import LINK_WORDS, setting_words
 from emulator.cli.shell_vnf import VNF_COMMANDS, names_for
 from emulator.names import natural
+from emulator.runtime.limits import CHANGEABLE
 
 if TYPE_CHECKING:
     from emulator.plan.model import Plan
@@ -99,6 +100,9 @@ def _node_command_options(words: Sequence[str], nodes: list[str], plan: Plan) ->
         return common
     if words[1] == "stats":
         return ["--json"] if len(words) == 2 else []
+    if words[1] == "update":
+        named = {word.partition("=")[0] for word in words[2:]}
+        return [f"{name}=" for name in CHANGEABLE if name not in named]
     if node.vnf is None:
         return []
     given = {word.partition("=")[0] for word in words[2:]}

@@ -17,20 +17,32 @@ if TYPE_CHECKING:
     from emulator.traffic.ping import PingMatrix
     from emulator.vnf_stats import VnfStats
 
-_KIND_TITLES = {"host": "Host", "switch": "Switch", "router": "Router", "vnf": "VNF"}
+_KIND_TITLES = {
+    "host": "Host",
+    "switch": "Switch",
+    "router": "Router",
+    "vnf": "VNF",
+    "app": "App",
+}
 
 
 def nodes_text(plan: Plan, failed: Sequence[str] = ()) -> str:
-    """All names in their natural order, on one line, and on another the VNFs that have failed."""
+    """All names in their natural order on one line; below, those in containers and the failed."""
     text = "available nodes are:\n" + " ".join(node.name for node in plan.nodes)
+    enclosed = [node.name for node in plan.nodes if node.container is not None]
+    if enclosed:
+        text += f"\nin containers: {' '.join(enclosed)}"
     return f"{text}\nfailed: {' '.join(failed)}" if failed else text
 
 
 def net_text(plan: Plan) -> str:
-    """One line per node: its interfaces, each with the one at the other end of the link."""
+    """One line per node: its interfaces, each with the one at the other end of the link.
+
+    An app container has those of its host.
+    """
     lines = []
     for node in plan.nodes:
-        words = [node.name]
+        words = [node.name] if node.host is None else [node.name, "in", node.host]
         for interface in node.interfaces:
             peer = plan.peer(node.name, interface.name)
             words.append(f"{interface.name}:{peer.interface}")
@@ -65,32 +77,39 @@ def ports_text(plan: Plan) -> str:
 
 
 def interfaces_text(plan: Plan) -> str:
-    """One line per node: the names of its interfaces."""
+    """One line per node: the names of its interfaces; of an app container, those of its host."""
     return "\n".join(
-        f"{node.name}: {','.join(intf.name for intf in node.interfaces)}" for node in plan.nodes
+        f"{node.name}: "
+        + ",".join(intf.name for intf in (plan.node(node.host) if node.host else node).interfaces)
+        for node in plan.nodes
     )
 
 
 def node_text(
     node: NodePlan, parameters: Mapping[str, object] | None = None, *, failed: bool = False
 ) -> str:
-    """A node in one line: kind, name, what a VNF runs, interfaces with their addresses.
+    """A node in one line: kind, name, what it runs and in what, interfaces with their addresses.
 
     Args:
         node: its plan.
         parameters: those of a VNF that are in force; the planned ones when None.
-        failed: whether its VNF does not run any more.
+        failed: whether it does not do its work.
     """
+    parts = []
+    if node.vnf is not None:
+        values = {**node.vnf.parameters, **(parameters or {})}
+        given = ",".join(f"{key}={value}" for key, value in values.items())
+        parts.append(f"{node.vnf.vnf}({given}) on {node.vnf.dataplane}")
+    if node.container is not None:
+        parts.append(f"docker({node.container.image})")
+    if failed:
+        parts.append("FAILED")
     interfaces = ",".join(
         f"{intf.name}:{intf.ipv4.partition('/')[0] if intf.ipv4 else None}"
         for intf in node.interfaces
     )
-    function = ""
-    if node.vnf is not None:
-        values = {**node.vnf.parameters, **(parameters or {})}
-        given = ",".join(f"{key}={value}" for key, value in values.items())
-        function = f" {node.vnf.vnf}({given}) on {node.vnf.dataplane}{' FAILED' * failed}"
-    return f"<{_KIND_TITLES[node.kind]} {node.name}:{function} {interfaces}>"
+    parts.append(interfaces if node.host is None else f"in {node.host}")
+    return f"<{_KIND_TITLES[node.kind]} {node.name}: {' '.join(parts)}>"
 
 
 def dump_text(
@@ -103,7 +122,7 @@ def dump_text(
     Args:
         plan: the plan of the lab.
         parameters: for each VNF the parameters in force.
-        failed: the VNFs that do not run any more.
+        failed: the nodes that do not do their work.
     """
     known = parameters or {}
     return "\n".join(

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from emulator.cli import shell_format
+from emulator.cli.container_format import limits_text, published
 from emulator.errors import UsageError
 from emulator.settings import SettingsError, assignments
 from emulator.vnf_stats import VnfStats
@@ -30,13 +31,21 @@ class VnfCommand:
         name: the word after the node's name.
         usage: the words after that, as shown to the user.
         run: carries it out; takes the node and the words after the name, returns what to print.
-        for_containers: whether it is also for other nodes, where they are containers.
+        for_vnfs: whether it is for VNFs, whatever encloses them.
+        for_containers: whether it is for containers, whatever they are.
     """
 
     name: str
     usage: str
     run: Callable[[Node, Sequence[str]], str]
+    for_vnfs: bool = True
     for_containers: bool = False
+
+    @property
+    def full_usage(self) -> str:
+        """The whole line, with a word for the nodes that it is for in the place of their name."""
+        whose = "VNF" if not self.for_containers else "NODE" if self.for_vnfs else "CONTAINER"
+        return f"{whose} {self.name} {self.usage}".rstrip()
 
     @property
     def summary(self) -> str:
@@ -51,15 +60,20 @@ class VnfCommand:
 
 VNF_COMMANDS: dict[str, VnfCommand] = {}
 
+_WHOLE_NUMBERS = ("pids", "pids_limit", "cpu_shares", "cpu_quota", "cpu_period", "nano_cpus")
+"""Limits whose values are numbers where a topology has them too."""
+
 SHADOWED = (
     "Where a node has such a word, it is not a program; to run one of that name,\n"
     'write "command" before it: fw command stats'
 )
 
 
-def _command(name: str, usage: str = "", *, for_containers: bool = False) -> Callable[[Any], Any]:
+def _command(
+    name: str, usage: str = "", *, for_vnfs: bool = True, for_containers: bool = False
+) -> Callable[[Any], Any]:
     def register(run: Callable[[Node, Sequence[str]], str]) -> Any:
-        VNF_COMMANDS[name] = VnfCommand(name, usage, run, for_containers)
+        VNF_COMMANDS[name] = VnfCommand(name, usage, run, for_vnfs, for_containers)
         return run
 
     return register
@@ -75,16 +89,17 @@ def names_for(plan: NodePlan) -> list[str]:
     return [
         command.name
         for command in VNF_COMMANDS.values()
-        if plan.kind == "vnf" or (command.for_containers and plan.runtime == "docker")
+        if (command.for_vnfs and plan.kind == "vnf")
+        or (command.for_containers and plan.runtime == "docker")
     ]
 
 
 def run_for_vnf(node: Node, words: Sequence[str]) -> str:
-    """Carry out a command for a VNF; returns what to print, which may be nothing.
+    """Carry out a command for a VNF or a container; returns what to print, if anything.
 
     Raises:
         UsageError: the words make no sense, or a value is not allowed.
-        BuildVnfError: the VNF cannot do it.
+        BuildVnfError: the node cannot do it.
     """
     return VNF_COMMANDS[words[0]].run(node, words[1:])
 
@@ -142,6 +157,67 @@ def _restart(node: Node, words: Sequence[str]) -> str:
         raise _usage(node, "restart", f"{words[0]} means nothing here")
     node.restart()
     return ""
+
+
+@_command("logs", "[LINES]", for_containers=True)
+def _logs(node: Node, words: Sequence[str]) -> str:
+    """Show what a container or a VNF has printed.
+
+    All of it, or only so many of the last lines. vnf logs, in another terminal, can also follow it.
+    """
+    if len(words) > 1 or (words and not words[0].isdecimal()):
+        error = _usage(node, "logs", f"{words[0]!r} is not a number of lines")
+        if words[0] in ("-f", "--follow"):
+            error.hint = f"in another terminal: vnf logs LAB {node.name} -f"
+        raise error
+    return node.logs(int(words[0]) if words else None).removesuffix("\n")
+
+
+@_command("update", "NAME=VALUE...", for_vnfs=False, for_containers=True)
+def _update(node: Node, words: Sequence[str]) -> str:
+    """Change the limits of a running container.
+
+    For example: d1 update cpus=0.5 memory=256m. There are cpus, cpuset, cpu_shares, memory,
+    memory_swap and pids; none takes a limit away. Only in the terminal that runs the lab.
+    """
+    assert node.plan.container is not None
+    if not words:
+        raise UsageError(
+            "no limit is given",
+            where=f"{node.name} update",
+            hint=f"now {limits_text(node.plan.container) or 'it has none'}",
+        )
+    try:
+        changes = assignments(words, dict.fromkeys(_WHOLE_NUMBERS, 0))
+    except SettingsError as error:
+        message = error.message
+        raise UsageError(
+            message, where=f"{node.name} update", hint="for example: cpus=0.5 memory=256m"
+        ) from error
+    node.update(**{name: None if text == "none" else text for name, text in changes.items()})
+    return ""
+
+
+@_command("ports", for_vnfs=False, for_containers=True)
+def _ports(node: Node, words: Sequence[str]) -> str:
+    """Show the published ports of a container.
+
+    Which of its ports programs of the machine reach, and at what address.
+    """
+    if words:
+        raise _usage(node, "ports", f"{words[0]} means nothing here")
+    return "\n".join(published_ports(node)) or f"no port of {node.name} is published"
+
+
+def published_ports(node: Node) -> list[str]:
+    """The ports of a node's container that the machine's programs reach, in words."""
+    if node.plan.container is None or node.container is None:
+        return []
+    planned = node.plan.container.ports
+    return [
+        published(port, address, bound)
+        for port, (address, bound, _) in zip(planned, node.container.ports, strict=False)
+    ]
 
 
 def _usage(node: Node, name: str, message: str) -> UsageError:

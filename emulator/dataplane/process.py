@@ -36,6 +36,10 @@ if TYPE_CHECKING:
     from emulator.runtime.namespace import Processes
 
 
+_SHARED = ("sock", "run", "dpdk")
+"""The files of a VNF that it has to see itself, by their suffix."""
+
+
 @dataclass(frozen=True)
 class Site:
     """Where the processes of a lab's VNFs live.
@@ -62,6 +66,9 @@ class Site:
     def file(self, node: str, suffix: str) -> Path:
         """A file of a VNF: its socket, what it prints, its parameters."""
         if self.entrypoint is not None:
+            if suffix not in _SHARED:
+                # A container could put a link to any file of the machine in its place.
+                return self.folder.with_name(f"{self.folder.name}-vnf.{suffix}")
             return self.folder / f"vnf.{suffix}"
         # By number: names of nodes may be longer than the path of a socket can be.
         number = hashlib.sha256(node.encode()).hexdigest()[:10]

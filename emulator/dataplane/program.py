@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from emulator.plan.model import NodePlan
 
 _START_S = 30.0
+_SAID_S = 1.0
 _POLL_S = 0.01
 _MEGABYTES_BESIDE = 64
 """testpmd alone takes 40 for its tables; what is not used costs nothing."""
@@ -286,13 +287,19 @@ def _has_no_socket(log: Path) -> bool:
 
 def _check_policy_holds(node: NodePlan, log: Path) -> None:
     """A program that has DPDK inside is out of the reach of a library loaded before it."""
-    watched = set(re.findall(r"idle: port (\d+) queue \d+ has", log.read_text(errors="replace")))
-    if not watched.issuperset(str(port) for port in range(len(node.interfaces))):
-        raise UsageError(
-            "the program is not linked to DPDK's shared libraries and can only poll",
-            where=node.name,
-            hint='give it idle="poll", or link it to them',
-        )
+    wanted = {str(port) for port in range(len(node.interfaces))}
+    deadline = time.monotonic() + _SAID_S
+    while not wanted.issubset(
+        re.findall(r"idle: port (\d+) queue \d+ has", log.read_text(errors="replace"))
+    ):
+        # What is printed in a container takes a moment to be there.
+        if time.monotonic() > deadline:
+            raise UsageError(
+                "the program is not linked to DPDK's shared libraries and can only poll",
+                where=node.name,
+                hint='give it idle="poll", or link it to them',
+            )
+        time.sleep(_POLL_S)
 
 
 def _counters(stats: Mapping[str, Any], own: list[str]) -> PortCounters:

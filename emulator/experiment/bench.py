@@ -258,7 +258,8 @@ class _Run:
         from emulator.experiment.machine import describe_machine
 
         try:
-            self._bundle.write_record(MACHINE, describe_machine())
+            docker = any(node.container for ready in self._order for node in ready.plan.nodes)
+            self._bundle.write_record(MACHINE, describe_machine(docker=docker))
             self._bundle.write_record(RUN, self._about)
             self._write_summary()
             self._certify()
@@ -322,6 +323,10 @@ class _Run:
         self._report(case, step, None)
         # Trials that had to be repeated take steps that nobody counted on.
         self._step = min(self._step + 1, self._steps_per_case)
+
+    def detail(self, case: str, step: str) -> None:
+        """Report how far the step has come that goes on."""
+        self._report(case, step, None)
 
     def _report(self, case: str, step: str, record: CaseRecord | None) -> None:
         if self._on_event is not None:

@@ -18,10 +18,25 @@ UNAVAILABLE = "unavailable"
 _PACKAGES = ("pyroute2", "numpy", "pyarrow", "pydantic", "matplotlib")
 
 
+class DockerEngine(BaseModel):
+    """The Docker engine that ran the containers."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    version: str
+    api_version: str
+    storage_driver: str
+    cgroup_version: str
+    cgroup_driver: str
+
+
 class Machine(BaseModel):
     """The machine of a run.
 
     It names neither host, user nor address, so that a bundle can be given away.
+
+    Attributes:
+        docker: given when a node of any case is in a container.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -40,10 +55,16 @@ class Machine(BaseModel):
     memory_bytes: int | None
     load_average_1min: float | None
     versions: dict[str, str]
+    docker: DockerEngine | None = None
 
 
-def describe_machine(root: Path = Path("/")) -> Machine:
-    """Describe this machine; ``root`` is where its ``/proc``, ``/sys`` and ``/etc`` are found."""
+def describe_machine(root: Path = Path("/"), *, docker: bool = False) -> Machine:
+    """Describe this machine.
+
+    Args:
+        root: where its ``/proc``, ``/sys`` and ``/etc`` are found.
+        docker: ask the Docker engine that labs use what it is, too.
+    """
     cpuinfo = _cpuinfo(root)
     return Machine(
         distribution=_distribution(root),
@@ -60,6 +81,21 @@ def describe_machine(root: Path = Path("/")) -> Machine:
         memory_bytes=_memory_bytes(root),
         load_average_1min=_load_average(root),
         versions=_versions(),
+        docker=_docker_engine() if docker else None,
+    )
+
+
+def _docker_engine() -> DockerEngine:
+    from emulator.runtime.daemon import daemon_status
+
+    # Where there is none, each case that needs it says so.
+    status = daemon_status()
+    return DockerEngine(
+        version=UNAVAILABLE if status.daemon is None else status.daemon.version or UNAVAILABLE,
+        api_version=status.api_version or UNAVAILABLE,
+        storage_driver=status.storage_driver or UNAVAILABLE,
+        cgroup_version=status.cgroup_version or UNAVAILABLE,
+        cgroup_driver=status.cgroup_driver or UNAVAILABLE,
     )
 
 

@@ -167,10 +167,47 @@ class VnfShareRecord(Record):
     cpu_ns_per_packet: float | None
 
 
+class ContainerRecord(Record):
+    """A container that enclosed a node: a VNF, an end of the path, or any other.
+
+    Attributes:
+        node: the node's name.
+        image: the name of its image.
+        image_id: what the Docker engine calls the image; it changes with every build.
+        image_digest: of the program, the compiler and all else that an image of a VNF was made
+            from; null for other images.
+        capabilities: all that it had.
+        cpus: how many CPUs' worth of time it might take; null for all there is, as below.
+        cpuset: the CPUs it might run on; none given: any.
+        memory_bytes: the most memory that it might use.
+        memory_swap_bytes: memory and swap together; -1 for no limit.
+        pids: the most processes that it might have.
+        cpu_ns: CPU time of its processes, from its start to the last measurement; null before.
+        throttled_ns: how long of this it was kept off the CPUs to keep to its limit.
+        memory_peak_bytes: the most memory that it used until then, file cache included.
+    """
+
+    node: str
+    image: str
+    image_id: str
+    image_digest: str | None
+    capabilities: tuple[str, ...] = ()
+    cpus: float | None = None
+    cpu_shares: int | None = None
+    cpuset: tuple[int, ...] = ()
+    memory_bytes: int | None = None
+    memory_swap_bytes: int | None = None
+    pids: int | None = None
+    cpu_ns: int | None = None
+    throttled_ns: int | None = None
+    memory_peak_bytes: int | None = None
+
+
 class VnfRecord(Record):
     """A VNF that stood in the path.
 
     Attributes:
+        runtime: what enclosed it; of a container there is more in the case's ``containers``.
         mode: what the kernel reported, such as ``native``.
         idle: where it is a process, what that does while no packet comes; otherwise null.
         cores: the CPUs that the process may run on; none given: any.
@@ -184,6 +221,7 @@ class VnfRecord(Record):
     dataplane: str
     mode: str
     parameters: dict[str, Any]
+    runtime: Literal["namespace", "docker"] = "namespace"
     idle: str | None = None
     cores: tuple[int, ...] = ()
     driver: str | None = None
@@ -214,6 +252,7 @@ class CaseRecord(Record):
     destination: str | None = None
     vnfs: tuple[VnfRecord, ...] = ()
     impaired_links: dict[str, str] = {}
+    containers: tuple[ContainerRecord, ...] = ()
     trials: tuple[TrialRecord, ...] = ()
     latency: LatencyRecord | None = None
     throughput: ThroughputRecord | None = None

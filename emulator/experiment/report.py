@@ -176,6 +176,13 @@ def notes(summary: SummaryRecord) -> list[str]:
         for vnf in case.vnfs
         if vnf.dataplane == "xdp" and vnf.mode != "native"
     ]
+    lines += [
+        f"{case.name}: {each.node} was kept off the CPUs for {each.throttled_ns / 1e9:.2f} s, to "
+        f"keep to the limit of its container{f', {each.cpus:g} CPUs' if each.cpus else ''}."
+        for case in summary.cases
+        for each in case.containers
+        if each.throttled_ns
+    ]
     return lines
 
 

@@ -11,6 +11,7 @@ from emulator.experiment.bench import MAX_SEARCH_TRIALS, BenchSpec
 from emulator.experiment.bundle import BundleWriter
 from emulator.experiment.prepare import PreparedCase
 from emulator.experiment.records import (
+    ContainerRecord,
     CostRecord,
     LatencyRecord,
     SearchTrialRecord,
@@ -51,6 +52,10 @@ class Recorder(Protocol):
 
     def tell(self, case: str, step: str) -> None:
         """Report the step that begins."""
+        ...
+
+    def detail(self, case: str, step: str) -> None:
+        """Report how far the step has come that goes on."""
         ...
 
     def keep(self, case: str, **measured: object) -> None:
@@ -136,7 +141,7 @@ class CaseMeasurement:
         """
         spec = self._spec
         self._tell("starting the network")
-        network = Network(self._ready.topo, catalog=self._ready.catalog)
+        network = Network(self._ready.topo, catalog=self._ready.catalog, progress=self._starting)
         with network.start(schedule=False):
             ends = network[self._ready.source], network[self._ready.destination]
             path = _Path(network, *ends)
@@ -147,6 +152,7 @@ class CaseMeasurement:
                 impaired_links={
                     link.id: link_text(link) for link in network.links if link.mechanism != "none"
                 },
+                containers=_container_records(network),
             )
             self._tell("waiting until the path carries packets")
             _await_path(path, spec, stp=any(n.stp for n in network.plan.switches()))
@@ -159,9 +165,13 @@ class CaseMeasurement:
                 self._latency(path, round_number)
             self._throughput(path)
             self._cost(path)
+            self._recorder.keep(self._name, containers=_container_records(network, used=True))
 
     def _tell(self, step: str) -> None:
         self._recorder.tell(self._name, step)
+
+    def _starting(self, stage: str, done: int, total: int) -> None:
+        self._recorder.detail(self._name, f"starting the network: {stage} {done}/{total}")
 
     def _idle(self, path: _Path) -> None:
         if not path.processes:
@@ -272,10 +282,45 @@ def _vnf_record(node: Node) -> VnfRecord:
         dataplane=stats.dataplane,
         mode=stats.mode,
         parameters=dict(stats.parameters),
+        runtime=node.plan.runtime,
         idle=stats.idle,
         cores=stats.cores,
         driver=stats.driver,
     )
+
+
+def _container_records(network: Network, *, used: bool = False) -> tuple[ContainerRecord, ...]:
+    """What encloses each node that is in a container, and if asked for, what it has used."""
+    records = []
+    for node in network.nodes:
+        container, plan = node.container, node.plan.container
+        if container is None or plan is None:
+            continue
+        usage = {}
+        if used:
+            reading = container.cgroup.read()
+            usage = {
+                "cpu_ns": reading.cpu_ns,
+                "throttled_ns": reading.throttled_ns,
+                "memory_peak_bytes": reading.memory_peak_bytes,
+            }
+        records.append(
+            ContainerRecord(
+                node=node.name,
+                image=container.image,
+                image_id=container.image_id,
+                image_digest=container.image_digest,
+                capabilities=plan.capabilities,
+                cpus=plan.cpus,
+                cpu_shares=plan.cpu_shares,
+                cpuset=plan.cpuset,
+                memory_bytes=plan.memory_bytes,
+                memory_swap_bytes=plan.memory_swap_bytes,
+                pids=plan.pids,
+                **usage,
+            )
+        )
+    return tuple(records)
 
 
 def _trial_record(

@@ -142,7 +142,7 @@ def _bootstrap(
         )
         assert process.stdout is not None
         undo.enter_context(process.stdout)
-        error = _follow(process.stdout, progress)
+        error = follow_debootstrap(process.stdout, progress)
         if process.wait() == 0:
             return
     last = log.read_text(errors="replace").splitlines()[-_LOG_LINES:]
@@ -154,7 +154,7 @@ def _bootstrap(
     )
 
 
-def _follow(lines: Iterator[str], progress: Progress | None) -> str:
+def follow_debootstrap(lines: Iterator[str], progress: Progress | None) -> str:
     """Report how far debootstrap is; returns its last error, empty without one.
 
     ``P: 3 20 NAME`` says how far, ``PF: text`` what it does, ``E: NAME`` begins an error, ``EA:``

@@ -30,6 +30,8 @@ _C_LIBRARY = "libc.so.6"
 # The C library loads it, when it needs it, to end a thread.
 _UNWINDER = "libgcc_s.so.1"
 _PT_INTERP = 3
+_XDP_LIBRARY = "libxdp.so."
+_XDP_PROGRAMS = ("xdp-dispatcher.o", "xsk_def_xdp_prog*.o")
 _EAL = re.compile(r"librte_eal\.so\.(?P<abi>[\d.]+)")
 # The drivers that need no hardware, and what they rest on.
 _DRIVERS = (
@@ -128,6 +130,7 @@ def closure(program: Path, beside: Iterable[Path] = ()) -> tuple[ImageFile, ...]
         # already, and must not be loaded twice.
         link = f"{home}/{path.name}" if path.name in libraries else None
         files.append(ImageFile(str(path.with_suffix("")), path, link=link))
+    files += [ImageFile(str(path), path) for path in _xdp_programs(libraries)]
     return tuple(files)
 
 
@@ -182,6 +185,17 @@ def _cannot_run(path: Path) -> UsageError:
         where=str(path),
         hint="give the VNF a Dockerfile",
     )
+
+
+def _xdp_programs(libraries: Mapping[str, Path]) -> list[Path]:
+    """What libxdp loads into the kernel for a program that opens XDP sockets."""
+    return [
+        found
+        for soname, path in libraries.items()
+        if soname.startswith(_XDP_LIBRARY)
+        for pattern in _XDP_PROGRAMS
+        for found in sorted((path.resolve().parent / "bpf").glob(pattern))
+    ]
 
 
 def _plugins(libraries: Mapping[str, Path]) -> list[Path]:

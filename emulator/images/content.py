@@ -8,7 +8,7 @@ import json
 import tarfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import IO, TYPE_CHECKING
 
 from emulator.dataplane.afxdp import LIBRARIES as AFXDP_LIBRARIES
@@ -106,23 +106,10 @@ def content_of(manifest: Manifest, plane: str, *, cached_only: bool = False) -> 
     if plane == "xdp":
         compiled = build_xdp(manifest, cached_only=cached_only)
         return Content((ImageFile(XDP_OBJECT, compiled, 0o644),), user=_NOBODY)
-    return Content((ImageFile(PROGRAM, static_program(manifest, plane, cached_only)),), (PROGRAM,))
-
-
-def static_program(manifest: Manifest, plane: str, cached_only: bool = False) -> Path:
-    """The VNF as a program that needs nothing of the place where it runs; compiles it if need be.
-
-    Raises:
-        UsageError, MachineError, NotCompiledError: as ``content_of``.
-    """
-    return build_program(
+    compiled = build_program(
         manifest, plane, libraries=_LIBRARIES[plane], static=True, cached_only=cached_only
     )
-
-
-def has_static_program(manifest: Manifest, plane: str) -> bool:
-    """Whether the VNF is a program of ours on the data plane."""
-    return plane in _LIBRARIES and manifest.source(plane) is not None
+    return Content((ImageFile(PROGRAM, compiled),), (PROGRAM,))
 
 
 def check_plane(manifest: Manifest, plane: str) -> None:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NoReturn
 
 from emulator.errors import BuildVnfError, LabError, MachineError, UsageError
+from emulator.images.closure import ImageFile
 from emulator.plan.image_names import BASE_IMAGE, REPOSITORY
 from emulator.runtime.engine import told
 
@@ -46,12 +47,12 @@ class Recipe:
     Attributes:
         folder: the folder.
         arguments: what its ``ARG`` get.
-        added: files beside its own: path in the folder -> the file.
+        added: files beside its own; their paths are in the folder.
     """
 
     folder: Path
     arguments: Mapping[str, str] = field(default_factory=dict)
-    added: Mapping[str, Path] = field(default_factory=dict)
+    added: tuple[ImageFile, ...] = ()
 
     def digest(self, labels: Mapping[str, str]) -> str:
         """What tells what is made of it, with these labels, from another."""
@@ -62,6 +63,9 @@ class Recipe:
                 told.update(os.readlink(path).encode())
             elif path.is_file():
                 told.update(hashlib.sha256(path.read_bytes()).digest())
+        for file in self.added:
+            told.update(f"\0{file.path}\0{file.mode}\0".encode())
+            told.update(hashlib.sha256(file.read()).digest())
         return told.hexdigest()
 
     def build(
@@ -106,10 +110,10 @@ class Recipe:
         progress: Callable[[str, int, int], None] | None,
         where: str,
     ) -> None:
-        step, lines, count = "", deque[str](maxlen=_LAST_LINES), 0
+        step, lines, count, error = "", deque[str](maxlen=_LAST_LINES), 0, ""
+        # To the end, also of one that fails: what is not read would keep a connection.
         for event in events:
-            if "error" in event:
-                self._fail(str(event["error"]), step, lines, where)
+            error = str(event.get("error", error))
             for line in str(event.get("stream", "")).splitlines():
                 match = _STEP.fullmatch(line)
                 if match is None:
@@ -120,6 +124,8 @@ class Recipe:
                 lines.clear()
                 if progress is not None:
                     progress(f"building {name}", int(match["number"]) - 1, count)
+        if error:
+            self._fail(error, step, lines, where)
         if progress is not None:
             progress(f"building {name}", count, count)
 
@@ -142,13 +148,18 @@ class Recipe:
                 entry.uid = entry.gid = entry.mtime = 0
                 entry.uname = entry.gname = ""
                 if entry.isreg():
-                    # Links between files of the folder are no matter of the image.
-                    archive.addfile(entry, io.BytesIO(path.read_bytes()))
+                    with path.open("rb") as file:
+                        archive.addfile(entry, file)
                 else:
                     archive.addfile(entry)
+            for added in self.added:
+                content = added.read()
+                entry = tarfile.TarInfo(added.path)
+                entry.mode, entry.size = added.mode, len(content)
+                archive.addfile(entry, io.BytesIO(content))
 
     def _files(self) -> list[tuple[str, Path]]:
-        """All that the engine gets, in order: name -> the file."""
+        """What the engine gets of the folder, in order: name and file."""
         from docker.utils.build import exclude_paths
 
         ignored = self.folder / ".dockerignore"
@@ -158,7 +169,12 @@ class Recipe:
             str(self.folder), [*patterns, "**/__pycache__"], dockerfile="Dockerfile"
         )
         files = {name: self.folder / name for name in own if name}
-        return sorted({**files, **self.added}.items())
+        # Sockets and the like cannot be given away.
+        return sorted(
+            (name, path)
+            for name, path in files.items()
+            if path.is_symlink() or path.is_file() or path.is_dir()
+        )
 
 
 def not_here(image: str, error: str, where: str) -> BuildVnfError:

@@ -73,13 +73,12 @@ def pull_image(
     from docker.utils import parse_repository_tag
 
     repository, tag = parse_repository_tag(name)
-    layers = _Layers(f"pulling {name}", progress)
+    layers, failure = _Layers(f"pulling {name}, KiB", progress), ""
     with told(where):
         try:
             # Without a tag the engine would get all that there are.
             for event in client.api.pull(repository, tag=tag or "latest", stream=True, decode=True):
-                if "error" in event:
-                    raise not_here(name, str(event["error"]), where)
+                failure = str(event.get("error", failure))
                 layers.saw(event)
         except APIError as error:
             if error.status_code == 400:
@@ -87,6 +86,8 @@ def pull_image(
                     f"{name!r} is no name of an image", where=where, hint="write REPOSITORY:TAG"
                 ) from error
             raise not_here(name, str(error.explanation), where) from error
+    if failure:
+        raise not_here(name, failure, where)
     pulled = inspect_image(client, name)
     if pulled is None:
         raise LabError(f"image {name} is gone as soon as it was pulled", where=where)

@@ -7,6 +7,7 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from typing import IO, TYPE_CHECKING
 
 from emulator import __version__
@@ -16,8 +17,6 @@ from emulator.images.content import (
     Content,
     check_plane,
     content_of,
-    has_static_program,
-    static_program,
 )
 from emulator.images.info import (
     DIGEST_LABEL,
@@ -38,10 +37,14 @@ if TYPE_CHECKING:
     from docker import DockerClient
 
     from emulator.catalog import Manifest
+    from emulator.images.closure import ImageFile
     from emulator.images.dockerfile import Recipe
 
 Progress = Callable[[str, int, int], None]
 """Called with a step's name, how many of its parts are done, and how many there are."""
+
+_ADDED = ".build-vnf"
+"""The folder in which a VNF's Dockerfile finds what would be in the image without it."""
 
 _one_at_a_time = threading.Lock()
 _making: dict[str, threading.Lock] = {}
@@ -61,9 +64,10 @@ def ensure_image(
     with _alone(name):
         making = _prepare(manifest, plane)
         known = inspect_image(client, name)
-        if known is not None and known.digest == making.digest:
-            return known
-        return _make(client, making, known, progress)
+        if known is None or known.digest != making.digest:
+            known = _make(client, making, known, progress)
+    _check_entrypoint(manifest, known)
+    return known
 
 
 def build_image(
@@ -72,7 +76,10 @@ def build_image(
     """Make the image of a VNF for a data plane anew; see ``ensure_image``."""
     name = image_name(manifest, plane)
     with _alone(name):
-        return _make(client, _prepare(manifest, plane), inspect_image(client, name), progress)
+        making = _prepare(manifest, plane)
+        made = _make(client, making, inspect_image(client, name), progress)
+    _check_entrypoint(manifest, made)
+    return made
 
 
 def is_current(manifest: Manifest, image: ImageInfo) -> bool:
@@ -150,9 +157,10 @@ def _prepare(manifest: Manifest, plane: str, *, cached_only: bool = False) -> _M
     from emulator.images.dockerfile import Recipe
 
     check_plane(manifest, plane)
-    added = {}
-    if has_static_program(manifest, plane):
-        added[".build-vnf/vnf"] = static_program(manifest, plane, cached_only)
+    added: tuple[ImageFile, ...] = ()
+    if manifest.dataplanes[plane].program is None:
+        files = content_of(manifest, plane, cached_only=cached_only).files
+        added = tuple(replace(file, path=f"{_ADDED}{file.path}") for file in files)
     return _Making(manifest, plane, Recipe(manifest.folder, {"PLANE": plane}, added))
 
 
@@ -207,6 +215,16 @@ def _made(client: DockerClient, name: str, before: ImageInfo | None) -> ImageInf
         with suppress(UsageError):
             remove_image(client, before.id)
     return made
+
+
+def _check_entrypoint(manifest: Manifest, image: ImageInfo) -> None:
+    process = manifest.dataplanes[image.plane or ""].mechanism == "process"
+    if process and not image.entrypoint:
+        raise UsageError(
+            f"it does not say what runs on {image.plane}",
+            where=str(manifest.folder / DOCKERFILE),
+            hint='write ENTRYPOINT ["/vnf"] with the path of the program',
+        )
 
 
 def _quoted(text: str) -> str:

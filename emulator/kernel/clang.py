@@ -51,6 +51,7 @@ _MISSING_HEADER = re.compile(
     r"'((?:bpf|linux|asm)/[^']+)' file not found|((?:bpf|linux|asm)/\S+): No such file"
 )
 _STACK = re.compile(r"BPF stack limit of (\d+) bytes is exceeded")
+_UNDEFINED = re.compile(r"undefined reference to [`'](\w+)'")
 _EXCERPT_LINES = 12
 _LIBRARY_PACKAGES = {"libdpdk": "libdpdk-dev", "libxdp": "libxdp-dev", "libbpf": "libbpf-dev"}
 
@@ -258,6 +259,13 @@ def explain(source: Path, diagnostics: str) -> UsageError | MachineError:
             hint="keep what is large in ctx->state or in a table",
         )
     first = _DIAGNOSTIC.search(diagnostics)
+    undefined = _UNDEFINED.search(diagnostics)
+    if first is None and undefined:
+        return UsageError(
+            f"the linker finds no {undefined[1]}",
+            where=str(source),
+            hint="a name may be misspelt, or a static library of this machine incomplete",
+        )
     if first is None:
         return UsageError(f"the compiler fails: {diagnostics.strip()}", where=str(source))
     following = diagnostics[first.start() :].splitlines()[1:_EXCERPT_LINES]

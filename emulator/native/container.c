@@ -16,6 +16,7 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -39,6 +40,8 @@ enum {
     MAX_FDS = 64,
     MAX_REQUEST_BYTES = 4 << 20,
     COPY_BYTES = 65536,
+    MOST_PARTS = 64,
+    HIGHEST_FD = 1 << 24,
 };
 
 // The first message on a connection. After the structure: the working directory, the arguments,
@@ -73,7 +76,7 @@ enum role { CALLER, LIFE, CHILD, OUTPUT };
 struct watched {
     enum role role;
     int fd;
-    pid_t pid; // CHILD: 0 once it has ended
+    pid_t pid; // CHILD, and OUTPUT: whose it is
     int log;   // OUTPUT
 };
 
@@ -153,7 +156,8 @@ struct job {
     int output; // the writing end of what is copied, or -1
 };
 
-static void give_descriptors(const struct job *job) {
+// Fails when a process may not have so many open files.
+static bool give_descriptors(const struct job *job) {
     int above = 3;
 
     for (uint32_t number = 0; number < job->request.fds; number++)
@@ -162,20 +166,49 @@ static void give_descriptors(const struct job *job) {
     // Out of the way first: a target may be the number that another one has now.
     int parked[MAX_FDS];
     for (uint32_t number = 0; number < job->request.fds; number++)
-        parked[number] = fcntl(job->fds[number], F_DUPFD_CLOEXEC, above);
-    int output = job->output < 0 ? -1 : fcntl(job->output, F_DUPFD_CLOEXEC, above);
-    if (output >= 0) {
-        dup2(output, STDOUT_FILENO);
-        dup2(output, STDERR_FILENO);
+        if ((parked[number] = fcntl(job->fds[number], F_DUPFD_CLOEXEC, above)) < 0)
+            return false;
+    if (job->output >= 0) {
+        int output = fcntl(job->output, F_DUPFD_CLOEXEC, above);
+        if (output < 0 || dup2(output, STDOUT_FILENO) < 0 || dup2(output, STDERR_FILENO) < 0)
+            return false;
     }
     for (uint32_t number = 0; number < job->request.fds; number++)
-        if (job->request.targets[number] >= 0)
-            dup2(parked[number], job->request.targets[number]);
+        if (job->request.targets[number] != LOG &&
+            dup2(parked[number], job->request.targets[number]) < 0)
+            return false;
+    return true;
 }
 
 static void add_to_environment(char **added) {
     for (; *added; added++)
         putenv(*added);
+}
+
+// Like execvp(), which would give a file that is no program to a shell.
+static int execute(char **arguments) {
+    const char *folders = getenv("PATH"), *name = *arguments;
+    char path[PATH_MAX];
+    int error = ENOENT;
+
+    if (strchr(name, '/') || !*name) {
+        execve(name, arguments, environ);
+        return errno;
+    }
+    for (const char *next = folders ? folders : "/bin:/usr/bin"; next;) {
+        const char *folder = next, *end = strchrnul(folder, ':');
+        next = *end ? end + 1 : NULL;
+        int size = snprintf(path, sizeof(path), "%.*s%s%s", (int)(end - folder), folder,
+                            end == folder ? "" : "/", name);
+        if (size >= (int)sizeof(path))
+            continue;
+        execve(path, arguments, environ);
+        if (errno == EACCES)
+            error = EACCES;
+        else if (errno != ENOENT && errno != ENOTDIR)
+            return errno;
+    }
+    return error;
 }
 
 static _Noreturn void become(const struct job *job, int connection, int trouble) {
@@ -194,18 +227,21 @@ static _Noreturn void become(const struct job *job, int connection, int trouble)
         if (job->request.targets[number] >= trouble)
             trouble = job->request.targets[number] + 1;
     trouble = fcntl(connection, F_DUPFD_CLOEXEC, trouble);
-    give_descriptors(job);
-    if (job->request.flags & TAKE_TERMINAL)
+    bool given = trouble >= 0 && give_descriptors(job);
+    if (given && job->request.flags & TAKE_TERMINAL)
         ioctl(STDIN_FILENO, TIOCSCTTY, 0);
-    if (*job->directory && chdir(job->directory) < 0) {
+    if (!given) {
+        // A number is too high for the limit of open files.
+        failure.value = EMFILE;
+        trouble = trouble < 0 ? connection : trouble;
+    } else if (*job->directory && chdir(job->directory) < 0) {
         failure = (struct answer){NO_DIRECTORY, errno};
     } else {
         if (job->request.flags & ADD_ENVIRONMENT)
             add_to_environment(job->environment);
         else
             environ = job->environment;
-        execvp(job->arguments[0], job->arguments);
-        failure.value = errno;
+        failure.value = execute(job->arguments);
     }
     (void)!write(trouble, &failure, sizeof(failure));
     _exit(127);
@@ -250,7 +286,8 @@ static int start(struct job *job, int connection) {
     else
         answer(connection, STARTED, 0);
     if (log >= 0) {
-        struct watched copy = {OUTPUT, output[0], 0, fcntl(log, F_DUPFD_CLOEXEC, 3)};
+        struct watched copy = {OUTPUT, output[0], child, fcntl(log, F_DUPFD_CLOEXEC, 3)};
+        fcntl(output[0], F_SETFL, O_NONBLOCK);
         if (copy.log < 0 || !watch(copy))
             close(output[0]);
     }
@@ -268,6 +305,9 @@ static int carry_out(struct job *job, char *text, const char *end, int connectio
 
     if (!request->argc || strings > (size_t)(end - text) + 2)
         return EINVAL;
+    for (uint32_t number = 0; number < request->fds; number++)
+        if (request->targets[number] < LOG || request->targets[number] > HIGHEST_FD)
+            return EINVAL;
     char **vector = calloc(strings, sizeof(*vector));
     if (!vector)
         return ENOMEM;
@@ -285,7 +325,7 @@ static int carry_out(struct job *job, char *text, const char *end, int connectio
     return error;
 }
 
-// Takes the descriptors out of a message; returns how many, or -1 when there are too many.
+// Takes the descriptors out of a message; returns how many have arrived, of maybe more.
 static int take_descriptors(struct msghdr *message, int *fds) {
     int count = 0;
 
@@ -295,7 +335,7 @@ static int take_descriptors(struct msghdr *message, int *fds) {
         count = (int)((part->cmsg_len - CMSG_LEN(0)) / sizeof(int));
         memcpy(fds, CMSG_DATA(part), (size_t)count * sizeof(int));
     }
-    return message->msg_flags & MSG_CTRUNC ? -1 : count;
+    return count;
 }
 
 // What a caller asks for; returns whether its connection is still of use.
@@ -328,7 +368,11 @@ static bool hear(size_t number) {
     if (recvmsg(connection, &message, MSG_CMSG_CLOEXEC) == size) {
         fds = take_descriptors(&message, job.fds);
         memcpy(&job.request, data, sizeof(job.request));
-        if (job.request.magic != REQUEST_MAGIC || fds < 0 || job.request.fds != (uint32_t)fds) {
+        if (job.request.magic != REQUEST_MAGIC) {
+            error = EPROTO;
+        } else if (message.msg_flags & MSG_CTRUNC) {
+            error = EMFILE;
+        } else if (job.request.fds != (uint32_t)fds) {
             error = EPROTO;
         } else if (job.request.kind == LIFELINE) {
             table[number].role = LIFE;
@@ -346,13 +390,29 @@ static bool hear(size_t number) {
     return !error;
 }
 
+// Kept to have a number left for a caller who is to be told that there are no more.
+static int spare = -1;
+
+static void refuse_caller(int listener, int error) {
+    close(spare);
+    int connection = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+    if (connection >= 0) {
+        answer(connection, REFUSED, error);
+        close(connection);
+    }
+    spare = fcntl(listener, F_DUPFD_CLOEXEC, 0);
+}
+
 static void accept_caller(int listener) {
     struct ucred peer;
     socklen_t size = sizeof(peer);
     int connection = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
 
-    if (connection < 0)
+    if (connection < 0) {
+        if (errno == EMFILE || errno == ENFILE)
+            refuse_caller(listener, errno);
         return;
+    }
     // Who lives outside the container has no number inside. Nobody inside is to be served: a
     // process that has given up rights could have another one started with the container's.
     if (getsockopt(connection, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0 || peer.pid != 0 ||
@@ -360,30 +420,40 @@ static void accept_caller(int listener) {
         close(connection);
 }
 
+// Copies what a process has printed; returns how much that was, -1 for nothing by now.
+static ssize_t copy_output(const struct watched *source) {
+    static char data[COPY_BYTES];
+    ssize_t size = read(source->fd, data, sizeof(data));
+
+    if (size > 0) {
+        (void)!write(source->log, data, (size_t)size);
+        // Docker may not read it, when its daemon has died: that must not stop anybody.
+        (void)!write(STDOUT_FILENO, data, (size_t)size);
+    }
+    return size;
+}
+
+// Its last words are there before anybody hears of a process's end.
+static void copy_last_words(pid_t pid) {
+    for (size_t number = 0; number < used; number++)
+        if (table[number].role == OUTPUT && table[number].pid == pid)
+            for (int parts = 0; parts < MOST_PARTS && copy_output(&table[number]) > 0; parts++)
+                ;
+}
+
 static void bury(void) {
     int status;
     pid_t pid;
 
-    while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
+    while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+        copy_last_words(pid);
         for (size_t number = 0; number < used; number++)
             if (table[number].role == CHILD && table[number].pid == pid) {
                 answer(table[number].fd, ENDED, status);
                 forget(number);
                 break;
             }
-}
-
-// Copies what a process has printed; returns whether there may be more.
-static bool copy_output(const struct watched *source) {
-    static char data[COPY_BYTES];
-    ssize_t size = read(source->fd, data, sizeof(data));
-
-    if (size <= 0)
-        return size < 0 && errno == EINTR;
-    (void)!write(source->log, data, (size_t)size);
-    // Docker may not read it, when its daemon has died: that must not stop anybody.
-    (void)!write(STDOUT_FILENO, data, (size_t)size);
-    return true;
+    }
 }
 
 static int serve(int listener, int signals) {
@@ -408,8 +478,8 @@ static int serve(int listener, int signals) {
             if (!polled[FIRST + number].revents)
                 continue;
             switch (table[number].role) {
-            case CALLER:
-                keep = hear(number);
+            case CALLER: // nothing is done for one who has gone, having waited for too long
+                keep = !(polled[FIRST + number].revents & POLLHUP) && hear(number);
                 has_lifeline |= keep && table[number].role == LIFE;
                 break;
             case LIFE:
@@ -420,7 +490,7 @@ static int serve(int listener, int signals) {
                 keep = false;
                 break;
             case OUTPUT:
-                keep = copy_output(&table[number]);
+                keep = copy_output(&table[number]) != 0;
                 break;
             }
             if (!keep)
@@ -477,5 +547,6 @@ int main(int argc, char **argv) {
     listener = open_listener(argv[1]);
     if (listener < 0)
         return fail(argv[1]);
+    spare = fcntl(listener, F_DUPFD_CLOEXEC, 0);
     return serve(listener, signals);
 }

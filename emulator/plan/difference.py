@@ -65,6 +65,31 @@ class Difference:
         )
 
 
+def keep_limits(plan: Plan, *, asked: Plan, running: Plan) -> Plan:
+    """A plan in which containers keep the limits that they were given while they ran.
+
+    Args:
+        plan: what the changed topology asks for.
+        asked: what the topology asked for before the change.
+        running: what runs: as it was asked for, or updated since.
+
+    Returns:
+        ``plan``, with the containers that the change does not touch as they run.
+    """
+    before = {node.name: node for node in asked.nodes}
+    now = {node.name: node for node in running.nodes}
+
+    def kept(node: NodePlan) -> NodePlan:
+        old, live = before.get(node.name), now.get(node.name)
+        if old is None or live is None or live.container in (None, node.container):
+            return node
+        if _enclosure(old) != _enclosure(node):
+            return node
+        return node.model_copy(update={"container": live.container})
+
+    return plan.model_copy(update={"nodes": tuple(kept(node) for node in plan.nodes)})
+
+
 def _replaced(old: Mapping[str, NodePlan], new: Mapping[str, NodePlan], stay: set[str]) -> set[str]:
     """The nodes in both plans that have to be made anew."""
     names = {name for name in stay if _enclosure(old[name]) != _enclosure(new[name])}

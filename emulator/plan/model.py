@@ -6,8 +6,9 @@ that what ran can be stored beside what was measured.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ValidationError
 
@@ -297,12 +298,13 @@ class Plan(_Frozen):
                 return interface.ipv4.partition("/")[0]
         return None
 
-    def changed(self, **fields: Any) -> Plan:
-        """The plan with other values of some fields.
-
-        Unlike ``model_copy`` it does not keep what was looked up in the old ones.
-        """
-        return Plan(**{**dict(self), **fields})
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """The plan with some fields changed, as of any model."""
+        copied = super().model_copy(update=update, deep=deep)
+        # Pydantic takes along what was looked up before, which may be of other nodes and links.
+        for name in ("_by_name", "_by_end", "_peers", "_links_by_pair"):
+            copied.__dict__.pop(name, None)
+        return copied
 
     def to_json(self, *, indent: int | None = 2) -> str:
         """The plan as JSON text."""

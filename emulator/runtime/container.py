@@ -24,6 +24,8 @@ class Container:
         id: Docker's.
         pid: of its first process, as the machine's own PID namespace numbers it.
         image: the name of what it was made from.
+        image_id: of the same, ``sha256:…``.
+        image_digest: of what an image of ours was made from; None for others.
         processes: starts processes in it.
         bash: the shell that runs commands in it.
         log: the file of what its program has printed.
@@ -33,6 +35,8 @@ class Container:
         self.id = str(described["id"])
         self.pid = int(described["pid"])
         self.image = str(described["image"])
+        self.image_id = str(described["image_id"])
+        self.image_digest: str | None = described["image_digest"]
         self.bash = str(described["bash"])
         self.log = Path(described["log"])
         self.processes = ContainerProcesses(Path(described["socket"]), name)

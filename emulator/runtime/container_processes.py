@@ -19,6 +19,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -58,20 +59,27 @@ class ContainerProcesses:
         """``subprocess.Popen`` inside the container, with the same options.
 
         The environment is the container's own unless ``env`` is given; ``extra_env`` adds to it.
-        The working directory is the image's, ``preexec_fn`` and other users are not to be had.
+        The working directory is the image's; ``preexec_fn``, ``umask`` and other users are not to
+        be had.
 
         Args:
             netns: not asked for: a container has one.
 
         Raises:
             OSError: as ``subprocess.Popen`` does, for instance when there is no such program.
-            LabError: when the container has ended.
+            LabError: when the container has ended, or does not answer.
         """
         try:
             return ContainerPopen(args, connect=lambda: _connected(self._path), **options)
         except (ConnectionError, _NoContainer) as error:
             raise LabError(
                 "the container has ended", where=self._name, hint="restart the node"
+            ) from error
+        except TimeoutError as error:
+            raise LabError(
+                f"the container does not answer within {_ANSWER_DEADLINE_S:g} s",
+                where=self._name,
+                hint="docker unpause wakes one that has been paused",
             ) from error
 
     def popen_logged(
@@ -92,7 +100,7 @@ class Lifeline:
         self._connection = _connected(path)
         try:
             _send(self._connection, kind=_LIFELINE)
-            kind, value = _answer(self._connection)[:2]
+            kind, value, _ = _answer(self._connection)
             if kind != _STARTED:
                 raise OSError(value, os.strerror(value))
         except BaseException:
@@ -102,6 +110,12 @@ class Lifeline:
     def fileno(self) -> int:
         """Readable when the container has ended."""
         return self._connection.fileno()
+
+    @property
+    def pid(self) -> int:
+        """The container's first process, as our own PID namespace numbers it; 0 for none in it."""
+        told = self._connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+        return int(_CREDENTIALS.unpack(told)[0])
 
     @property
     def alive(self) -> bool:
@@ -146,7 +160,7 @@ class ContainerPopen(subprocess.Popen[Any]):
         self._connection: socket.socket | None = None
         self._pidfd = -1
         self._status_lock = threading.Lock()
-        for name in ("preexec_fn", "user", "group", "extra_groups", "process_group"):
+        for name in ("preexec_fn", "user", "group", "extra_groups", "process_group", "umask"):
             if options.get(name) not in (None, -1):
                 raise ValueError(f"{name} cannot be had for a process in a container")
         super().__init__(args, **options)
@@ -173,7 +187,9 @@ class ContainerPopen(subprocess.Popen[Any]):
     ) -> None:
         words = [args] if isinstance(args, str | bytes | os.PathLike) else list(args)
         if shell:
-            words = ["/bin/sh", "-c", *words]
+            words = [executable or "/bin/sh", "-c", *words]
+        elif executable is not None:
+            raise ValueError("executable cannot be had for a process in a container")
         command = [os.fspath(word) for word in words]
         streams = enumerate((p2cread, c2pwrite, errwrite))
         # What is not redirected is the emulator's own, as for any child of it.
@@ -212,15 +228,16 @@ class ContainerPopen(subprocess.Popen[Any]):
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
         strings = ["" if cwd is None else os.fspath(cwd), *command]
         strings += [f"{name}={value}" for name, value in environment.items()]
-        _send(
-            connection,
-            kind=_RUN,
-            flags=flags,
-            argc=len(command),
-            envc=len(environment),
-            strings=strings,
-            fds=fds,
-        )
+        with suppress(BrokenPipeError):  # why, the answer tells
+            _send(
+                connection,
+                kind=_RUN,
+                flags=flags,
+                argc=len(command),
+                envc=len(environment),
+                strings=strings,
+                fds=fds,
+            )
         while True:
             kind, value, pid = _answer(connection)
             if kind == _BORN:
@@ -245,16 +262,19 @@ class ContainerPopen(subprocess.Popen[Any]):
         return self.returncode
 
     def _wait(self, timeout: float | None) -> int:
-        deadline = None if timeout is None else time.monotonic() + timeout
-        while self.returncode is None:
+        with self._status_lock:
             connection = self._connection
-            assert connection is not None
-            left = None if deadline is None else max(0.0, deadline - time.monotonic())
-            if not _readable(connection, left):
-                assert timeout is not None
-                raise subprocess.TimeoutExpired(self.args, timeout)
-            self._internal_poll()
-        return self.returncode
+            # Our own, because another thread may learn of the end first, and close the other one.
+            watched = None if connection is None else connection.dup()
+        if watched is not None:
+            with watched:
+                if not _readable(watched, timeout):
+                    assert timeout is not None
+                    raise subprocess.TimeoutExpired(self.args, timeout)
+        status = self._internal_poll()
+        if status is None:
+            raise ChildProcessError(errno.ECHILD, "the process is that of another emulator")
+        return status
 
     def _take_status(self, connection: socket.socket) -> None:
         try:
@@ -300,7 +320,7 @@ def wait_for_socket(path: Path, alive: Callable[[], bool], deadline_s: float) ->
     while True:
         try:
             return Lifeline(path)
-        except _NoContainer as error:
+        except (_NoContainer, ConnectionError, TimeoutError) as error:
             if not alive():
                 raise LabError("the container has ended") from error
             if time.monotonic() > deadline:
@@ -352,9 +372,17 @@ def _send(
 
 def _answer(connection: socket.socket) -> tuple[int, int, int]:
     """The next answer: its kind, its value, and the number of the process that sent it."""
-    data, control, _, _ = connection.recvmsg(
-        _ANSWER.size, socket.CMSG_SPACE(_CREDENTIALS.size), socket.MSG_CMSG_CLOEXEC
+    receive = partial(
+        connection.recvmsg,
+        _ANSWER.size,
+        socket.CMSG_SPACE(_CREDENTIALS.size),
+        socket.MSG_CMSG_CLOEXEC,
     )
+    try:
+        data, control, _, _ = receive()
+    except ConnectionResetError:
+        # That the other end has hung up without hearing us comes before what it has said.
+        data, control, _, _ = receive()
     if not data:
         raise ConnectionResetError(errno.ECONNRESET, os.strerror(errno.ECONNRESET))
     pid = 0

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -13,7 +14,7 @@ from emulator.errors import BuildVnfError, LabError, MachineError
 from emulator.paths import native_dir
 from emulator.plan.model import NodePlan
 from emulator.runtime.container_arguments import Place
-from emulator.runtime.engine import LAB_LABEL, OWNER_LABEL, connect, told
+from emulator.runtime.engine import LAB_LABEL, OWNER_LABEL, client_of, connect, told
 from emulator.runtime.owned_container import OwnedContainer, discard
 from emulator.runtime.publish import PortForwarder, PublishedPorts
 
@@ -61,6 +62,7 @@ class Containers:
         self._failed = failed
         self._client: DockerClient | None = None
         self._running: dict[str, OwnedContainer] = {}
+        self._interrupted = threading.Event()
         self._forwarder = PortForwarder()
         self._published: dict[str, PublishedPorts] = {}
 
@@ -82,14 +84,22 @@ class Containers:
         ]
         if not wanted:
             return
-        client = self._connected()
+        try:
+            client = self._connected()
+        except BuildVnfError as error:
+            self._all_failed(wanted, error)
+            return
         images = self._images(client, wanted)
         wanted = [node for node in wanted if node.name in images]
 
         def start(node: NodePlan) -> OwnedContainer:
             host = None if node.host is None else self._running.get(node.host)
-            if node.host is not None and host is None:
-                raise LabError(f"its host {node.host} has no container", where=node.name)
+            if node.host is not None and (host is None or not host.alive):
+                raise LabError(
+                    f"the container of its host {node.host} does not run",
+                    where=node.name,
+                    hint=f"a restart of {node.host} brings both back",
+                )
             return OwnedContainer.start(client, node, images[node.name], self.place, host=host)
 
         def keep(node: NodePlan, container: OwnedContainer) -> None:
@@ -136,11 +146,20 @@ class Containers:
         """
         fresh = [node for node in nodes if node.name in self._running and node.vnf is None]
 
-        def run(node: NodePlan) -> None:
-            self._running[node.name].run_program()
-            self._running[node.name].wait_healthy()
-
-        self._each(fresh, run, lambda node, _: None, "programs")
+        begun: list[NodePlan] = []
+        self._each(
+            fresh,
+            lambda node: self._running[node.name].run_program(),
+            lambda node, _: begun.append(node),
+            "programs",
+        )
+        # All have begun by now, so that none waits for another one's health.
+        self._each(
+            begun,
+            lambda node: self._running[node.name].wait_healthy(self._interrupted),
+            lambda node, _: None,
+            "health",
+        )
         for node in fresh:
             failure = self._running[node.name].failure()
             if failure is not None:
@@ -186,6 +205,10 @@ class Containers:
         self._published.clear()
         self._client = None
 
+    def _all_failed(self, nodes: Iterable[NodePlan], error: BuildVnfError) -> None:
+        for node in nodes:
+            self._failed(node.name, error)
+
     def _connected(self) -> DockerClient:
         if self._client is None:
             if not (native_dir() / "vnf-container").is_file():
@@ -203,23 +226,33 @@ class Containers:
         from emulator.images import ensure_image, ensure_pulled
 
         found: dict[str, ImageInfo] = {}
-        images: dict[str, ImageInfo] = {}
-        for done, node in enumerate(nodes):
+        images: dict[str, ImageInfo | BuildVnfError] = {}
+        total = len({node.container.image for node in nodes if node.container is not None})
+        progress = self._progress
+        for node in nodes:
             assert node.container is not None
             name = node.container.image
-            self._progress("images", done, len(nodes))
-            try:
-                if name not in images:
+            if name not in images:
+                progress("images", len(images), total)
+                try:
                     manifest = self._manifest_of(node)
                     if manifest is not None and node.vnf is not None:
-                        images[name] = ensure_image(client, manifest, node.vnf.dataplane)
+                        plane = node.vnf.dataplane
+                        images[name] = ensure_image(client, manifest, plane, progress=progress)
                     else:
-                        images[name] = ensure_pulled(client, node.container, where=node.name)
-                found[node.name] = images[name]
-            except BuildVnfError as error:
-                error.where = error.where or node.name
-                self._failed(node.name, error)
-        self._progress("images", len(nodes), len(nodes))
+                        images[name] = ensure_pulled(
+                            client, node.container, progress=progress, where=node.name
+                        )
+                except BuildVnfError as error:
+                    images[name] = error
+            image = images[name]
+            if isinstance(image, BuildVnfError):
+                # Asking a registry once more, for another node, would take as long again.
+                image.where = image.where or node.name
+                self._failed(node.name, image)
+            else:
+                found[node.name] = image
+        progress("images", total, total)
         return found
 
     def _manifest_of(self, node: NodePlan) -> Any:
@@ -246,6 +279,7 @@ class Containers:
         if not nodes:
             return
         self._progress(stage, 0, len(nodes))
+        self._interrupted.clear()
         failures: list[tuple[str, BuildVnfError]] = []
         with ThreadPoolExecutor(min(_AT_ONCE, len(nodes)), stage) as pool:
             begun: dict[Future[T], NodePlan] = {pool.submit(work, node): node for node in nodes}
@@ -259,6 +293,7 @@ class Containers:
                         failures.append((node.name, error))
                     self._progress(stage, done, len(nodes))
             except BaseException:
+                self._interrupted.set()
                 for each in begun:
                     each.cancel()
                 # A container that has started by now is ours to end.
@@ -268,6 +303,22 @@ class Containers:
                 raise
         for name, failure in failures:
             self._failed(name, failure)
+
+
+def clean() -> list[str]:
+    """Remove the containers that dead labs have left in the engine that labs use.
+
+    Returns:
+        The ids of these labs; none when no engine runs.
+    """
+    from emulator.runtime.daemon import find_daemon
+
+    try:
+        found = find_daemon()
+    except BuildVnfError:
+        return []
+    with closing(client_of(found.url)) as client:
+        return reap(client)
 
 
 def reap(client: DockerClient) -> list[str]:

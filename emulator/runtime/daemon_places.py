@@ -37,6 +37,14 @@ _MNT_DETACH = 2
 _SYSTEM_CONFIG = Path("/etc/docker/daemon.json")
 _REGISTRY_KEYS = ("registry-mirrors", "insecure-registries", "proxies")
 """Of the machine's own configuration, what says how images are pulled here."""
+_UNUSED_PLUGINS = (
+    "io.containerd.grpc.v1.cri",
+    "io.containerd.cri.v1.images",
+    "io.containerd.cri.v1.runtime",
+    "io.containerd.nri.v1.nri",
+    "io.containerd.internal.v1.opt",
+)
+"""Of containerd's plugins, in any version, those that have places outside of its own folders."""
 
 Role = Literal["dockerd", "containerd", "shim"]
 
@@ -233,7 +241,7 @@ def _containerd_configuration(places: Places) -> str:
     return f"""version = 2
 root = "{places.data / "containerd"}"
 state = "{places.run / "containerd"}"
-disabled_plugins = ["io.containerd.grpc.v1.cri"]
+disabled_plugins = {json.dumps(_UNUSED_PLUGINS)}
 
 [grpc]
   address = "{places.containerd_socket}"

@@ -16,7 +16,7 @@ LAB_LABEL = "build-vnf.lab"
 NODE_LABEL = "build-vnf.node"
 """On each container: the name of its node."""
 OWNER_LABEL = "build-vnf.owner"
-"""On each container: the process that owns the lab, see ``emulator.runtime.containers.owner_of``."""
+"""On each container: the process that owns its lab; see ``containers.owner_of``."""
 
 _AT_ONCE = 32
 """Connections to the engine that are kept open: containers start at the same time."""

@@ -301,6 +301,8 @@ def _launch(places: Places, running: Iterable[DaemonProcess]) -> None:
                     stderr=log,
                     cwd="/",
                     env=environment,
+                    # The folders that it makes in containers are for their users too.
+                    umask=0o022,
                     check=True,
                 )
                 _wait_until_seen(places, role)

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from emulator.errors import LabError
 from emulator.kernel.rtnl import link_states
 
 if TYPE_CHECKING:
@@ -166,6 +168,30 @@ def between(earlier: Sample, later: Sample) -> ContainerStats:
         interfaces=later.interfaces,
         unavailable=unavailable,
     )
+
+
+def measure_each(
+    places: Mapping[str, tuple[Cgroup, Netns, Mapping[str, str]]],
+    *,
+    interval_s: float = INTERVAL_S,
+) -> dict[str, ContainerStats]:
+    """What several nodes use over the same time; those that end meanwhile are left out.
+
+    Args:
+        places: by the names of the nodes, what :func:`sample` takes.
+    """
+    earlier = _samples(places)
+    time.sleep(interval_s)
+    later = _samples({name: places[name] for name in earlier})
+    return {name: between(earlier[name], each) for name, each in later.items()}
+
+
+def _samples(places: Mapping[str, tuple[Cgroup, Netns, Mapping[str, str]]]) -> dict[str, Sample]:
+    found = {}
+    for name, place in places.items():
+        with suppress(LabError):
+            found[name] = sample(*place)
+    return found
 
 
 def measure(

@@ -68,14 +68,20 @@ def lab() -> Iterator[dict[str, Any]]:
 def test_a_lab_introduces_itself_as_json(lab: dict[str, Any]):
     assert lab["id"].startswith("minimal-")
     assert lab["topology"] == "minimal"
-    assert lab["nodes"][0] == {"name": "h1", "kind": "host", "addresses": ["10.0.0.1/8"]}
+    assert lab["nodes"][0] == {
+        "name": "h1",
+        "kind": "host",
+        "runtime": "namespace",
+        "addresses": ["10.0.0.1/8"],
+        "failure": None,
+    }
 
 
 def test_ps_lists_the_lab(lab: dict[str, Any]):
     table = vnf("ps")
     assert table.returncode == 0
     assert any(
-        row.split()[:4] == [lab["id"], "minimal", "3", str(lab["pid"])]
+        row.split()[:5] == [lab["id"], "minimal", "3", "0", str(lab["pid"])]
         for row in table.stdout.splitlines()
     )
     found = [row for row in json.loads(vnf("ps", "--json").stdout) if row["id"] == lab["id"]]
@@ -104,6 +110,18 @@ def test_exec_ends_like_a_command_that_a_signal_ended(lab: dict[str, Any]):
     assert vnf("exec", lab["id"], "h1", "sh", "-c", "kill -9 $$").returncode == 128 + 9
 
 
+@pytest.mark.parametrize(
+    ("program", "code", "message"),
+    [("nonesuch", 127, "there is no program nonesuch"), ("/tmp", 126, "/tmp is not executable")],
+)
+def test_exec_tells_of_programs_that_cannot_be_run_as_shells_do(
+    lab: dict[str, Any], program: str, code: int, message: str
+):
+    done = vnf("exec", lab["id"], "h1", program)
+    assert done.returncode == code
+    assert f"vnf: h1: {message}" in done.stderr
+
+
 def test_exec_reaches_the_bridges(lab: dict[str, Any]):
     done = vnf("exec", lab["id"], "s1", "bridge", "link")
     assert done.stdout.count("state forwarding") == 2
@@ -117,7 +135,6 @@ def test_an_id_may_be_cut_short(lab: dict[str, Any]):
     ("arguments", "message"),
     [
         (["exec", "LAB", "h9", "ls"], "there is no node h9"),
-        (["exec", "LAB", "h1", "nonesuch"], "there is no program nonesuch"),
         (["exec", "nolab", "h1", "ls"], "no lab nolab is running"),
         (["attach", "nolab"], "no lab nolab is running"),
         (["run", "--topo", "minimal", "--name", "LAB"], "is running"),
@@ -186,6 +203,20 @@ def test_a_lab_that_ends_under_an_attached_shell_is_told_not_a_crash():
         terminal.type("pingall\r")
         assert terminal.wait_exit() == 1
         assert f"vnf: {lab['id']}: the lab has ended" in terminal.text
+
+
+def test_a_lab_of_another_version_is_listed_and_not_misread():
+    with running_lab("--topo", "minimal") as lab:
+        file = run_dir() / lab["id"] / "lab.json"
+        record = json.loads(file.read_text())
+        file.write_text(json.dumps({**record, "of_tomorrow": 1}))
+        assert lab["id"] in vnf("ps").stdout
+        assert vnf("exec", lab["id"], "h1", "true").returncode == 0
+        record["plan"]["of_tomorrow"] = 1
+        file.write_text(json.dumps(record))
+        done = vnf("attach", lab["id"])
+        assert done.returncode == 1
+        assert f"vnf: {lab['id']}: the lab was started by another version" in done.stderr
 
 
 def test_two_labs_live_side_by_side():

@@ -6,7 +6,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from emulator.dataplane import PortCounters
-from emulator.plan.model import EndPlan, InterfacePlan, LinkPlan, NodePlan, Plan, VnfPlan
+from emulator.plan.model import (
+    ContainerPlan,
+    EndPlan,
+    InterfacePlan,
+    LinkPlan,
+    NodePlan,
+    Plan,
+    VnfPlan,
+)
 from emulator.vnf_stats import VnfStats
 
 
@@ -56,6 +64,15 @@ def make_plan() -> Plan:
 
 
 @dataclass
+class FakeContainer:
+    """A container that does not run, or whose program has ended with a status."""
+
+    ports: list[tuple[str, int, int]] = field(default_factory=list)
+    program_status: int | None = None
+    alive: bool = False
+
+
+@dataclass
 class FakeNode:
     """Notes the commands it is given, and what parameters are set to."""
 
@@ -65,6 +82,9 @@ class FakeNode:
     changes: list[dict[str, Any]] = field(default_factory=list)
     failure: str | None = None
     restarts: int = 0
+    container: FakeContainer | None = None
+    limits: list[dict[str, Any]] = field(default_factory=list)
+    printed: str = ""
 
     @property
     def name(self) -> str:
@@ -85,6 +105,12 @@ class FakeNode:
     def restart(self) -> None:
         self.restarts += 1
         self.failure = None
+
+    def update(self, **limits: Any) -> None:
+        self.limits.append(limits)
+
+    def logs(self, lines: int | None = None) -> str:
+        return self.printed if lines is None else f"the last {lines}\n"
 
     def stats(self) -> VnfStats:
         return self.vnf_stats()
@@ -133,6 +159,20 @@ class FakeNetwork:
 
     def __getitem__(self, name: str) -> FakeNode:
         return self._nodes[name]
+
+    def enclose(
+        self, name: str, container: ContainerPlan, *, host: str | None = None
+    ) -> FakeContainer:
+        """Put a node in a container; with a host, as its app container."""
+        node = self._nodes[name]
+        update = {"runtime": "docker", "container": container, "host": host}
+        if host is not None:
+            update |= {"kind": "app", "interfaces": ()}
+        node.plan = node.plan.model_copy(update=update)
+        node.container = FakeContainer()
+        nodes = tuple(node.plan if each.name == name else each for each in self.plan.nodes)
+        self.plan = self.plan.model_copy(update={"nodes": nodes})
+        return node.container
 
     @property
     def nodes(self) -> list[FakeNode]:

@@ -29,6 +29,19 @@ def test_a_compiler_error_names_the_line_and_quotes_it() -> None:
     assert error.message.splitlines()[1:] == ["        return prot;", "               ^"]
 
 
+def test_the_linker_is_quoted_in_one_line() -> None:
+    output = (
+        "/usr/bin/ld: librte_eal.a(x.o): in function `y':\n"
+        "(.text+0x1): warning: Using 'dlopen' in statically linked applications\n"
+        "/usr/bin/ld: libelf.a(begin.o): in function `z':\n"
+        "(.text+0x2): undefined reference to `missing_one'\n"
+        "collect2: error: ld returned 1 exit status\n"
+    )
+    error = clang.explain(SOURCE, output)
+    assert error.message == "the linker finds no missing_one"
+    assert error.where == str(SOURCE)
+
+
 def test_an_error_inside_of_a_macro_of_ours_is_where_the_vnf_uses_it() -> None:
     output = (
         "/lib/vnf.h:56:45: error: integer overflow in expression [-Werror=overflow]\n"

@@ -40,6 +40,7 @@ COMMANDS = (
     "test",
     "ps",
     "exec",
+    "logs",
     "attach",
     "clean",
     "doctor",

@@ -12,7 +12,7 @@ from emulator.cli.main import execute
 from emulator.errors import TopologyError, UsageError
 from emulator.network import Network
 from emulator.plan.compile import compile_plan
-from emulator.plan.difference import Difference
+from emulator.plan.difference import Difference, keep_limits
 from emulator.plan.image_names import image_name
 from emulator.plan.model import ContainerPlan, HealthPlan, Plan, PublishedPortPlan, VolumePlan
 from emulator.topo import Topo
@@ -410,6 +410,24 @@ def test_a_container_that_is_planned_differently_is_made_anew_with_those_that_li
     addressed = Difference.between(plan_of(), plan_of(ip="10.9.9.9/8"))
     assert "d1" in names(addressed.nodes_changed)
     assert addressed.nodes_replaced == ()
+
+
+def test_a_change_elsewhere_leaves_a_container_the_limits_it_was_given_meanwhile() -> None:
+    asked = plan_of("64m")
+    container = asked.node("d1").container
+    assert container is not None
+    updated = container.model_copy(update={"memory_bytes": 99 * MIB})
+    nodes = tuple(
+        node.model_copy(update={"container": updated}) if node.name == "d1" else node
+        for node in asked.nodes
+    )
+    running = asked.model_copy(update={"nodes": nodes})
+
+    after = keep_limits(plan_of("64m", "d2"), asked=asked, running=running)
+    assert after.node("d1") == running.node("d1")
+    assert names(Difference.between(running, after).nodes_replaced) == ["app"]
+    # What the topology itself says anew counts.
+    assert keep_limits(plan_of("32m"), asked=asked, running=running) == plan_of("32m")
 
 
 def test_a_host_that_moves_into_a_container_is_made_anew() -> None:

@@ -88,6 +88,18 @@ def test_what_a_machine_does_not_tell_is_unavailable_and_never_guessed(tmp_path:
     assert machine.load_average_1min is None
 
 
+def test_the_docker_engine_is_asked_only_where_it_takes_part(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    nowhere = tmp_path / "nobody.sock"
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{nowhere}")
+    assert describe_machine().docker is None
+    machine = describe_machine(docker=True)
+    assert machine.docker is not None
+    assert set(machine.docker.model_dump().values()) == {UNAVAILABLE}
+    assert Machine.model_validate_json(machine.model_dump_json()) == machine
+
+
 def test_this_machine_goes_to_json_and_back() -> None:
     machine = describe_machine()
     assert Machine.model_validate_json(machine.model_dump_json()) == machine

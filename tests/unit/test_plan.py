@@ -231,6 +231,25 @@ def test_looking_things_up_in_a_plan() -> None:
     assert (plan.routers(), plan.vnfs()) == ([], [])
 
 
+def test_looking_things_up_in_a_plan_that_was_made_from_another() -> None:
+    plan = compile_plan(Single())
+    link = plan.links[0]
+    assert (plan.interface(link.a).mtu, plan.peer("h1", "h1-eth0"), plan.node("h1").stp) == (
+        1500,
+        link.b,
+        False,
+    )
+    jumbo = tuple(
+        interface.model_copy(update={"mtu": 9000}) for interface in plan.node("h1").interfaces
+    )
+    host = plan.node("h1").model_copy(update={"interfaces": jumbo})
+    other = plan.model_copy(update={"nodes": (host,), "links": ()})
+    assert other.node("h1") is host
+    assert other.interface(link.a).mtu == 9000
+    assert other.links_between("h1", "h1") == []
+    assert plan.interface(link.a).mtu == 1500
+
+
 def test_looking_up_what_is_not_there() -> None:
     plan = compile_plan(Single())
     for wrong, text in (

@@ -13,6 +13,7 @@ from rich.console import Console
 from emulator.experiment.plot import Curve, draw_cdf
 from emulator.experiment.records import (
     CaseRecord,
+    ContainerRecord,
     CostRecord,
     LatencyRecord,
     SearchTrialRecord,
@@ -418,6 +419,16 @@ def test_a_slow_xdp_mode_is_told() -> None:
         "generic mode" in note for note in notes(summary(case("xdp", 1, 1, 1, mode="generic")))
     )
     assert not any("mode" in note for note in notes(summary(XDP)))
+
+
+def test_a_container_that_was_held_back_by_its_limit_is_told() -> None:
+    box = ContainerRecord(node="fw", image="i", image_id="sha256:1", image_digest=None, cpus=0.5)
+    free = XDP.model_copy(update={"containers": (box,)})
+    assert not any("kept off" in note for note in notes(summary(free)))
+    held = box.model_copy(update={"throttled_ns": 1_250_000_000})
+    (note,) = notes(summary(XDP.model_copy(update={"containers": (held, box)})))[-1:]
+    assert "fw was kept off the CPUs for 1.25 s" in note
+    assert "0.5 CPUs" in note
 
 
 def test_a_search_that_found_nothing_is_told() -> None:
