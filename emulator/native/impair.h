@@ -198,7 +198,7 @@ struct impair_codel {
     uint64_t drop_next_ns;
     uint32_t count, last_count;
     uint32_t dropping;
-    uint32_t dropped; /* what was done to the frame before: enum in impair_aqm.c */
+    uint32_t dropped; /* the frame before, and not as the first */
     uint32_t largest_bytes;
 };
 
@@ -231,8 +231,9 @@ struct impair_stream {
 
     /* The line: when it was, or will be, done with all that came, and the rest of a nanosecond. */
     int64_t free_ns;
-    uint64_t rest;                /* bits x 1e9 / s */
-    uint64_t left_ns, started_ns; /* of the last frame */
+    uint64_t rest;       /* bits x 1e9 / s */
+    uint64_t left_ns;    /* of the last frame */
+    uint64_t started_ns; /* of the last that had to wait */
     struct impair_waiting *ring;
     uint32_t ring_size, ring_first; /* a power of two */
 

@@ -6,9 +6,6 @@
 
 #define USUAL_WEIGHT 0.002 /* Floyd and Jacobson's */
 
-/* What codel.dropped says. */
-enum { NOTHING, DROPPED_ON, DROPPED_FIRST };
-
 /* CoDel takes up an old count again when it stopped dropping less than so many intervals ago. */
 #define RECENT 16
 
@@ -77,38 +74,20 @@ static bool stays_above(struct impair_stream *stream, uint64_t arrival_ns, uint6
 
 /*
  * RFC 8289, deque: it drops frames one after another until one may go. Here each frame comes in a
- * call of its own, so what was done to the one before is kept.
+ * call of its own, so what is to be done after a drop is done when the next one comes.
  */
 enum impair_sentence impair_codel(struct impair_stream *stream, uint64_t arrival_ns,
                                   uint64_t start_ns, uint32_t bytes, bool can_mark) {
     struct impair_codel *codel = &stream->codel;
-    uint32_t before = codel->dropped;
+    bool dropped = codel->dropped;
     bool above = stays_above(stream, arrival_ns, start_ns, bytes);
 
-    codel->dropped = NOTHING;
-    if (before == DROPPED_FIRST)
+    codel->dropped = false;
+    if (!above) {
+        codel->dropping = false;
         return IMPAIR_PASS;
-    if (codel->dropping) {
-        if (!above) {
-            codel->dropping = false;
-            return IMPAIR_PASS;
-        }
-        if (before == DROPPED_ON)
-            codel->drop_next_ns = next_drop(stream, codel->drop_next_ns);
-        if (start_ns < codel->drop_next_ns)
-            return IMPAIR_PASS;
-        if (codel->count < UINT32_MAX)
-            codel->count++;
-        if (can_mark)
-            codel->drop_next_ns = next_drop(stream, codel->drop_next_ns);
-        else
-            codel->dropped = DROPPED_ON;
-        return sentence(can_mark);
     }
-    if (!above)
-        return IMPAIR_PASS;
-
-    {
+    if (!codel->dropping) {
         uint32_t since = codel->count - codel->last_count;
         bool recent = start_ns < codel->drop_next_ns + RECENT * stream->spec.codel_interval_ns;
 
@@ -116,8 +95,17 @@ enum impair_sentence impair_codel(struct impair_stream *stream, uint64_t arrival
         codel->count = since > 1 && recent ? since : 1;
         codel->drop_next_ns = next_drop(stream, start_ns);
         codel->last_count = codel->count;
+        return sentence(can_mark);
     }
-    if (!can_mark)
-        codel->dropped = DROPPED_FIRST;
+    if (dropped)
+        codel->drop_next_ns = next_drop(stream, codel->drop_next_ns);
+    if (start_ns < codel->drop_next_ns)
+        return IMPAIR_PASS;
+    if (codel->count < UINT32_MAX)
+        codel->count++;
+    if (can_mark)
+        codel->drop_next_ns = next_drop(stream, codel->drop_next_ns);
+    else
+        codel->dropped = true;
     return sentence(can_mark);
 }

@@ -48,7 +48,6 @@ static enum impair_fate take(struct impair_stream *stream, uint64_t arrival_ns, 
     if (!impair_send(stream, arrival_ns, start_ns, bytes, left_ns))
         return IMPAIR_OVERFLOW;
     stream->left_ns = *left_ns;
-    stream->started_ns = start_ns;
     if (start_ns > arrival_ns)
         wait_in_line(stream, start_ns, bytes);
     return IMPAIR_DELIVER;

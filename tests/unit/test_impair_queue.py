@@ -172,6 +172,27 @@ def test_red_drops_and_marks_as_in_its_paper(
     assert_same(decide(plan, arrivals, can_mark), arrivals, expected)
 
 
+@pytest.mark.parametrize("can_mark", [False, True])
+def test_red_over_a_long_time(can_mark: bool) -> None:
+    random = np.random.default_rng(4)
+    plan = ImpairmentPlan(
+        rate_bps=10**7,
+        aqm="red",
+        ecn=True,
+        red_min_bytes=6000,
+        red_max_bytes=15_000,
+        red_probability=0.5,
+        red_weight=0.1,
+    )
+    gaps = 1.18e6 * random.exponential(size=3000)
+    arrivals = [(time, 1476) for time in np.cumsum(gaps).astype(int).tolist()]
+    draws = uniforms(plan.seed, FOR_RED, len(arrivals)).tolist()
+    expected = serve_by_red(plan, arrivals, draws, can_mark)
+    assert_same(decide(plan, arrivals, can_mark), arrivals, expected)
+    hit = [served.mark or served.fate == AQM_DROPPED for served in expected]
+    assert sum(hit) > 100
+
+
 codel_frames = st.lists(
     st.tuples(
         st.one_of(st.just(0), st.integers(0, 3000), st.integers(0, 10**5), st.integers(0, 10**6)),
