@@ -173,7 +173,7 @@ def _intfs(shell: Shell, text: str) -> None:
 
 @_command("dump")
 def _dump(shell: Shell, text: str) -> None:
-    """Show each node: kind, VNF, container, addresses.
+    """Show each node: kind, VNF, container, address.
 
     Of a VNF also its parameters in force and its data plane, of a container its image, and of both
     whether they have failed. Below them the links that are impaired, and how.
