@@ -77,6 +77,7 @@ class LinkCertificate(_Record):
     Attributes:
         plane: of the VNFs at its ends, where the link was measured through some.
         floor_ns: median delay of the same way with an unimpaired link, which was subtracted.
+        spread_ns: by how much more that is at p99, which is allowed to the link as well.
     """
 
     link: str
@@ -84,6 +85,7 @@ class LinkCertificate(_Record):
     directions: tuple[DirectionCertificate, ...]
     plane: str | None = None
     floor_ns: int | None = None
+    spread_ns: int | None = None
     verdict: Verdict
     reason: str = ""
 

@@ -145,7 +145,9 @@ def _below(link: LinkCertificate, each: DirectionCertificate) -> list[str]:
     lines = list(each.notes)
     if link.floor_ns is not None:
         floor = quantity(link.floor_ns, "ns")
-        lines.append(f"the way without the link's impairments takes {floor}, which is subtracted")
+        lines.append(f"the way with an unimpaired link takes {floor}, which is subtracted")
+        spread = quantity(link.spread_ns, "ns")
+        lines.append(f"at p99 it takes {spread} more, which the link may as well")
     if each.late_frames:
         late = f"{quantity(each.late_frames, 'frames')} of {quantity(each.frames, 'frames')}"
         most = quantity(each.late_most_ns, "ns")

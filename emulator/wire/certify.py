@@ -106,6 +106,7 @@ def link_certificate(
     *,
     plane: str | None = None,
     floor_ns: int | None = None,
+    spread_ns: int | None = None,
 ) -> LinkCertificate:
     """That of a link, from those of its directions."""
     verdict = worst(each.verdict for each in directions)
@@ -116,6 +117,7 @@ def link_certificate(
         directions=tuple(directions),
         plane=plane,
         floor_ns=floor_ns,
+        spread_ns=spread_ns,
         verdict=verdict,
         reason=reasons[0] if reasons else "",
     )

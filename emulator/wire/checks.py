@@ -72,12 +72,18 @@ def errors_ns(samples: Samples, decisions: Decisions) -> NDArray[np.int64]:
 
 
 def delay_checks(
-    plan: ImpairmentPlan, samples: Samples, decisions: Decisions, *, floor_ns: int = 0
+    plan: ImpairmentPlan,
+    samples: Samples,
+    decisions: Decisions,
+    *,
+    floor_ns: int = 0,
+    spread_ns: int = 0,
 ) -> list[Check]:
     """How long frames take that come one by one: the median, the spread about it, none early.
 
     Args:
-        floor_ns: what the way takes beside the link.
+        floor_ns: what the way takes beside the link, as a median.
+        spread_ns: by how much more that is at p99.
     """
     errors = errors_ns(samples, decisions)
     if not decisions.delivered.any():
@@ -102,7 +108,7 @@ def delay_checks(
         note = f"the sender was interrupted in {interrupted:.0%} of the frames"
         checks.append(unknown(what, "ns", 0.0, note))
     else:
-        checks.append(within(what, "ns", 0.0, most, 0.0, ERROR_P99_NS))
+        checks.append(within(what, "ns", 0.0, most, 0.0, ERROR_P99_NS + spread_ns))
     early = int(np.count_nonzero(errors < -_EARLY_NS))
     if early:
         checks.append(none(TOO_EARLY, early))

@@ -86,7 +86,10 @@ class _Direction:
         if not self._is_slow():
             self._try(self._fast)
         if self._tells_jitter():
-            self._try(self._jitter)
+            if self._way.pace.wakes:
+                self._notes.append("jitter: not measured, that of the way would be in it")
+            else:
+                self._try(self._jitter)
         if self._spec.has_rate:
             self._try(self._overload)
             if self._way.pace.queue and self._has_queue():
@@ -139,7 +142,13 @@ class _Direction:
         if decisions is None:
             found = checks.median_check(self._spec, samples, floor_ns=self._way.floor_ns)
         else:
-            found = checks.delay_checks(self._spec, samples, decisions, floor_ns=self._way.floor_ns)
+            found = checks.delay_checks(
+                self._spec,
+                samples,
+                decisions,
+                floor_ns=self._way.floor_ns,
+                spread_ns=self._way.spread_ns,
+            )
         # Their numbers never come again.
         self._checks += checks.drop_checks(self._spec, samples, first)
         if self._is_slow():
@@ -251,6 +260,8 @@ class _Direction:
             return min(self._last_ns(sent) + _SLACK_NS, int(sent[-1]) + _LONGEST_NS)
 
         samples = checks.sent_only(self._ends.run(schedule, back=way.back, until=until))
+        if way.pace.wakes:
+            samples = replace(samples, done_ns=samples.sent_ns)
         after = self._counters()
         sent_count = len(samples.sent_ns)
         self._frames += sent_count

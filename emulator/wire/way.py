@@ -23,6 +23,8 @@ class Pace:
         loaded_s: faster than the link carries.
         most_pps: more frames than that do not get as far as the link.
         realtime_ns: the sender goes before other work of the machine where frames are so far apart.
+        wakes: whether a frame wakes processes on its way, which may interrupt its sender once it is
+            under way: then it tells nothing how long sending took.
         queue: whether the link sees bursts as they are sent, so that its queue can be measured.
     """
 
@@ -33,6 +35,7 @@ class Pace:
     loaded_s: float = 0.7
     most_pps: float = 400_000.0
     realtime_ns: int = 0
+    wakes: bool = False
     queue: bool = True
 
 
@@ -44,6 +47,7 @@ class Way:
         near, far: namespace and kernel name of the interface at each end.
         back: whether frames go from the far end to the near one, and down the link.
         floor_ns: the median delay of the same way with an unimpaired link.
+        spread_ns: by how much more it is at p99.
     """
 
     lab: OwnedLab
@@ -54,6 +58,7 @@ class Way:
     back: bool
     pace: Pace = Pace()
     floor_ns: int = 0
+    spread_ns: int = 0
 
 
 class FramesAstray(Exception):
