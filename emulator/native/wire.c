@@ -29,6 +29,8 @@ enum {
     EVENTS = 64,
     NEVER_IN_HEAP = -1,
     CLOCK_EVERY_NS = 1000000000,
+    // So much time there has to be before memory is asked for.
+    PREPARE_NS = 3000000,
     // Of the emulator's socket, in place of a direction's number.
     CONTROL = 2 * WIRE_MAX_LINKS,
     REALTIME_PRIORITY = 1,
@@ -336,6 +338,7 @@ static void remove_direction(struct direction *direction) {
         pool_give(&pool, slot);
     }
     heap_remove(direction);
+    pool.users[direction->class]--;
     free(direction->queue.early);
     port_close(&direction->port);
     impair_free(&direction->stream);
@@ -360,6 +363,7 @@ static int add_link(const struct wire_request *request, struct reading *from,
         char name[WIRE_NAME_BYTES + 1] = {0};
         memcpy(name, request->ports[side], WIRE_NAME_BYTES);
         direction->class = class;
+        pool.users[class]++;
         direction->port.fd = -1;
         direction->used = 1;
         memset(direction->counters, 0, sizeof(*direction->counters));
@@ -454,9 +458,13 @@ static int wait_for_events(struct epoll_event *found) {
     if (heap_count) {
         uint64_t now_ns = now_monotonic_ns(), due_ns = due_of(heap[0]);
         uint64_t left_ns = due_ns > now_ns + spin_ns ? due_ns - now_ns - spin_ns : 0;
+        if (left_ns > PREPARE_NS && pool_prepare(&pool))
+            left_ns = 0;
         if (left_ns < 1000000000)
             longest = (struct timespec){.tv_nsec = (long)left_ns};
     }
+    while (!heap_count && pool_prepare(&pool))
+        ;
     int count = epoll_pwait2(events, found, EVENTS, wait, NULL);
     return count < 0 ? 0 : count;
 }

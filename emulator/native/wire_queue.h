@@ -14,7 +14,7 @@
 
 #include "wire_frame.h"
 
-enum { SLOT_ROOM_BYTES = 32, SLOTS_AT_ONCE = 1024, POOL_CLASSES = 3 };
+enum { SLOT_ROOM_BYTES = 32, SLOTS_AT_ONCE = 1024, SLOTS_IN_HAND = 512, POOL_CLASSES = 3 };
 /* The lengths of frames, with all headers, that a slot of each class takes. */
 static const uint32_t slot_bytes[POOL_CLASSES] = {2048, 10240, 66560};
 
@@ -29,6 +29,8 @@ struct slot {
 
 struct pool {
     struct slot *free[POOL_CLASSES];
+    uint64_t free_count[POOL_CLASSES];
+    uint32_t users[POOL_CLASSES]; /* directions whose frames are of the class */
     uint64_t taken_bytes;
     uint64_t most_bytes;
 };
@@ -57,7 +59,19 @@ static inline int pool_grow(struct pool *pool, int class) {
         slot->next = pool->free[class];
         pool->free[class] = slot;
     }
+    pool->free_count[class] += SLOTS_AT_ONCE;
     return 1;
+}
+
+/*
+ * Make room ahead of need, for one class at a time; whether there was need. The kernel takes a
+ * millisecond to give so much memory, in which frames that are due would be late.
+ */
+static inline int pool_prepare(struct pool *pool) {
+    for (int class = 0; class < POOL_CLASSES; class ++)
+        if (pool->users[class] && pool->free_count[class] < SLOTS_IN_HAND)
+            return pool_grow(pool, class);
+    return 0;
 }
 
 static inline struct slot *pool_take(struct pool *pool, int class) {
@@ -65,14 +79,17 @@ static inline struct slot *pool_take(struct pool *pool, int class) {
 
     if (!slot && pool_grow(pool, class))
         slot = pool->free[class];
-    if (slot)
+    if (slot) {
         pool->free[class] = slot->next;
+        pool->free_count[class]--;
+    }
     return slot;
 }
 
 static inline void pool_give(struct pool *pool, struct slot *slot) {
     slot->next = pool->free[slot->class];
     pool->free[slot->class] = slot;
+    pool->free_count[slot->class]++;
 }
 
 struct queue {

@@ -12,7 +12,9 @@ from emulator import LabError, Network, Topo, TopologyError, UsageError
 from emulator.fabric import set_interface
 from emulator.kernel.rtnl import link_states
 from emulator.paths import share_dir
+from emulator.runtime.daemon import find_daemon
 from emulator.topofile import builtin_topology, load_topology
+from tests.system.docker_images import BUSYBOX, import_busybox
 
 pytestmark = pytest.mark.root
 
@@ -57,9 +59,20 @@ def test_every_host_reaches_every_other_one_under_the_planned_address() -> None:
 
 
 @pytest.mark.xdp
-@pytest.mark.parametrize("name", [path.stem for path in sorted(TOPOLOGIES.glob("*.py"))])
+@pytest.mark.parametrize(
+    "name",
+    [path.stem for path in sorted(TOPOLOGIES.glob("*.py")) if path.stem != "containers"],
+)
 def test_every_topology_that_ships_connects_all_its_hosts(name: str) -> None:
     with Network(load_topology(str(TOPOLOGIES / f"{name}.py"), {})) as net:
+        assert net.pingAll(timeout=3) == 0
+
+
+@pytest.mark.docker
+def test_so_does_the_one_with_hosts_in_containers() -> None:
+    import_busybox(find_daemon().url)
+    settings = {"image": BUSYBOX, "command": "sleep 1000", "port": "0"}
+    with Network(load_topology(str(TOPOLOGIES / "containers.py"), settings)) as net:
         assert net.pingAll(timeout=3) == 0
 
 

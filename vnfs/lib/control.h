@@ -62,8 +62,9 @@ static size_t control_describe(char *to, size_t room) {
         return 0;
     fprintf(out, "{\"ports\":[");
     for (__u32 port = 0; port < vnf.ports; port++)
-        fprintf(out, "%s{\"name\":\"%s\",\"mode\":\"%s\",\"apart\":%s,\"socket\":%d}", port ? "," : "",
-                vnf.port_name[port], vnf.port_mode[port] ? vnf.port_mode[port] : "not open",
+        fprintf(out, "%s{\"name\":\"%s\",\"mode\":\"%s\",\"apart\":%s,\"socket\":%d}",
+                port ? "," : "", vnf.port_name[port],
+                vnf.port_mode[port] ? vnf.port_mode[port] : "not open",
                 vnf.port_apart[port] ? "true" : "false", vnf.port_socket[port]);
     fprintf(out, "],\"counters\":{\"offset\":%zu,\"stride\":%zu}",
             offsetof(struct shared, counters), sizeof(struct port_counters));
