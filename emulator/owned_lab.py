@@ -198,9 +198,15 @@ class OwnedLab(Lab):
 
         self._require_ours()
         container = self._containers.get(node.name)
-        if container is None or node.plan.container is None:
+        if node.plan.container is None:
             raise UsageError(
                 "the node has no container, whose limits could be changed", where=node.name
+            )
+        if container is None:
+            raise LabError(
+                f"its container does not run: {node.start_failure or 'it was not started'}",
+                where=node.name,
+                hint="restart starts it; change its limits in the topology before",
             )
         arguments, limits = update_arguments(changes, node.plan.container, where=node.name)
         planned = node.plan.model_copy(update={"container": limits})
