@@ -252,6 +252,20 @@ class Cgroup:
             folder = folder.parent
 
 
+def path_of(pid: int) -> str | None:
+    """The path of a process's control group; None when it is another one for each controller.
+
+    Raises:
+        LabError: there is no such process.
+    """
+    try:
+        lines = Path(f"/proc/{pid}/cgroup").read_text().splitlines()
+    except FileNotFoundError as error:
+        raise LabError(f"there is no process {pid}", where="its control group") from error
+    paths = {line.split(":", 2)[2] for line in lines}
+    return paths.pop() if len(paths) == 1 else None
+
+
 def cpus_of(text: str) -> tuple[int, ...]:
     """The numbers in a list of CPUs as the kernel writes it: ``0-2,5``."""
     found: list[int] = []

@@ -67,12 +67,18 @@ def program_of(plan: ContainerPlan, image: ImageInfo) -> list[str]:
 
 
 def create_arguments(
-    node: NodePlan, image: ImageInfo, place: Place, *, host: str | None = None
+    node: NodePlan,
+    image: ImageInfo,
+    place: Place,
+    *,
+    host: str | None = None,
+    host_cgroup: str | None = None,
 ) -> dict[str, Any]:
     """The arguments of the docker SDK's ``containers.create`` for a node's container.
 
     Args:
         host: the id of the container whose network namespace an app container shares.
+        host_cgroup: the path of that one's control group, below which the app's is to be.
     """
     from docker.types import Ulimit
 
@@ -113,6 +119,8 @@ def create_arguments(
         arguments["hostname"] = plan.hostname or node.name[:_LONGEST_HOSTNAME]
     else:
         arguments["network_mode"] = f"container:{host}"
+        if host_cgroup is not None:
+            arguments["cgroup_parent"] = host_cgroup
     if plan.cpus is not None:
         # Not as nano CPUs: Docker would not let them be changed by an update.
         arguments["cpu_period"] = _CPU_PERIOD_US

@@ -91,6 +91,7 @@ class Containers:
             return
         images = self._images(client, wanted)
         wanted = [node for node in wanted if node.name in images]
+        nested = any(node.host for node in wanted) and _can_nest(client)
 
         def start(node: NodePlan) -> OwnedContainer:
             host = None if node.host is None else self._running.get(node.host)
@@ -100,7 +101,9 @@ class Containers:
                     where=node.name,
                     hint=f"a restart of {node.host} brings both back",
                 )
-            return OwnedContainer.start(client, node, images[node.name], self.place, host=host)
+            return OwnedContainer.start(
+                client, node, images[node.name], self.place, host=host, nested=nested
+            )
 
         def keep(node: NodePlan, container: OwnedContainer) -> None:
             self._running[node.name] = container
@@ -175,11 +178,11 @@ class Containers:
             if name in self._published:
                 self._published.pop(name).close()
         going = [self._running.pop(name) for name in names if name in self._running]
-        if not going:
-            return
-        with ExitStack() as each, ThreadPoolExecutor(min(_AT_ONCE, len(going))) as pool:
-            for ended in [pool.submit(container.close) for container in going]:
-                each.callback(ended.result)
+        with ExitStack() as each:
+            # App containers first, though the last that is called back: their control groups lie
+            # in those of their hosts.
+            each.callback(_close_all, [one for one in going if one.plan.host is None])
+            each.callback(_close_all, [one for one in going if one.plan.host is not None])
 
     def describe(self) -> dict[str, Any]:
         """What another emulator needs to reach them."""
@@ -303,6 +306,25 @@ class Containers:
                 raise
         for name, failure in failures:
             self._failed(name, failure)
+
+
+def _close_all(containers: Sequence[OwnedContainer]) -> None:
+    if not containers:
+        return
+    with ExitStack() as each, ThreadPoolExecutor(min(_AT_ONCE, len(containers))) as pool:
+        for ended in [pool.submit(container.close) for container in containers]:
+            each.callback(ended.result)
+
+
+def _can_nest(client: DockerClient) -> bool:
+    """Whether a container's control group may lie below that of another one, which has processes.
+
+    Under version 2 controllers work in groups without processes of their own only, and systemd
+    makes no groups below those of containers.
+    """
+    with told("the Docker engine"):
+        about = client.info()
+    return bool(about.get("CgroupDriver") == "cgroupfs" and about.get("CgroupVersion", "1") == "1")
 
 
 def clean() -> list[str]:

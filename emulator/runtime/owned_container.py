@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from emulator.dataplane.ending import end_process, last_words
 from emulator.errors import LabError, MachineError, UsageError
+from emulator.kernel.cgroup import path_of
 from emulator.kernel.netns import Netns
 from emulator.runtime.container import Container
 from emulator.runtime.container_arguments import (
@@ -106,11 +107,14 @@ class OwnedContainer(Container):
         place: Place,
         *,
         host: Container | None = None,
+        nested: bool = False,
     ) -> Self:
         """Create and start a node's container; nothing of the image runs in it yet.
 
         Args:
             host: whose network namespace an app container shares.
+            nested: whether its control group is to lie below the host's, so that the host's limits
+                are for both of them together.
 
         Raises:
             UsageError: Docker cannot give it what its plan asks for.
@@ -130,7 +134,13 @@ class OwnedContainer(Container):
             if host is None:
                 (folder / RESOLVER).write_text(_name_servers(plan))
                 (folder / RESOLVER).chmod(0o644)
-            arguments = create_arguments(plan, image, place, host=None if host is None else host.id)
+            arguments = create_arguments(
+                plan,
+                image,
+                place,
+                host=None if host is None else host.id,
+                host_cgroup=path_of(host.pid) if host is not None and nested else None,
+            )
             with told(plan.name):
                 handle = _create(client, arguments, plan.name)
                 undo.callback(discard, handle)

@@ -430,6 +430,20 @@ def test_an_app_container_lives_in_its_hosts_network(hosts: Network) -> None:
     assert pid_of(hosts["app"]) != pid_of(hosts["d1"])
 
 
+def test_what_limits_a_host_limits_its_app_containers_too(docker_daemon: str, images: None) -> None:
+    with closing(client_of(docker_daemon)) as client:
+        about = client.info()
+    if (about["CgroupDriver"], about["CgroupVersion"]) != ("cgroupfs", "1"):
+        pytest.skip("below the control group of a container: cgroupfs of version 1 only")
+    topo = Topo()
+    topo.addDocker("d1", BUSYBOX, memory="64m")
+    topo.addAppContainer("app", "d1", BUSYBOX)
+    with Network(topo) as net:
+        assert net["app"].usage(interval_s=0.01).memory_limit_bytes == 64 << 20
+        net["d1"].restart()
+        assert net["app"].usage(interval_s=0.01).memory_limit_bytes == 64 << 20
+
+
 def test_names_of_nodes_resolve_in_containers(hosts: Network) -> None:
     assert "1 packets received" in hosts["d1"].cmd("ping -c 1 -W 2 plain")
     assert "1 received" in hosts["plain"].cmd("ping -c 1 -W 2 d1")
