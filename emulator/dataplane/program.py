@@ -20,7 +20,7 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from emulator.dataplane.build import library_dir
+from emulator.dataplane.borrowed import SHIM_IN_IMAGE, build_shim, find_program
 from emulator.dataplane.dpdk import (
     buffer_count,
     clear_ports,
@@ -32,10 +32,9 @@ from emulator.dataplane.dpdk import (
 from emulator.dataplane.ending import end_process, last_words, why_ended
 from emulator.dataplane.running import Description, PortCounters, RunningVnf
 from emulator.dataplane.telemetry import Telemetry, telemetry_socket
-from emulator.errors import LabError, MachineError, UsageError
+from emulator.errors import LabError, UsageError
 from emulator.idle import DEFAULT, IdlePolicy, parse_idle
 from emulator.kernel.bpf import BpfId, XdpState, xdp_state
-from emulator.kernel.clang import compile_program
 
 if TYPE_CHECKING:
     from emulator.catalog import Manifest
@@ -48,8 +47,6 @@ _SAID_S = 1.0
 _POLL_S = 0.01
 _MEGABYTES_BESIDE = 64
 """testpmd alone takes 40 for its tables; what is not used costs nothing."""
-SHIM_IN_IMAGE = "/idle-shim.so"
-_SHIM_FLAGS = ("-O3", "-shared", "-fPIC")
 _STATS, _INFO, _LIST = "/ethdev/stats", "/ethdev/info", "/ethdev/list"
 
 
@@ -141,7 +138,7 @@ def start(node: NodePlan, netns: Netns, manifest: Manifest, site: Site | None) -
     policy = parse_idle(node.vnf.idle or DEFAULT)
     log, runtime = site.file(node.name, "log"), site.file(node.name, "run")
     command = [
-        *(site.entrypoint or [_find(support.program or "", manifest)]),
+        *(site.entrypoint or [str(find_program(support.program or "", manifest))]),
         *eal_arguments(node, site, threads=support.threads, megabytes_beside=_MEGABYTES_BESIDE),
         "--",
         *_arguments(node, support.arguments),
@@ -197,19 +194,6 @@ def attach(description: Description, netns: Netns) -> ProgramVnf:
         return ProgramVnf(dict(description), telemetry, undo.pop_all(), None)
 
 
-def _find(program: str, manifest: Manifest) -> str:
-    own = "/" in program
-    found = shutil.which(manifest.folder / program if own else program)
-    if found is None:
-        hint = "install it, or put its folder into $PATH"
-        if own:
-            hint = f"the manifest names it: {manifest.folder / 'vnf.toml'}"
-        elif program.startswith("dpdk-"):
-            hint = "apt-get install dpdk"
-        raise MachineError(f"there is no program {program}", where=manifest.name, hint=hint)
-    return str(found)
-
-
 def _arguments(node: NodePlan, templates: tuple[str, ...]) -> list[str]:
     assert node.vnf is not None
     values = {
@@ -226,9 +210,7 @@ def _idle_environment(policy: IdlePolicy, site: Site) -> dict[str, str]:
         return {}
     if site.entrypoint is not None:
         return {"LD_PRELOAD": SHIM_IN_IMAGE, "BUILD_VNF_IDLE": policy.option}
-    shim = compile_program(
-        library_dir() / "idle_shim.c", flags=_SHIM_FLAGS, libraries=["libdpdk"], name="idle-shim"
-    )
+    shim = build_shim()
     others = os.environ.get("LD_PRELOAD", "")
     return {"LD_PRELOAD": f"{shim} {others}".strip(), "BUILD_VNF_IDLE": policy.option}
 

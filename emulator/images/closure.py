@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import struct
 import subprocess
 from collections.abc import Iterable, Mapping
@@ -12,17 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from emulator.dataplane.build import library_dir
+from emulator.dataplane.borrowed import SHIM_IN_IMAGE, build_shim, find_program
 from emulator.errors import MachineError, UsageError
-from emulator.kernel.clang import compile_program
 
 if TYPE_CHECKING:
     from emulator.catalog import Manifest
 
-SHIM = "/idle-shim.so"
-"""In an image with a DPDK program: what is loaded before it and has it idle; see idle_shim.c."""
-
-_SHIM_FLAGS = ("-O3", "-shared", "-fPIC")
 # As the loader writes them: what is wanted, and where it is.
 _FOUND = re.compile(r"^\s+(?P<soname>\S+) => (?P<path>/.+) \(0x[0-9a-f]+\)$", re.MULTILINE)
 _MISSING = re.compile(r"^\s+(?P<soname>\S+) => not found$", re.MULTILINE)
@@ -78,25 +72,11 @@ def program_files(
         MachineError: the program, or a library that it needs, is not installed.
         NotCompiledError: ``cached_only``, and something would have to be compiled.
     """
-    own = "/" in program
-    found = shutil.which(manifest.folder / program if own else program)
-    if found is None:
-        hint = "install it, or put its folder into $PATH"
-        if own:
-            hint = f"the manifest names it: {manifest.folder / 'vnf.toml'}"
-        elif program.startswith("dpdk-"):
-            hint = "apt-get install dpdk"
-        raise MachineError(f"there is no program {program}", where=manifest.name, hint=hint)
-    path = f"/{Path(program).name}" if own else str(found)
-    shim = compile_program(
-        library_dir() / "idle_shim.c",
-        flags=_SHIM_FLAGS,
-        libraries=["libdpdk"],
-        name="idle-shim",
-        cached_only=cached_only,
-    )
-    files = [ImageFile(path, Path(found)), ImageFile(SHIM, shim)]
-    return path, (*files, *closure(Path(found), [shim]))
+    found = find_program(program, manifest)
+    path = f"/{found.name}" if "/" in program else str(found)
+    shim = build_shim(cached_only=cached_only)
+    files = [ImageFile(path, found), ImageFile(SHIM_IN_IMAGE, shim)]
+    return path, (*files, *closure(found, [shim]))
 
 
 def closure(program: Path, beside: Iterable[Path] = ()) -> tuple[ImageFile, ...]:

@@ -10,8 +10,8 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from emulator.errors import BuildVnfError, LabError, MachineError
-from emulator.paths import native_dir
+from emulator.errors import BuildVnfError, LabError
+from emulator.native_parts import native_part
 from emulator.plan.model import NodePlan
 from emulator.runtime.container_arguments import Place
 from emulator.runtime.engine import LAB_LABEL, OWNER_LABEL, client_of, connect, told
@@ -214,12 +214,7 @@ class Containers:
 
     def _connected(self) -> DockerClient:
         if self._client is None:
-            if not (native_dir() / "vnf-container").is_file():
-                raise MachineError(
-                    "the compiled helper vnf-container is missing",
-                    where=str(native_dir()),
-                    hint="run scripts/bootstrap in the checkout, or reinstall the package",
-                )
+            native_part("vnf-container")
             self._client = connect()
             reap(self._client)
         return self._client

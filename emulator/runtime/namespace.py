@@ -33,7 +33,7 @@ from emulator.kernel.netns import (
     setns,
     unshare,
 )
-from emulator.paths import native_dir
+from emulator.native_parts import native_part
 
 _START_DEADLINE_S = 5.0
 _END_DEADLINE_S = 3.0
@@ -72,13 +72,7 @@ class Processes:
             LabError: when ``vnf-init`` cannot set up the namespaces.
         """
         ensure_root()
-        program = native_dir() / "vnf-init"
-        if not program.is_file():
-            raise MachineError(
-                "the compiled helper vnf-init is missing",
-                where=str(program),
-                hint="run scripts/bootstrap in the checkout, or reinstall the package",
-            )
+        program = native_part("vnf-init")
         made = cls()
         try:
             made._begin(lambda: made._start_init(program, hosts_file))

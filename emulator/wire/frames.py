@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from emulator.errors import MachineError, MeasurementError
+from emulator.native_parts import native_library
 from emulator.paths import native_dir
 
 if TYPE_CHECKING:
@@ -294,14 +295,7 @@ def _wall_ahead_ns() -> int:
 
 @lru_cache(maxsize=4)
 def _library(path: str) -> ctypes.CDLL:
-    try:
-        library = ctypes.CDLL(path)
-    except OSError as error:
-        raise MachineError(
-            "the compiled sender of certificates is missing",
-            where=path,
-            hint="run scripts/bootstrap in the checkout, or reinstall the package",
-        ) from error
+    library = native_library(path)
     library.certify_trial_bytes.restype = ctypes.c_uint64
     if library.certify_trial_bytes() != ctypes.sizeof(_Trial):
         raise MachineError(

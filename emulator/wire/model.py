@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from emulator.errors import MachineError, UsageError
+from emulator.native_parts import native_library
 from emulator.paths import native_dir
 from emulator.plan.model import ImpairmentPlan
 from emulator.wire.spec import Spec, spec_of
@@ -199,14 +200,7 @@ def _filled(structure: Any, array: str, values: Sequence[float]) -> Any:
 
 @lru_cache(maxsize=4)
 def _library(path: str) -> ctypes.CDLL:
-    try:
-        library = ctypes.CDLL(path)
-    except OSError as error:
-        raise MachineError(
-            "the compiled model of links is missing",
-            where=path,
-            hint="run scripts/bootstrap in the checkout, or reinstall the package",
-        ) from error
+    library = native_library(path)
     pointer, u64, u32 = ctypes.c_void_p, ctypes.c_uint64, ctypes.c_uint32
     library.impair_model_bytes.argtypes = (u32,)
     library.impair_model_bytes.restype = u64

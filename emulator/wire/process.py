@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from emulator.closing import Closing
 from emulator.dataplane.ending import end_process, last_words
-from emulator.errors import LabError, MachineError
+from emulator.errors import LabError
 from emulator.kernel.netns import Netns
-from emulator.paths import native_dir
+from emulator.native_parts import native_part
 from emulator.wire import protocol
 
 if TYPE_CHECKING:
@@ -42,13 +42,7 @@ class WireProcess(Closing):
     """
 
     def __init__(self, processes: Processes, netns: Netns, log: Path) -> None:
-        program = native_dir() / "vnf-wire"
-        if not program.is_file():
-            raise MachineError(
-                "the compiled helper vnf-wire is missing",
-                where=str(program),
-                hint="run scripts/bootstrap in the checkout, or reinstall the package",
-            )
+        program = native_part("vnf-wire")
         self._log = log
         with ExitStack() as undo:
             self._shared = os.memfd_create("wire counters", os.MFD_CLOEXEC)
