@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from typing import Self
 
 
@@ -18,3 +21,19 @@ class Closing(ABC):
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def close_at_once(closers: Sequence[Callable[[], object]], at_most: int) -> None:
+    """Call all of them at the same time, and each whatever happens at another one.
+
+    Args:
+        at_most: so many at a time.
+    """
+    if not closers:
+        return
+    with ExitStack() as each, ThreadPoolExecutor(min(at_most, len(closers))) as pool:
+        for close in closers:
+            try:
+                each.callback(pool.submit(close).result)
+            except RuntimeError:  # while Python itself ends no thread begins: one by one, then
+                each.callback(close)

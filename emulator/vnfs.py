@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
+from emulator.closing import close_at_once
 from emulator.errors import BuildVnfError
 from emulator.plan.model import NodePlan, VnfPlan
 
@@ -87,15 +87,11 @@ class Vnfs:
             for_good: forget what was changed while they ran; otherwise it holds for the next start.
         """
         running = [node for node in nodes if node.running_vnf is not None]
-        if not running:
-            return
         if not for_good:
             for node in running:
                 self._remember(node)
         # A process that has sockets takes a while to go: the kernel waits for readers of its lists.
-        with ExitStack() as each, ThreadPoolExecutor(min(_AT_ONCE, len(running))) as pool:
-            for ended in [pool.submit(node.stop_vnf) for node in running]:
-                each.callback(ended.result)
+        close_at_once([node.stop_vnf for node in running], _AT_ONCE)
 
     def restart(self, node: Node) -> None:
         """Stop a node's VNF, dead or alive, and start it anew with the parameters in force.

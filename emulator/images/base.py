@@ -126,8 +126,9 @@ def _bootstrap(
         command.append(mirror)
     with ExitStack() as undo:
         # debootstrap mounts /proc and /sys in the folder: there, all that goes when we do.
-        processes = Processes.start()
+        processes = Processes()
         undo.callback(processes.close)
+        processes.start()
         netns = undo.enter_context(Netns.from_path("/proc/self/ns/net"))
         output = undo.enter_context(log.open("wb"))
         # It tells how far it is on descriptor 3, in a form for programs.

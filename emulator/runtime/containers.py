@@ -10,6 +10,7 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from emulator.closing import close_at_once
 from emulator.errors import BuildVnfError, LabError
 from emulator.native_parts import native_part
 from emulator.plan.model import NodePlan
@@ -304,11 +305,7 @@ class Containers:
 
 
 def _close_all(containers: Sequence[OwnedContainer]) -> None:
-    if not containers:
-        return
-    with ExitStack() as each, ThreadPoolExecutor(min(_AT_ONCE, len(containers))) as pool:
-        for ended in [pool.submit(container.close) for container in containers]:
-            each.callback(ended.result)
+    close_at_once([container.close for container in containers], _AT_ONCE)
 
 
 def _can_nest(client: DockerClient) -> bool:

@@ -60,9 +60,8 @@ class Processes:
         self._children: list[Popen] = []
         self.init_pid = 0
 
-    @classmethod
-    def start(cls, hosts_file: Path | None = None) -> Processes:
-        """A new lab's processes.
+    def start(self, hosts_file: Path | None = None) -> None:
+        """Begin those of a new lab. Have :meth:`close` called whatever happens from here on.
 
         Args:
             hosts_file: shown as ``/etc/hosts`` to every process of the lab.
@@ -73,13 +72,7 @@ class Processes:
         """
         ensure_root()
         program = native_part("vnf-init")
-        made = cls()
-        try:
-            made._begin(lambda: made._start_init(program, hosts_file))
-        except BaseException:
-            made.close()
-            raise
-        return made
+        self._begin(lambda: self._start_init(program, hosts_file))
 
     @classmethod
     def join(cls, init_pid: int) -> Processes:
@@ -151,6 +144,9 @@ class Processes:
     def close(self) -> None:
         """Ends every process of the lab: SIGTERM, a second of grace, SIGKILL."""
         try:
+            # What an interrupted caller asked for may be half done, the first process too.
+            with contextlib.suppress(LabError):
+                self._call(lambda: None)
             if self._lifeline >= 0:
                 self._end_init()
         finally:

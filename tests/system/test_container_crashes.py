@@ -268,13 +268,15 @@ def test_an_emulator_that_is_asked_to_end_takes_all_with_it(number: signal.Signa
         [sys.executable, "-c", script, lab_id("asked")],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
         cwd=ROOT,
     )
     try:
         read_until(process, "up")
         process.send_signal(number)
-        assert process.wait(DEADLINE_S) == 0
+        _, errors = process.communicate(timeout=DEADLINE_S)
+        assert (process.returncode, errors) == (0, "")
         assert containers_of(lab_id("asked")) == []
         assert not (run_dir() / lab_id("asked")).exists()
     finally:

@@ -21,6 +21,7 @@ from emulator.experiment.bench import BenchSpec, run_bench
 from emulator.kernel.bpf import BpfId
 from emulator.labs import find_lab
 from emulator.node import Node
+from emulator.runtime.namespace import Processes
 from tests.system.terminal import ROOT, VNF, Terminal
 from tests.system.vnf_lab import wait_until_gone
 
@@ -256,6 +257,17 @@ def test_ctrl_c_while_vnfs_start_leaves_nothing() -> None:
             signal.setitimer(signal.ITIMER_REAL, chance.uniform(0.005, 0.12))
             with Network(Many()):
                 signal.setitimer(signal.ITIMER_REAL, 0)
+    # What could be left is looked for after every test.
+
+
+@pytest.mark.usefixtures("alarm_as_ctrl_c")
+def test_ctrl_c_while_the_first_process_of_a_lab_starts_leaves_nothing() -> None:
+    for step in range(60):
+        processes = Processes()
+        with contextlib.suppress(KeyboardInterrupt), contextlib.closing(processes):
+            signal.setitimer(signal.ITIMER_REAL, 1e-4 * (1 + step))
+            processes.start()
+            signal.setitimer(signal.ITIMER_REAL, 0)
     # What could be left is looked for after every test.
 
 

@@ -94,8 +94,9 @@ class VnfLab(Closing):
     @cached_property
     def site(self) -> Site:
         """Where VNFs that are processes live; started when first asked for."""
-        processes = Processes.start()
+        processes = Processes()
         self._undo.callback(processes.close)
+        processes.start()
         folder = self._undo.enter_context(tempfile.TemporaryDirectory(prefix="vnf-lab-"))
         return Site.of_lab(processes, Path(folder))
 
