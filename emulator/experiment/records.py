@@ -1,8 +1,6 @@
-"""The typed content of a bundle's JSON files.
+"""The typed content of a bundle's JSON files: cases, summary, run.
 
-Times are integers in nanoseconds of CLOCK_MONOTONIC where they were measured, and RFC 3339 in UTC
-where they say when a run took place. A value that was not measured, or that the sample cannot
-support, is null and never a stand-in number.
+What was measured in a case is in :mod:`emulator.experiment.measured`.
 """
 
 from __future__ import annotations
@@ -10,149 +8,22 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import Field
 
-
-class Record(BaseModel):
-    """Immutable, and strict about unknown keys, so that no other version is half understood."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class LatencyRecord(Record):
-    """One-way latency: received minus intended send time, over the packets that arrived.
-
-    A percentile is null when the sample is too small to bound it at 95 % confidence.
-    """
-
-    count: int
-    min_ns: int | None
-    mean_ns: float | None
-    p50_ns: int | None
-    p90_ns: int | None
-    p99_ns: int | None
-    p999_ns: int | None
-    max_ns: int | None
-
-
-class TrialRecord(Record):
-    """One latency trial: the fate of every packet, counted, and where each one is recorded.
-
-    Attributes:
-        unsent: packets the generator did not manage to send in time; not a loss of the path.
-        overrun: of those lost, packets that arrived where the receiver was too slow to take them.
-        wait_ns: how long the generator was kept from running by something else on its core.
-        round: which of the rounds that were asked for; an invalid trial is repeated in its round,
-            and of each round the least disturbed trial counts.
-        wire_late: frames that what impairs links released more than 100 µs after they were due.
-        wire_unasked: frames that it lost although nobody asked for that.
-        valid: whether generator, receiver and what impairs links were left to their work.
-        dma_latency_held: whether the CPUs were kept out of deep idle states meanwhile.
-        samples: the Parquet file of the trial, relative to the bundle; null when it could not be
-            written any more.
-    """
-
-    number: int
-    round: int
-    rate_pps: float
-    sent: int
-    unsent: int
-    received: int
-    lost: int
-    duplicated: int
-    reordered: int
-    damaged: int
-    overrun: int
-    elapsed_ns: int
-    offered_pps: float
-    received_pps: float
-    wait_ns: int
-    dma_latency_held: bool
-    wire_late: int = 0
-    wire_unasked: int = 0
-    valid: bool
-    latency: LatencyRecord
-    samples: str | None
-
-    @property
-    def disturbed_ratio(self) -> float:
-        """The share of packets or of time that generator, receiver or wires lost to the machine's
-        other work, whichever is the largest."""
-        unsent_ratio = self.unsent / max(1, self.sent + self.unsent)
-        overrun_ratio = self.overrun / max(1, self.sent)
-        wire_ratio = (self.wire_late + self.wire_unasked) / max(1, self.sent)
-        return max(unsent_ratio, overrun_ratio, wire_ratio, self.wait_ns / self.elapsed_ns)
-
-
-class SearchTrialRecord(Record):
-    """One step of a throughput search; a null ``rate_pps`` means as fast as the generator can."""
-
-    rate_pps: float | None
-    offered_pps: float
-    received_pps: float
-    sent: int
-    received: int
-    lost: int
-    unsent: int
-    overrun: int
-    elapsed_ns: int
-    cpu_ns: int
-
-
-class ThroughputRecord(Record):
-    """The highest load that met the loss goal.
-
-    Attributes:
-        rate_pps: packets per second that arrived; null when no load that was tried met the goal.
-        rate_bps: the same in bits per second of frames, the four FCS bytes included and preamble
-            and inter-frame gap left out.
-        probe_limited: the generator or the receiver, and not the path, was at its limit: the path
-            does at least this much.
-        bench_limited: within 10 % of what the same path does without any VNF, so that the
-            difference to the VNF's own limit cannot be seen.
-        wire_limited: in a trial, what impairs links lost frames that nobody asked it to lose.
-        valid: whether the generator was left alone on its core in every trial.
-        converged: whether the search came as near to the limit as it was meant to.
-        warm_up: its first trial, which counts for nothing.
-        trials: the others, in the order they were made.
-    """
-
-    rate_pps: float | None
-    rate_bps: float | None
-    loss_ratio: float | None
-    loss_goal: float
-    probe_limited: bool
-    bench_limited: bool = False
-    wire_limited: bool = False
-    valid: bool
-    converged: bool
-    warm_up: SearchTrialRecord
-    trials: tuple[SearchTrialRecord, ...]
-
-
-class CostRecord(Record):
-    """CPU time of the whole path per packet, over one saturating trial.
-
-    Attributes:
-        cpu_ns_per_packet: ``cpu_ns`` by packets sent, plus ``process_cpu_ns`` by packets received.
-        cpu_ns: of the generator's thread and of the kernel's packet threads.
-        process_cpu_ns: of the processes of all VNFs.
-        vnf_cpu_ns: the same for each VNF that is a process, by the name of its node.
-        softirq_accounting: how this kernel accounts for the work of interrupts: ``in-task`` (in the
-            time of the threads that were summed), ``separate`` (added from the whole machine's
-            counters, which are coarse) or ``unknown``.
-        valid: whether the generator was left alone on its core.
-    """
-
-    cpu_ns_per_packet: float | None
-    cpu_ns: int
-    process_cpu_ns: int = 0
-    vnf_cpu_ns: dict[str, int] = {}
-    sent: int | None = None
-    received: int
-    elapsed_ns: int
-    softirq_accounting: str
-    valid: bool
+from emulator.experiment.measured import (
+    BackToBackRecord,
+    BenchLimitsRecord,
+    CostRecord,
+    HopsRecord,
+    IntervalRecord,
+    LatencyRecord,
+    LoadedLatencyRecord,
+    Record,
+    SlaRecord,
+    SoakRecord,
+    ThroughputRecord,
+    TrialRecord,
+)
 
 
 class VnfShareRecord(Record):
@@ -228,6 +99,22 @@ class VnfRecord(Record):
     idle_cpu_ratio: float | None = None
 
 
+class TrafficRecord(Record):
+    """What is sent in a case.
+
+    Attributes:
+        rate_pps: packets per second of the latency trials, on average.
+        frames: the size in bytes with FCS, or ``imix``.
+        mean_frame_bytes: of a mix; otherwise the size.
+        pattern: how packets follow each other, such as ``const`` or ``poisson``.
+    """
+
+    rate_pps: float
+    frames: str
+    mean_frame_bytes: float
+    pattern: str
+
+
 Status = Literal["finished", "failed", "unfinished"]
 Outcome = Literal["running", "finished", "failed", "interrupted", "results-lost"]
 
@@ -238,11 +125,15 @@ class CaseRecord(Record):
     ``latency`` holds, of each percentile, the median over the trials that count; its ``min_ns`` and
     ``max_ns`` are the extremes over them. ``error_exit_code`` is what ``error`` alone would have
     ended the command with. ``impaired_links`` says of each impaired link what happens to frames at
-    first, and by which mechanism.
+    first, and by which mechanism. ``varied`` is what tells the case from the others, of the
+    topology's settings and of the traffic. ``latency_intervals`` are of the fields of ``latency``, by
+    their names.
     """
 
     name: str
     settings: dict[str, str]
+    varied: dict[str, str] = Field(default_factory=dict)
+    traffic: TrafficRecord | None = None
     status: Status
     error: str | None = None
     error_hint: str | None = None
@@ -251,13 +142,24 @@ class CaseRecord(Record):
     source: str | None = None
     destination: str | None = None
     vnfs: tuple[VnfRecord, ...] = ()
-    impaired_links: dict[str, str] = {}
+    impaired_links: dict[str, str] = Field(default_factory=dict)
     containers: tuple[ContainerRecord, ...] = ()
     trials: tuple[TrialRecord, ...] = ()
     latency: LatencyRecord | None = None
-    throughput: ThroughputRecord | None = None
+    latency_intervals: dict[str, IntervalRecord] = Field(default_factory=dict)
+    throughputs: tuple[ThroughputRecord, ...] = ()
+    loaded: LoadedLatencyRecord | None = None
+    sla: tuple[SlaRecord, ...] = ()
+    soak: SoakRecord | None = None
+    back_to_back: BackToBackRecord | None = None
+    hops: HopsRecord | None = None
     cost: CostRecord | None = None
     vnf_share: VnfShareRecord | None = None
+
+    @property
+    def throughput(self) -> ThroughputRecord | None:
+        """That of the first goal."""
+        return self.throughputs[0] if self.throughputs else None
 
     @property
     def has_processes(self) -> bool:
@@ -306,15 +208,14 @@ class CaseRecord(Record):
 class SummaryRecord(Record):
     """``summary.json``: every number of the report, with what it needs to be read rightly."""
 
-    version: Literal[1] = 1
+    version: Literal[2] = 2
     topology: str
     link: str
     mechanism: str
-    rate_pps: float
+    measurements: tuple[str, ...]
     duration_s: float
-    frame_size_bytes: int
     repeat: int
-    loss_goal: float
+    bench: tuple[BenchLimitsRecord, ...] = ()
     cases: tuple[CaseRecord, ...]
 
     def case(self, name: str) -> CaseRecord:
@@ -341,7 +242,7 @@ class RunRecord(Record):
         revision: git revision when run from a checkout, with ``+changes`` when files differed.
     """
 
-    version: Literal[1] = 1
+    version: Literal[2] = 2
     command_line: tuple[str, ...]
     spec: dict[str, Any]
     seed: int
