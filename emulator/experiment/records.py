@@ -126,8 +126,8 @@ class CaseRecord(Record):
     ``max_ns`` are the extremes over them. ``error_exit_code`` is what ``error`` alone would have
     ended the command with. ``impaired_links`` says of each impaired link what happens to frames at
     first, and by which mechanism. ``varied`` is what tells the case from the others, of the
-    topology's settings and of the traffic. ``latency_intervals`` are of the fields of ``latency``, by
-    their names.
+    topology's settings and of the traffic. ``latency_intervals`` are of the fields of ``latency``,
+    by their names. ``rounds_done`` are the rounds that were measured to their end.
     """
 
     name: str
@@ -135,6 +135,7 @@ class CaseRecord(Record):
     varied: dict[str, str] = Field(default_factory=dict)
     traffic: TrafficRecord | None = None
     status: Status
+    rounds_done: tuple[int, ...] = ()
     error: str | None = None
     error_hint: str | None = None
     error_exit_code: int | None = None
@@ -155,6 +156,25 @@ class CaseRecord(Record):
     hops: HopsRecord | None = None
     cost: CostRecord | None = None
     vnf_share: VnfShareRecord | None = None
+
+    @property
+    def measured_anything(self) -> bool:
+        """Whether there is any number of it."""
+        return bool(
+            self.trials
+            or self.throughputs
+            or self.loaded
+            or self.sla
+            or self.soak
+            or self.back_to_back
+            or self.cost
+        )
+
+    @property
+    def violated(self) -> bool:
+        """Whether it does not keep to a service level, or had an outage in a soak."""
+        soaked = self.soak is not None and self.soak.verdict == "fail"
+        return soaked or any(each.verdict == "fail" for each in self.sla)
 
     @property
     def throughput(self) -> ThroughputRecord | None:
@@ -206,7 +226,10 @@ class CaseRecord(Record):
 
 
 class SummaryRecord(Record):
-    """``summary.json``: every number of the report, with what it needs to be read rightly."""
+    """``summary.json``: every number of the report, with what it needs to be read rightly.
+
+    ``round_trip`` says that latencies are of the way there and back.
+    """
 
     version: Literal[2] = 2
     topology: str
@@ -215,6 +238,7 @@ class SummaryRecord(Record):
     measurements: tuple[str, ...]
     duration_s: float
     repeat: int
+    round_trip: bool = False
     bench: tuple[BenchLimitsRecord, ...] = ()
     cases: tuple[CaseRecord, ...]
 
