@@ -181,6 +181,23 @@ class BpfObject(Closing):
         if self._lib.bpf_map__set_max_entries(self._find_map(name), count) < 0:
             raise LabError(f"map {name} cannot be resized", where=self._name)
 
+    def reuse_map(self, name: str, existing: BpfMap) -> None:
+        """Have the programs work on a map that exists, instead of on one of their own.
+
+        Before the object is loaded. The map may be larger or smaller than what the file declares.
+
+        Raises:
+            LabError: its keys or values have another size than those that the programs expect.
+        """
+        pointer = self._find_map(name)
+        wanted = self._lib.bpf_map__key_size(pointer), self._lib.bpf_map__value_size(pointer)
+        if wanted != (existing.key_size, existing.value_size):
+            raise LabError(f"map {name} has another layout", where=self._name)
+        if self._lib.bpf_map__reuse_fd(pointer, existing.fd) < 0:
+            raise LabError(
+                f"map {name} cannot be used again: {errno_text(last_error())}", where=self._name
+            )
+
     def load(self) -> None:
         """Create the maps and have the kernel verify and compile the programs.
 

@@ -23,6 +23,7 @@ XDP_FLAGS_SKB_MODE = 1 << 1
 XDP_FLAGS_DRV_MODE = 1 << 2
 XDP_ATTACHED_MODES = {0: "none", 1: "native", 2: "generic", 3: "offload", 4: "multiple"}
 
+ARRAY_MAP_TYPE = 2
 ARRAY_MAP_TYPES = frozenset({2, 6})
 PERCPU_MAP_TYPES = frozenset({5, 6, 10, 21})
 F_MMAPABLE = 1 << 10
@@ -53,21 +54,29 @@ _SIGNATURES: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "bpf_map__fd": (_INT, (_P,)),
     "bpf_map__name": (_STR, (_P,)),
     "bpf_map__set_max_entries": (_INT, (_P, _U32)),
+    "bpf_map__key_size": (_U32, (_P,)),
+    "bpf_map__value_size": (_U32, (_P,)),
+    "bpf_map__reuse_fd": (_INT, (_P, _INT)),
     "bpf_map__initial_value": (_P, (_P, ctypes.POINTER(_SIZE))),
     "btf__type_cnt": (_U32, (_P,)),
     "btf__type_by_id": (_P, (_P, _U32)),
     "btf__name_by_offset": (_STR, (_P, _U32)),
+    "bpf_map_create": (_INT, (_U32, _STR, _U32, _U32, _U32, _P)),
     "bpf_map_lookup_elem": (_INT, (_INT, _P, _P)),
     "bpf_map_update_elem": (_INT, (_INT, _P, _P, _U64)),
     "bpf_map_delete_elem": (_INT, (_INT, _P)),
     "bpf_map_get_next_key": (_INT, (_INT, _P, _P)),
     "bpf_map_get_fd_by_id": (_INT, (_U32,)),
+    "bpf_prog_get_fd_by_id": (_INT, (_U32,)),
+    "bpf_enable_stats": (_INT, (_INT,)),
     "bpf_prog_get_next_id": (_INT, (_U32, _U32_OUT)),
     "bpf_map_get_next_id": (_INT, (_U32, _U32_OUT)),
     "bpf_link_get_next_id": (_INT, (_U32, _U32_OUT)),
+    "bpf_link_get_fd_by_id": (_INT, (_U32,)),
     "bpf_obj_get_info_by_fd": (_INT, (_INT, _P, _U32_OUT)),
     "bpf_link_create": (_INT, (_INT, _INT, _INT, _P)),
     "bpf_link_detach": (_INT, (_INT,)),
+    "bpf_link_update": (_INT, (_INT, _INT, _P)),
     "bpf_xdp_query": (_INT, (_INT, _INT, _P)),
     "bpf_xdp_detach": (_INT, (_INT, _U32, _P)),
     "bpf_prog_test_run_opts": (_INT, (_INT, _P)),
@@ -125,6 +134,20 @@ class TestRunOpts(ctypes.Structure):
     ]
 
 
+class MapCreateOpts(ctypes.Structure):
+    """The head of struct bpf_map_create_opts."""
+
+    _fields_ = [
+        ("sz", _SIZE),
+        ("btf_fd", _U32),
+        ("btf_key_type_id", _U32),
+        ("btf_value_type_id", _U32),
+        ("btf_vmlinux_value_type_id", _U32),
+        ("inner_map_fd", _U32),
+        ("map_flags", _U32),
+    ]
+
+
 class MapInfo(ctypes.Structure):
     """The head of struct bpf_map_info; the kernel fills as much as it is given room for."""
 
@@ -143,6 +166,30 @@ class IdInfo(ctypes.Structure):
     """The head that struct bpf_prog_info and struct bpf_link_info share: a type, then the id."""
 
     _fields_ = [("type", _U32), ("id", _U32)]
+
+
+class LinkInfo(ctypes.Structure):
+    """The head of struct bpf_link_info."""
+
+    _fields_ = [("type", _U32), ("id", _U32), ("prog_id", _U32)]
+
+
+class ProgInfo(ctypes.Structure):
+    """The head of struct bpf_prog_info."""
+
+    _fields_ = [
+        ("type", _U32),
+        ("id", _U32),
+        ("tag", ctypes.c_uint8 * 8),
+        ("jited_prog_len", _U32),
+        ("xlated_prog_len", _U32),
+        ("jited_prog_insns", _U64),
+        ("xlated_prog_insns", _U64),
+        ("load_time", _U64),
+        ("created_by_uid", _U32),
+        ("nr_map_ids", _U32),
+        ("map_ids", _U64),
+    ]
 
 
 class BtfType(ctypes.Structure):

@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterator
 
 from emulator.closing import Closing
-from emulator.errors import LabError, TableFullError
+from emulator.errors import LabError, MachineError, TableFullError
 from emulator.kernel import libbpf
 from emulator.kernel.libbpf import errno_text, last_error, library, read_info, refused
 
@@ -43,6 +43,31 @@ class BpfMap(Closing):
             if last_error() == errno.ENOENT:
                 raise LabError(f"there is no BPF map with id {map_id}", hint="its lab has ended")
             raise refused(f"BPF map {map_id} cannot be opened", last_error())
+        return cls(fd, owned=True)
+
+    @classmethod
+    def create_array(cls, name: str, value_bytes: int, entries: int) -> BpfMap:
+        """A new array that can be mapped into memory, and that is ours: all zero.
+
+        Args:
+            name: at most 15 characters.
+
+        Raises:
+            MachineError: there is no memory for it, or we lack the right.
+        """
+        size = ctypes.sizeof(libbpf.MapCreateOpts)
+        options = libbpf.MapCreateOpts(sz=size, map_flags=libbpf.F_MMAPABLE)
+        fd = library().bpf_map_create(
+            libbpf.ARRAY_MAP_TYPE, name.encode(), 4, value_bytes, entries, ctypes.byref(options)
+        )
+        if fd < 0:
+            number = last_error()
+            if number in (errno.ENOMEM, errno.E2BIG):
+                raise MachineError(
+                    f"no memory for {entries * value_bytes >> 20} MiB: {errno_text(number)}",
+                    where=name,
+                )
+            raise refused("a BPF map cannot be made", number, where=name)
         return cls(fd, owned=True)
 
     def lookup(self, key: bytes) -> bytes:
