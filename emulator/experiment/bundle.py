@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import json
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -81,6 +82,26 @@ class BundleWriter:
                 writer.discard()
                 raise
         return writer
+
+    @classmethod
+    def reopen(cls, folder: Path) -> BundleWriter:
+        """Go on filling a bundle that a run has left before its end.
+
+        Raises:
+            ResultsError: the folder cannot be written.
+        """
+        writer = cls(folder)
+        for path in (*folder.iterdir(), *(folder / SAMPLES).iterdir()):
+            if path.is_file():
+                writer._written.add(str(path.relative_to(folder)))
+        with _explained(folder), open(folder / _RESERVE, "wb") as reserve:
+            os.posix_fallocate(reserve.fileno(), 0, _RESERVE_BYTES)
+        return writer
+
+    def count_samples(self, case: str) -> int:
+        """How many files of samples a case has by now."""
+        prefix = f"{SAMPLES}/{self._unique(case)}-"
+        return sum(name.startswith(prefix) for name in self._written)
 
     def write_file(self, name: str, write: Callable[[BinaryIO], object]) -> Path:
         """Make the file ``name`` appear with all that ``write`` puts into it, or not at all."""
@@ -219,8 +240,12 @@ def load_bundle(path: Path | str) -> Bundle:
     folder = Path(path)
     if not folder.is_dir():
         raise ResultsError(
-            "no such folder", where=str(folder), hint="give the folder that a bench printed"
+            "no such folder" if not folder.exists() else "a bundle is a folder, and this is none",
+            where=str(folder),
+            hint="give the folder that a bench printed; vnf results lists them",
         )
+    if not is_bundle(folder):
+        raise ResultsError("the folder is no bundle", where=str(folder), hint=_nearby(folder))
     return Bundle(
         folder,
         _load(folder / RUN, RunRecord),
@@ -229,9 +254,25 @@ def load_bundle(path: Path | str) -> Bundle:
     )
 
 
+def is_bundle(folder: Path) -> bool:
+    """Whether the folder looks like one, be it complete or not."""
+    return any((folder / name).is_file() for name in (RUN, SUMMARY))
+
+
+def _nearby(folder: Path) -> str:
+    """Where a bundle may be found instead."""
+    inside: list[str] = []
+    with contextlib.suppress(OSError):
+        inside = sorted(each.name for each in folder.iterdir() if is_bundle(each))
+    if not inside:
+        return f"a bundle has a file {SUMMARY}; vnf results lists those of a folder"
+    several = f" and {len(inside) - 1} more" if len(inside) > 1 else ""
+    return f"it holds {inside[-1]}{several}; name one of these"
+
+
 def _load(path: Path, model: type[Model]) -> Model:
     try:
-        return model.model_validate_json(path.read_bytes())
+        content = path.read_bytes()
     except FileNotFoundError:
         raise ResultsError(
             "the file is missing",
@@ -240,6 +281,9 @@ def _load(path: Path, model: type[Model]) -> Model:
         ) from None
     except OSError as error:
         raise ResultsError(f"cannot be read: {error.strerror}", where=str(path)) from error
+    _check_version(path, content, model)
+    try:
+        return model.model_validate_json(content)
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
@@ -248,6 +292,24 @@ def _load(path: Path, model: type[Model]) -> Model:
             where=str(path),
             hint="it was changed, cut short, or written by another version",
         ) from error
+
+
+def _check_version(path: Path, content: bytes, model: type[BaseModel]) -> None:
+    """Tell of a file of another version before its fields are complained about one by one."""
+    field = model.model_fields.get("version")
+    # What is no JSON object at all is told of by who reads the fields.
+    with contextlib.suppress(ValueError):
+        record = json.loads(content)
+        found = record.get("version") if isinstance(record, dict) else None
+        if field is not None and type(found) is int and found != field.default:
+            older = found < field.default
+            raise ResultsError(
+                f"written by version {found} of this file; this program reads {field.default}",
+                where=str(path),
+                hint="read it with the program that wrote it, or measure again"
+                if older
+                else "a newer program wrote it: update this one",
+            )
 
 
 @contextlib.contextmanager

@@ -1,0 +1,261 @@
+"""What a reader must know to read the numbers of a run rightly: what they mean and what limits
+them.
+
+Pure: everything comes from the summary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
+
+from emulator.experiment.sections.table import wholly_valid
+from emulator.experiment.words import (
+    BENCH_LIMITED,
+    INVALID,
+    PROBE_LIMITED,
+    grouped,
+    microseconds,
+    percent,
+    rate,
+)
+from emulator.measure.throughput import packets_to_bound
+
+if TYPE_CHECKING:
+    from emulator.experiment.measured import FindingRecord
+    from emulator.experiment.records import CaseRecord, SummaryRecord
+
+_MOST_LINKS = 8
+
+
+def title(summary: SummaryRecord) -> str:
+    """One line that says what was measured, for the head of the table and of the picture.
+
+    Of the traffic, what varies is in the table.
+    """
+    ends = next(((c.source, c.destination) for c in summary.cases if c.source), None)
+    parts = [summary.topology]
+    if ends:
+        parts.append(f"{ends[0]} {'⇄' if summary.round_trip else '→'} {ends[1]}")
+    if measures_latency(summary) and (rates := _common(summary, "rate_pps")):
+        parts.append(f"{grouped(float(rates))} packets/s")
+    if frames := _common(summary, "frames"):
+        parts.append(f"{frames} B frames" if frames.isdigit() else f"{frames} frames")
+    if (pattern := _common(summary, "pattern")) and pattern != "const":
+        parts.append(pattern)
+    return " · ".join([*parts, f"probe: {summary.mechanism}", summary.link])
+
+
+def measures_latency(summary: SummaryRecord) -> bool:
+    """Whether there are latency trials."""
+    return any(case.trials for case in summary.cases)
+
+
+def bench_lines(summary: SummaryRecord) -> list[str]:
+    """What the bench itself can do, without what was measured."""
+    lines = []
+    for each in summary.bench:
+        parts = []
+        if each.ceiling_pps is not None:
+            parts.append(f"ceiling {rate(each.ceiling_pps)}")
+        if each.floor_p50_ns is not None:
+            floor = f"floor p50 {microseconds(each.floor_p50_ns)}"
+            if each.floor_p99_ns is not None:
+                floor += f", p99 {microseconds(each.floor_p99_ns)}"
+            parts.append(f"{floor} µs")
+        frames = f"{each.frames} B" if each.frames.isdigit() else each.frames
+        again = ", measured earlier" if each.reused else ""
+        text = "; ".join(parts) or "could not be measured"
+        lines.append(f"Bench itself, a bare link ({each.mechanism}, {frames}{again}): {text}.")
+    return lines
+
+
+def notes(summary: SummaryRecord) -> list[str]:
+    """What a reader must know to read the numbers rightly, a line each."""
+    return [
+        *_meanings(summary),
+        *bench_lines(summary),
+        *_impaired_links(summary),
+        *_limits(summary),
+        *_invalid(summary),
+        *_peculiar(summary),
+    ]
+
+
+def findings(summary: SummaryRecord) -> list[tuple[str, str, str]]:
+    """What the honesty gate saw: severity, where, and what; each thing once, the gravest first.
+
+    What several trials of a case have in common is told of the first of them, with how many more
+    there are.
+    """
+    seen: dict[tuple[str, str, str], list[tuple[str, str]]] = {}
+    for case in summary.cases:
+        for place, found in _all_findings(case):
+            seen.setdefault((case.name, found.severity, found.rule), []).append((place, found.text))
+    lines = []
+    for (case_name, severity, rule), places in seen.items():
+        place, text = places[0]
+        more = len({each for each, _ in places}) - 1
+        where = f"{case_name}, {place}" + (f" and {more} more" if more else "")
+        lines.append((severity, where, f"{rule}: {text}"))
+    gravity = {"invalid": 0, "warn": 1, "note": 2}
+    return sorted(lines, key=lambda line: gravity[line[0]])
+
+
+def _all_findings(case: CaseRecord) -> Iterator[tuple[str, FindingRecord]]:
+    def at(place: str, found: Iterable[FindingRecord]) -> Iterator[tuple[str, FindingRecord]]:
+        return ((place, each) for each in found)
+
+    for trial in case.trials:
+        yield from at(f"trial {trial.number}", trial.findings)
+    for point in case.loaded.points if case.loaded else ():
+        yield from at(f"under {100 * point.load_ratio:g} % load", point.findings)
+    for verdict in case.sla:
+        yield from at(verdict.profile, verdict.findings)
+    if case.soak:
+        yield from at("soak", case.soak.findings)
+
+
+def _common(summary: SummaryRecord, field: str) -> str | None:
+    """What all cases have in common of the traffic; None where it varies or is not known."""
+    values = {str(getattr(case.traffic, field)) for case in summary.cases if case.traffic}
+    return values.pop() if len(values) == 1 else None
+
+
+def _meanings(summary: SummaryRecord) -> list[str]:
+    lines = []
+    if measures_latency(summary):
+        rates = _common(summary, "rate_pps")
+        way = "there and back" if summary.round_trip else "one-way"
+        at = f", at {grouped(float(rates))} packets/s" if rates else ""
+        lines.append(f"Latency: {way}, received − intended send time of each packet{at}.")
+    goals = {
+        found.goal.name: found.goal
+        for case in summary.cases
+        for found in case.throughputs[:1]
+        if found.goal
+    }
+    lines += [
+        f"Rate: the highest with a loss of at most {percent(goal.loss_ratio)} (goal {name}); "
+        "Gbit/s counts frames with their FCS."
+        for name, goal in goals.items()
+    ]
+    if any(case.cost for case in summary.cases):
+        lines.append(
+            "CPU: time the whole path takes per packet at full load, generator and receiver "
+            "included."
+        )
+    lines.append(
+        f"Links are {summary.link}, the probe is {summary.mechanism}: compare with the same only."
+    )
+    if any(case.has_processes for case in summary.cases):
+        lines += [
+            "VNFs that are processes: their CPU by packets that arrived, the rest by packets sent.",
+            "Idle: CPU time of the VNFs' processes while no packet comes, in percent of a core.",
+        ]
+    if summary.repeat > 1:
+        lines.append(
+            f"Percentiles and rates are medians over {summary.repeat} rounds; max is the largest "
+            "of all."
+        )
+    return lines
+
+
+def _impaired_links(summary: SummaryRecord) -> list[str]:
+    """What impairs which link; those that differ between cases are told of each case."""
+    told: dict[str, list[str]] = {}
+    for case in summary.cases:
+        for link, text in case.impaired_links.items():
+            told.setdefault(f"{link}: {text}", []).append(case.name)
+    lines = [
+        f"{line} ({', '.join(names)})" if len(names) < len(summary.cases) else line
+        for line, names in told.items()
+    ]
+    if len(lines) > _MOST_LINKS:
+        more = len(lines) - _MOST_LINKS
+        lines[_MOST_LINKS:] = [f"{more} more impaired links are in the plans of the bundle."]
+    return lines
+
+
+def _limits(summary: SummaryRecord) -> list[str]:
+    lines = []
+    throughputs = [found for case in summary.cases for found in case.throughputs]
+    if any(found.probe_limited for found in throughputs):
+        lines.append(
+            f"{PROBE_LIMITED} probe-limited: the probe could not send or receive more, "
+            "the path does at least this."
+        )
+    if any(found.wire_limited for found in throughputs):
+        lines.append(
+            f"{PROBE_LIMITED} wire-limited: what impairs links could not carry more, "
+            "the rest of the path does at least this."
+        )
+    if any(found.bench_limited for found in throughputs):
+        lines.append(
+            f"{BENCH_LIMITED} bench-limited: within 10 % of the path without any VNF; "
+            "the VNF itself may do more."
+        )
+    for case in summary.cases:
+        for found in case.throughputs:
+            if found.rate_pps is None:
+                needed = grouped(packets_to_bound(found.goal.loss_ratio))
+                lines.append(
+                    f"{case.name}: no rate that was tried met the goal {found.goal.name}; to tell, "
+                    f"a trial takes {needed} packets or more."
+                )
+            elif not found.converged:
+                lines.append(
+                    f"{case.name}: the search for {found.goal.name} ran out of time before it was "
+                    f"within {percent(found.goal.width)} of the limit."
+                )
+    return lines
+
+
+def _invalid(summary: SummaryRecord) -> list[str]:
+    lines = []
+    if invalid := [case for case in summary.cases if not wholly_valid(case)]:
+        lines.append(
+            f"{INVALID} invalid: the probe, or what impairs links, was kept from its work, in "
+            "every attempt; the machine is too busy, or the rate too high."
+        )
+        lines += [
+            f"{case.name}: of the frames of impaired links {text}."
+            for case in invalid
+            if (text := _wire_trouble(case))
+        ]
+        if any(vnf.idle and not vnf.cores for case in invalid for vnf in case.vnfs):
+            lines.append(
+                "VNFs that are processes may be what the probe had to wait for: --core 0 and "
+                "--set cores=1 keep them apart, where the topology takes cores."
+            )
+    if unsent := [case for case in summary.cases if case.unsent]:
+        counts = ", ".join(f"{case.name} {grouped(case.unsent)}" for case in unsent)
+        lines.append(f"Packets never sent, the generator's failure and no loss: {counts}.")
+    return lines
+
+
+def _peculiar(summary: SummaryRecord) -> list[str]:
+    lines = [
+        f"{case.name}: {vnf.node} ran XDP in {vnf.mode} mode; native is what this plane is about."
+        for case in summary.cases
+        for vnf in case.vnfs
+        if vnf.dataplane == "xdp" and vnf.mode != "native"
+    ]
+    lines += [
+        f"{case.name}: {each.node} was kept off the CPUs for {each.throttled_ns / 1e9:.2f} s, to "
+        f"keep to the limit of its container{f', {each.cpus:g} CPUs' if each.cpus else ''}."
+        for case in summary.cases
+        for each in case.containers
+        if each.throttled_ns
+    ]
+    return lines
+
+
+def _wire_trouble(case: CaseRecord) -> str:
+    late = sum(trial.wire_late for trial in case.counted_trials)
+    unasked = sum(trial.wire_unasked for trial in case.counted_trials)
+    parts = {
+        f"{grouped(late)} went out more than 100 µs late": late,
+        f"{grouped(unasked)} were lost that nobody asked to lose": unasked,
+    }
+    return " and ".join(text for text, count in parts.items() if count)
