@@ -57,11 +57,18 @@ def library_dir() -> Path:
     return share_dir() / "vnfs" / "lib"
 
 
-def build_xdp(manifest: Manifest, *, fragments: bool = False, cached_only: bool = False) -> Path:
+def build_xdp(
+    manifest: Manifest,
+    *,
+    fragments: bool = False,
+    tapped: bool = False,
+    cached_only: bool = False,
+) -> Path:
     """Compile a VNF for the ``xdp`` data plane; what is in the cache already is not compiled again.
 
     Args:
         fragments: whether frames may be larger than a page.
+        tapped: whether it notes when packets pass; see ``vnfs/lib/tap.h``.
         cached_only: look it up, and do not compile.
 
     Raises:
@@ -73,6 +80,8 @@ def build_xdp(manifest: Manifest, *, fragments: bool = False, cached_only: bool 
     defines = {"VNF_SOURCE": f'"{source.absolute()}"'}
     if fragments:
         defines["VNF_FRAGMENTS"] = "1"
+    if tapped:
+        defines["VNF_TAP"] = "1"
     return compile_bpf(
         library_dir() / "xdp.bpf.c",
         includes=[library_dir(), _write_header(manifest), source.absolute().parent],

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 ENDED = "the VNF has ended"
 
-_DESCRIBE, _UPDATE, _DELETE, _DUMP, _START = range(5)
+_DESCRIBE, _UPDATE, _DELETE, _DUMP, _START, TAP = range(6)
 _REQUEST = struct.Struct("=III")
 _MESSAGE_BYTES = 1 << 16
 _ANSWER_S = 20.0
@@ -53,8 +53,15 @@ class Connection(Closing):
         self._socket: socket.socket | None = None
         self._dial()
 
-    def ask(self, operation: int, table: int = 0, start: int = 0, content: bytes = b"") -> bytes:
-        """Send a request and wait for the answer's result.
+    def ask(
+        self,
+        operation: int,
+        table: int = 0,
+        start: int = 0,
+        content: bytes = b"",
+        descriptor: int | None = None,
+    ) -> bytes:
+        """Send a request, and with it a descriptor, and wait for the answer's result.
 
         Raises:
             KeyError: what was asked for is not there.
@@ -62,7 +69,8 @@ class Connection(Closing):
             LabError: the VNF refuses, does not answer, or has gone.
         """
         with self._alone:
-            answer = self._exchange(_REQUEST.pack(operation, table, start) + content)
+            request = _REQUEST.pack(operation, table, start) + content
+            answer = self._exchange(request, [] if descriptor is None else [descriptor])
         if not answer:
             raise LabError(ENDED)
         (status,) = struct.unpack_from("=i", answer)
@@ -78,7 +86,7 @@ class Connection(Closing):
         self._closed = True
         self._hang_up()
 
-    def _exchange(self, request: bytes) -> bytes:
+    def _exchange(self, request: bytes, descriptors: Sequence[int]) -> bytes:
         if self._closed:
             raise LabError(ENDED)
         answer = None
@@ -86,7 +94,10 @@ class Connection(Closing):
             if self._socket is None:
                 self._dial()
             assert self._socket is not None
-            self._socket.send(request)
+            if descriptors:
+                socket.send_fds(self._socket, [request], descriptors)
+            else:
+                self._socket.send(request)
             answer = self._socket.recv(_MESSAGE_BYTES)
             return answer
         except TimeoutError:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from emulator.plan.model import NodePlan
 
 # veth runs XDP on one page per frame; with headroom and tailroom off, this is surely left of 4096.
-_PAGE_MTU_BYTES = 3000
+PAGE_MTU_BYTES = 3000
 _COUNTERS_KEY = bytes(4)
 
 
@@ -100,7 +100,7 @@ def start(node: NodePlan, netns: Netns, manifest: Manifest, site: Site | None) -
             where=node.name,
         )
     require_libbpf()
-    fragments = any(interface.mtu > _PAGE_MTU_BYTES for interface in interfaces)
+    fragments = any(interface.mtu > PAGE_MTU_BYTES for interface in interfaces)
     path = build_xdp(manifest, fragments=fragments)
     ports = {interface.name: interface.kernel_name for interface in interfaces}
     indices = _indices(netns, ports)

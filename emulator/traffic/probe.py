@@ -252,6 +252,7 @@ def run_probe(
     spec: ProbeSpec,
     *,
     processes: Collection[int] = (),
+    flow: int | None = None,
 ) -> ProbeResult:
     """Send packets from one node to another and say what became of each.
 
@@ -260,6 +261,7 @@ def run_probe(
         destination: the node that receives.
         spec: what to send.
         processes: by number, those on the way whose CPU time shall be told: VNFs.
+        flow: the number of 16 bits that the packets carry; drawn when None.
 
     Raises:
         UsageError: the two are the same node, or a frame is larger than the path carries.
@@ -276,7 +278,8 @@ def run_probe(
     path = resolve_path(source, destination)
     _check_frame_fits(spec, path)
     # Packets of an earlier trial that are still on their way must not count in this one.
-    flow = random.SystemRandom().randrange(1 << 16)
+    if flow is None:
+        flow = random.SystemRandom().randrange(1 << 16)
     probe = probe_by_kernel if spec.mechanism == "kernel" else probe_by_app
     with low_wakeup_latency() as held:
         return probe(

@@ -4,7 +4,7 @@
  * answered between two bursts by the thread that handles the frames, so nothing needs a lock.
  *
  * A request is struct control_request and then a key and a value; an answer is an __s32, 0 or a
- * negative errno, and then the result.
+ * negative errno, and then the result. With a request can come a descriptor.
  */
 #ifndef VNF_CONTROL_H
 #define VNF_CONTROL_H
@@ -20,12 +20,19 @@
 #define VNF_CONFIG_FORM "fields"
 #endif
 
+#ifdef PORT_ARRIVAL
+#define CONTROL_TELLS_ARRIVAL "true"
+#else
+#define CONTROL_TELLS_ARRIVAL "false"
+#endif
+
 enum {
     CONTROL_DESCRIBE = 0, /* the answer is JSON */
     CONTROL_UPDATE = 1,   /* key and value of a table */
     CONTROL_DELETE = 2,   /* key of a table */
     CONTROL_DUMP = 3,     /* as many entries, key and value, as fit, from entry number `from` on */
     CONTROL_START = 4,    /* parameters and tables are in place: open the ports */
+    CONTROL_TAP = 5,      /* struct tap_request, and the table as a descriptor; see tap_user.h */
 };
 
 struct control_request {
@@ -39,7 +46,9 @@ static struct {
     int client[CONTROL_CLIENTS];
     __u32 clients;
     int started;
-} control = {.listener = -1};
+    /* The descriptor that has come with a request, else -1. */
+    int passed;
+} control = {.listener = -1, .passed = -1};
 
 static void control_listen(int fd) {
     fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
@@ -70,6 +79,7 @@ static size_t control_describe(char *to, size_t room) {
             offsetof(struct shared, counters), sizeof(struct port_counters));
     fprintf(out, ",\"clock\":{\"is_set\":%zu,\"ns\":%zu}", offsetof(struct shared, clock_is_set),
             offsetof(struct shared, clock_ns));
+    fprintf(out, ",\"tap\":{\"arrivals\":%s}", CONTROL_TELLS_ARRIVAL);
     fprintf(out, ",\"active_bank\":%zu,\"config\":{\"offset\":%zu,\"bytes\":%zu,\"form\":\"%s\"}",
             offsetof(struct shared, active_bank), offsetof(struct shared, config),
             sizeof(struct vnf_config), VNF_CONFIG_FORM);
@@ -129,7 +139,16 @@ static size_t control_dump(struct vnf_table *table, __u32 from, __u8 *to, size_t
     return used;
 }
 
-static __s32 control_carry_out(const __u8 *message, size_t size, __u8 *result, size_t *used) {
+static __s32 control_tap(const __u8 *message, size_t size, int client) {
+    struct tap_request request;
+    if (size != sizeof(request) || control.passed < 0)
+        return -EINVAL;
+    memcpy(&request, message, sizeof(request));
+    return tap_begin(&request, control.passed, client);
+}
+
+static __s32 control_carry_out(const __u8 *message, size_t size, __u8 *result, size_t *used,
+                               int client) {
     struct control_request request;
     if (size < sizeof(request))
         return -EINVAL;
@@ -146,6 +165,8 @@ static __s32 control_carry_out(const __u8 *message, size_t size, __u8 *result, s
         control.started = 1;
         return 0;
     }
+    if (request.operation == CONTROL_TAP)
+        return control_tap(message, size, client);
     struct vnf_table *table = control_table(request.table);
     if (!table)
         return -ENOENT;
@@ -165,6 +186,29 @@ static __s32 control_carry_out(const __u8 *message, size_t size, __u8 *result, s
     return -EINVAL;
 }
 
+/* A request, and the descriptor that may come with it. */
+static ssize_t control_receive(int client, __u8 *message, size_t room) {
+    struct iovec part = {.iov_base = message, .iov_len = room};
+    char beside[CMSG_SPACE(sizeof(int))] __attribute__((aligned(8)));
+    struct msghdr header = {.msg_iov = &part,
+                            .msg_iovlen = 1,
+                            .msg_control = beside,
+                            .msg_controllen = CMSG_LEN(sizeof(int))};
+    ssize_t size = recvmsg(client, &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+    struct cmsghdr *found = size < 0 ? NULL : CMSG_FIRSTHDR(&header);
+    if (found && found->cmsg_level == SOL_SOCKET && found->cmsg_type == SCM_RIGHTS)
+        memcpy(&control.passed, CMSG_DATA(found), sizeof(int));
+    return size;
+}
+
+/* Forget a client, and what lasts as long as it does. */
+static void control_hang_up(__u32 number) {
+    if (tap.table && tap.client == control.client[number])
+        tap_end();
+    close(control.client[number]);
+    control.client[number] = control.client[--control.clients];
+}
+
 /* Answer whoever asks, without waiting. */
 static void control_serve(void) {
     static __u8 message[CONTROL_MESSAGE_BYTES], answer[CONTROL_MESSAGE_BYTES];
@@ -177,24 +221,26 @@ static void control_serve(void) {
             control.client[control.clients++] = client;
     }
     for (__u32 i = 0; i < control.clients;) {
-        ssize_t size = recv(control.client[i], message, sizeof(message), MSG_DONTWAIT);
+        ssize_t size = control_receive(control.client[i], message, sizeof(message));
         if (size < 0 && (errno == EAGAIN || errno == EINTR)) {
             i++;
             continue;
         }
         if (size <= 0) {
-            close(control.client[i]);
-            control.client[i] = control.client[--control.clients];
+            control_hang_up(i);
             continue;
         }
         size_t used = sizeof(answer) - sizeof(__s32);
-        __s32 status = control_carry_out(message, (size_t)size, answer + sizeof(status), &used);
+        __s32 status = control_carry_out(message, (size_t)size, answer + sizeof(status), &used,
+                                         control.client[i]);
+        if (control.passed >= 0)
+            close(control.passed);
+        control.passed = -1;
         memcpy(answer, &status, sizeof(status));
         if (status)
             used = 0;
         if (send(control.client[i], answer, sizeof(status) + used, MSG_NOSIGNAL) < 0) {
-            close(control.client[i]);
-            control.client[i] = control.client[--control.clients];
+            control_hang_up(i);
             continue;
         }
         i++;

@@ -76,6 +76,13 @@ static struct { VNF_STATE of; } __attribute__((aligned(64))) vnf_state[VNF_MAX_P
 #define STATE_OF(port) ((void *)0)
 #endif
 
+/* When the kernel had a frame that a port received, CLOCK_REALTIME: where it tells. */
+#ifdef PORT_ARRIVAL
+static __u64 port_arrival_real_ns(const struct vnf_packet *packet);
+#endif
+
+#include "tap_user.h"
+
 extern struct vnf_table *const __start_vnf_tables[] __attribute__((weak));
 extern struct vnf_table *const __stop_vnf_tables[] __attribute__((weak));
 extern struct vnf_settings *const __start_vnf_settings[] __attribute__((weak));
@@ -202,6 +209,8 @@ static __always_inline void vnf_ask(struct vnf_ctx *ctx, struct vnf_packet *pack
 static void vnf_transmit(__u32 port, struct vnf_packet *packets, __u32 count) {
     struct port_counters *out = &vnf.shared->counters[port];
     __u64 bytes = 0;
+    if (__builtin_expect(tap.table != NULL, 0))
+        tap_sent(port, packets, count);
     __u32 sent = port_send(port, packets, count);
     for (__u32 i = 0; i < sent; i++)
         bytes += (__u64)(packets[i].end - packets[i].data);
@@ -321,6 +330,8 @@ static __always_inline void vnf_handle_burst(__u32 port, struct vnf_packet *pack
     struct vnf_ctx ctx = vnf_context(port);
     __u32 to[VNF_BURST_FRAMES];
 
+    if (__builtin_expect(tap.table != NULL, 0))
+        tap_taken(port, packets, count);
     in->rx_packets += count;
     vnf_set_clock();
     vnf_ask(&ctx, packets, count, in, to);

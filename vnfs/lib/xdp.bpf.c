@@ -3,7 +3,8 @@
  * Runs a VNF as XDP programs, one per port, in the driver's receive path of the node's interfaces.
  *
  * VNF_SOURCE is the VNF's vnf.c. VNF_FRAGMENTS is defined when an interface's MTU is too large for
- * a frame to fit one page.
+ * a frame to fit one page, and VNF_TAP in a program that takes the place of another one for a while
+ * to note when packets pass (tap.h).
  */
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
@@ -44,6 +45,22 @@ struct {
 const volatile __u32 port_count;
 const volatile __u32 port_ifindex[VNF_MAX_PORTS];
 
+#ifdef VNF_TAP
+#include "tap_bpf.h"
+const volatile __u32 tap_in_point;
+const volatile __u32 tap_out_point;
+const volatile __u32 tap_out_port;
+#define TAP_IN(xdp) tap_xdp(xdp, tap_in_point)
+#define TAP_OUT(xdp, port)                                                                         \
+    do {                                                                                           \
+        if ((port) == tap_out_port)                                                                \
+            tap_xdp(xdp, tap_out_point);                                                           \
+    } while (0)
+#else
+#define TAP_IN(xdp)        ((void)0)
+#define TAP_OUT(xdp, port) ((void)0)
+#endif
+
 struct vnf_config config_settings[2] VNF_LIVE;
 __u32 active_bank VNF_LIVE;
 
@@ -70,6 +87,7 @@ static __always_inline int run(struct xdp_md *xdp, __u32 port) {
     if (!all)
         return XDP_ABORTED;
 
+    TAP_IN(xdp);
     struct port_counters *in = &all->port[port];
     __u32 bank = *(volatile __u32 *)&active_bank & 1;
     struct vnf_ctx ctx = {
@@ -90,6 +108,7 @@ static __always_inline int run(struct xdp_md *xdp, __u32 port) {
     if (out < port_count && out < VNF_MAX_PORTS) {
         all->port[out].tx_packets++;
         all->port[out].tx_bytes += length_of(xdp);
+        TAP_OUT(xdp, out);
         return bpf_redirect(port_ifindex[out], 0);
     }
     if (verdict == VNF_BACK) {
@@ -106,6 +125,7 @@ static __always_inline int run(struct xdp_md *xdp, __u32 port) {
                 continue;
             all->port[other].tx_packets++;
             all->port[other].tx_bytes += length_of(xdp);
+            TAP_OUT(xdp, other);
         }
         return bpf_redirect_map(&all_ports, 0, BPF_F_BROADCAST | BPF_F_EXCLUDE_INGRESS);
     }
