@@ -23,8 +23,10 @@ from emulator.kernel.bpf import attach_xdp
 from emulator.kernel.rtnl import LinkState, link_states
 from emulator.labs import clean
 from emulator.measure.cost import cost_of
+from emulator.measure.goals import goal_named
 from emulator.measure.latency import summarise
-from emulator.measure.throughput import Trial, search_throughput
+from emulator.measure.search import search_throughput
+from emulator.measure.throughput import Trial
 from emulator.traffic import native
 from emulator.traffic.probe import Mechanism, ProbeResult, ProbeSpec, run_probe
 from tests.leaks import Belongings
@@ -439,12 +441,14 @@ def test_a_link_that_is_down_is_told(switched: Network) -> None:
 
 
 def test_a_search_ends_with_a_throughput(direct: Network) -> None:
-    def measure(rate_pps: float | None) -> Trial:
-        return Trial.of(probe(direct, rate_pps, 0.05, record=False))
+    def measure(rate_pps: float | None, duration_s: float) -> Trial:
+        return Trial.of(probe(direct, rate_pps, duration_s, record=False))
 
-    result = search_throughput(measure, max_trials=4)
-    assert result.throughput_pps is None or result.throughput_pps > 0
-    assert 1 <= len(result.trials) <= 3
+    result = search_throughput(measure, [goal_named("quick")], max_s=4.0)
+    (found,) = result.goals
+    assert found.throughput_pps is None or found.throughput_pps > 0
+    assert result.trials
+    assert result.trials_s <= result.elapsed_s
 
 
 LONG_PROBE = textwrap.dedent(
