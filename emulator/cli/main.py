@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from emulator import __version__
-from emulator.cli import bench, certify, describe, doctor, labs, run, vnfs
+from emulator.cli import bench, certify, describe, doctor, labs, run, top, vnfs
 from emulator.cli.docker import docker_app
 from emulator.cli.image import image_app
 from emulator.cli.outcome import (
@@ -53,6 +53,7 @@ for _name, _function, _summary in (
     ("build", vnfs.build, "Compile VNFs for each of their data planes."),
     ("test", vnfs.run_tests, "Run the cases of VNFs, without a network."),
     ("ps", labs.ps, "List the labs that run on this machine."),
+    ("top", top.top, "Show what the nodes of a running lab do, live."),
     ("exec", labs.exec_, "Run a command on a node of a running lab."),
     ("logs", labs.logs, "Show what a container or a VNF has printed."),
     ("attach", labs.attach, "Open a shell on a lab that runs elsewhere."),

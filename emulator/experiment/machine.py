@@ -15,6 +15,11 @@ from emulator.revision import output_of
 UNAVAILABLE = "unavailable"
 """Stands where this machine does not tell; never a guess."""
 
+_CPU_FEATURES = ("aes", "vaes", "avx2", "avx512f", "gfni")
+"""What encryption and network coding are quick by, as ``/proc/cpuinfo`` calls it: AES-NI, the same
+on vectors, vectors of 256 and 512 bits, and arithmetic in GF(2⁸)."""
+_UNITS = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
+
 _PACKAGES = ("pyroute2", "numpy", "pyarrow", "pydantic", "matplotlib")
 
 
@@ -36,6 +41,10 @@ class Machine(BaseModel):
     It names neither host, user nor address, so that a bundle can be given away.
 
     Attributes:
+        cpu_features: of the instructions that VNFs gain from, whether the CPUs have them; ``aes``
+            is AES-NI. None where the machine does not tell, or an older version wrote this.
+        last_level_cache_bytes: the size of the cache that CPU 0 reaches last, and shares with the
+            others around it; None likewise.
         docker: given when a node of any case is in a container.
     """
 
@@ -55,6 +64,8 @@ class Machine(BaseModel):
     memory_bytes: int | None
     load_average_1min: float | None
     versions: dict[str, str]
+    cpu_features: dict[str, bool] | None = None
+    last_level_cache_bytes: int | None = None
     docker: DockerEngine | None = None
 
 
@@ -81,6 +92,8 @@ def describe_machine(root: Path = Path("/"), *, docker: bool = False) -> Machine
         memory_bytes=_memory_bytes(root),
         load_average_1min=_load_average(root),
         versions=_versions(),
+        cpu_features=_cpu_features(cpuinfo),
+        last_level_cache_bytes=_last_level_cache_bytes(root),
         docker=_docker_engine() if docker else None,
     )
 
@@ -134,6 +147,32 @@ def _hypervisor(root: Path, cpuinfo: dict[str, str]) -> str:
         return "none" if "flags" in cpuinfo else UNAVAILABLE
     vendor = _read(root, "sys/class/dmi/id/sys_vendor")
     return "yes" if vendor == UNAVAILABLE else vendor
+
+
+def _cpu_features(cpuinfo: dict[str, str]) -> dict[str, bool] | None:
+    # Arm calls them so.
+    flags = cpuinfo.get("flags", cpuinfo.get("Features"))
+    if flags is None:
+        return None
+    words = flags.split()
+    return {feature: feature in words for feature in _CPU_FEATURES}
+
+
+def _last_level_cache_bytes(root: Path) -> int | None:
+    """The largest cache of the highest level there is, of those that hold data."""
+    found: list[tuple[int, int]] = []
+    for folder in (root / "sys/devices/system/cpu/cpu0/cache").glob("index[0-9]*"):
+        level, size, kind = ((folder / name) for name in ("level", "size", "type"))
+        try:
+            if kind.read_text().strip() == "Instruction":
+                continue
+            text = size.read_text().strip()
+            unit = _UNITS.get(text[-1:])
+            size_bytes = int(text[:-1]) * unit if unit else int(text)
+            found.append((int(level.read_text()), size_bytes))
+        except (OSError, ValueError):  # not every machine tells all of it
+            continue
+    return max(found)[1] if found else None
 
 
 def _memory_bytes(root: Path) -> int | None:

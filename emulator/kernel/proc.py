@@ -17,6 +17,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import psutil
 
@@ -194,14 +195,14 @@ def recognisable(command: Sequence[str], name: str) -> str:
     return f"{program} {Path(words[1]).name}" if scripted else program
 
 
-def pids_by_netns(*, proc: Path = PROC) -> dict[int, list[int]]:
-    """The processes in each network namespace, by the inode number of the namespace."""
+def pids_by_namespace(kind: Literal["net", "pid"], *, proc: Path = PROC) -> dict[int, list[int]]:
+    """The processes in each namespace of a kind, by the inode number of the namespace."""
     found: dict[int, list[int]] = {}
     for pid in _pids(proc):
         with suppress(*_GONE, PermissionError):
             # The link reads as "net:[4026531840]".
-            link = os.readlink(proc / str(pid) / "ns/net")
-            found.setdefault(int(link[5:-1]), []).append(pid)
+            link = os.readlink(proc / str(pid) / "ns" / kind)
+            found.setdefault(int(link.partition("[")[2][:-1]), []).append(pid)
     return found
 
 

@@ -22,13 +22,13 @@ from emulator.kernel.perf import PerfCounters
 from emulator.kernel.proc import (
     command_of,
     cpu_times,
-    pids_by_netns,
     process_table,
     read_processes,
     softnet_counters,
 )
 from emulator.kernel.rapl import read_energy
 from emulator.kernel.rtnl import link_states
+from emulator.measure.inhabitants import processes_by_node
 from emulator.measure.resource_difference import Snapshot, process_use, reading_between
 from emulator.measure.resources import ChildrenUse, ResourceReading, Sample, added
 from emulator.unavailable import Unavailable, known
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     from emulator.kernel.netns import Netns
     from emulator.kernel.proc import ProcessReading
     from emulator.network import Network
-    from emulator.node import Node
 
 LEAST_INTERVAL_S = 0.1
 """Between two samples: reading them takes CPU time from what is measured, about 0.1 ms for each
@@ -76,12 +75,10 @@ class MeterTargets:
         from emulator.labs import find_lab
         from emulator.runtime.usage import names_of
 
-        inhabitants = pids_by_netns()
-        processes: dict[str, Collection[int]] = {}
+        processes: dict[str, Collection[int]] = dict(processes_by_node(network.nodes))
         cgroups, interfaces = {}, {}
         roots = []
         for node in network.nodes:
-            processes[node.name] = _processes_of(node, inhabitants)
             interfaces[node.name] = (node.netns, tuple(names_of(node.plan)))
             if node.container is not None and node.container.alive:
                 cgroups[node.name] = node.container.cgroup
@@ -256,17 +253,6 @@ class _Sampler(Closing):
 
     def _passed(self, now_ns: int) -> int:
         return int((now_ns - self._begin_ns) / (self._interval_s * 1e9))
-
-
-def _processes_of(node: Node, inhabitants: Mapping[int, list[int]]) -> tuple[int, ...]:
-    """A switch is a bridge beside others, in whose namespace nothing of its own runs."""
-    pids: set[int] = set()
-    if node.kind != "switch":
-        pids.update(inhabitants.get(os.fstat(node.netns.fd).st_ino, ()))
-    vnf = node.vnf
-    if vnf is not None and vnf.pid is not None and vnf.failure() is None:
-        pids.add(vnf.pid)
-    return tuple(sorted(pids))
 
 
 def _received(interfaces: Mapping[str, tuple[Netns, Collection[str]]]) -> dict[str, int]:

@@ -1,4 +1,4 @@
-"""Readings of resources as a table in a CSV file, the unit of each number in the name of its column.
+"""Readings of resources as a table in a CSV file; the names of its columns tell the units.
 
 A row is about one thing: a node, the generator, a CPU, the machine, or another process that took
 CPU time. A cell is empty where the column is not about that thing, or where the value is not known;
