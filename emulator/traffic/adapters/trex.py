@@ -1,0 +1,251 @@
+"""TRex, for those who have it: UDP packets out of one interface of a node and into another.
+
+TRex is in no package registry. It is used where ``$TREX_DIR`` names the folder that it was unpacked
+into (the one with ``t-rex-64``). Both interfaces are in one node, with the network to be measured
+between them. TRex's server is started in the node on DPDK's packet-socket driver, and a small
+client (``trex_client.py``) drives it by TRex's own Python interface and prints its statistics as
+JSON.
+
+**Not tried on a real installation.** Commands, configuration and the statistics' format follow
+TRex's documentation and examples (trex-tgn.cisco.com, ``trex_stateless``; in its sources
+``stl_flow_latency_stats.py``). So do the outputs in the tests.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from emulator.errors import UsageError
+from emulator.traffic.adapters.base import NodeTool, ToolLatency, ToolResult
+from emulator.traffic.adapters.running import (
+    await_port,
+    choose_interfaces,
+    failed,
+    run,
+    started,
+)
+
+if TYPE_CHECKING:
+    from emulator.node import Node
+    from emulator.plan.model import InterfacePlan
+
+FOLDER_VARIABLE = "TREX_DIR"
+CLIENT = Path(__file__).with_name("trex_client.py")
+PG_ID = 5
+"""Of the stream whose packets carry stamps."""
+
+_RPC_PORT = 4501
+_START_S = 60.0
+_LEAST_FRAME_BYTES, _MOST_FRAME_BYTES = 64, 9000
+_FCS_BYTES = 4
+
+
+@dataclass(frozen=True)
+class TrexSpec:
+    """What to ask of TRex.
+
+    Args:
+        sends, receives: the node's interfaces, by name; empty: its first and its second one.
+        rate_pps: packets per second; None: as fast as it can.
+        latency_pps: of packets with stamps beside these; 0: none, and no latency.
+        duration_s: how long to send.
+        frame_size_bytes: with the frame check sequence.
+        destination_mac: of the frames; empty: that of the receiving interface.
+
+    Raises:
+        UsageError: a value makes no sense.
+    """
+
+    sends: str = ""
+    receives: str = ""
+    rate_pps: float | None = None
+    latency_pps: float = 1000.0
+    duration_s: float = 5.0
+    frame_size_bytes: int = 64
+    destination_mac: str = ""
+
+    def __post_init__(self) -> None:
+        if self.rate_pps is not None and not 0 < self.rate_pps < math.inf:
+            raise _bad("rate_pps", self.rate_pps, "a rate is above 0; None: as fast as it can")
+        if not 0 <= self.latency_pps < math.inf:
+            raise _bad("latency_pps", self.latency_pps, "0 or more")
+        if not 0 < self.duration_s < math.inf:
+            raise _bad("duration_s", self.duration_s, "it is above 0")
+        if not _LEAST_FRAME_BYTES <= self.frame_size_bytes <= _MOST_FRAME_BYTES:
+            hint = f"{_LEAST_FRAME_BYTES} to {_MOST_FRAME_BYTES}"
+            raise _bad("frame_size_bytes", self.frame_size_bytes, hint)
+
+
+class Trex(NodeTool[TrexSpec]):
+    """TRex's server in a node, driven by its Python interface."""
+
+    name = "trex"
+    summary = "Cisco's TRex, stateless (not tried on a real installation)"
+    program = "t-rex-64"
+    remedy = (
+        "unpack a release from https://trex-tgn.cisco.com/trex/release and have "
+        f"${FOLDER_VARIABLE} name the folder with t-rex-64"
+    )
+    spec = TrexSpec
+
+    def why_not(self) -> str:
+        if not os.environ.get(FOLDER_VARIABLE):
+            return f"TRex is in no package registry, and ${FOLDER_VARIABLE} names no folder"
+        if not (folder() / self.program).is_file():
+            return f"there is no {self.program} in {folder()}, which ${FOLDER_VARIABLE} names"
+        return ""
+
+    def _version(self) -> str:
+        # Its release has it in the name of the folder: v3.06.
+        match = re.search(r"v(\d+\.\d+)", str(folder().resolve()))
+        return match[1] if match else "unknown"
+
+    def measure(self, node: Node, spec: TrexSpec | None = None) -> ToolResult:
+        self.require()
+        spec = spec or TrexSpec()
+        sends, receives = choose_interfaces(node, spec.sends, spec.receives, self.name)
+        with ExitStack() as stack:
+            scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="vnf-trex-")))
+            configuration, answer = scratch / "trex_cfg.yaml", scratch / "statistics.json"
+            configuration.write_text(configuration_of(sends, receives, spec))
+            where = {"cwd": str(folder()), "stderr": subprocess.STDOUT}
+            command = server_command(configuration)
+            log = stack.enter_context((scratch / "server.log").open("w+"))
+            server = started(node, command, remedy=self.remedy, **{**where, "stdout": log})
+            process = stack.enter_context(server)
+            await_port(node, process, self.name, _RPC_PORT, "tcp", within_s=_START_S)
+            client = [sys.executable, str(CLIENT), str(folder()), str(answer), request_of(spec)]
+            done = run(node, client, seconds=spec.duration_s, remedy=self.remedy, **where)
+            if done.status or not answer.exists():
+                raise failed(self.name, done, node)
+            report = answer.read_text()
+        version = self._version()
+        return result_of(json.loads(report), spec, node.name, [*command, *client], version)
+
+
+def folder() -> Path:
+    """Where TRex was unpacked."""
+    return Path(os.environ.get(FOLDER_VARIABLE, ""))
+
+
+def server_command(configuration: Path) -> list[str]:
+    """The command line of TRex's server, without the Scapy server that nobody asks anything."""
+    return ["./t-rex-64", "-i", "--no-scapy-server", "--cfg", str(configuration)]
+
+
+def configuration_of(sends: InterfacePlan, receives: InterfacePlan, spec: TrexSpec) -> str:
+    """TRex's configuration for two interfaces of the kernel, in YAML.
+
+    It takes those by their names, puts DPDK's packet-socket driver on them and does without
+    hugepages. ``low_end`` has all of its threads share cores, which are few here.
+    """
+    import yaml
+
+    there = spec.destination_mac or receives.mac
+    ports = [(sends.mac, there), (receives.mac, sends.mac)]
+    return yaml.safe_dump(
+        [
+            {
+                "version": 2,
+                "port_limit": 2,
+                "low_end": True,
+                "interfaces": [sends.kernel_name, receives.kernel_name],
+                "port_info": [{"src_mac": mine, "dest_mac": other} for mine, other in ports],
+            }
+        ],
+        sort_keys=False,
+    )
+
+
+def request_of(spec: TrexSpec) -> str:
+    """What ``trex_client.py`` is asked for, as JSON."""
+    return json.dumps(
+        {
+            "rate": "100%" if spec.rate_pps is None else f"{spec.rate_pps:.3f}pps",
+            "latency_pps": spec.latency_pps,
+            "duration_s": spec.duration_s,
+            "frame_bytes": spec.frame_size_bytes - _FCS_BYTES,
+            "pg_id": PG_ID,
+        }
+    )
+
+
+def result_of(
+    report: Mapping[str, Any], spec: TrexSpec, node: str, command: list[str], version: str
+) -> ToolResult:
+    """What ``STLClient.get_stats`` tells, written as JSON: there all keys are texts."""
+    statistics = report["stats"]
+    sender, receiver = statistics["0"], statistics["1"]
+    sent, received = int(sender["opackets"]), int(receiver["ipackets"])
+    latency = _latency(statistics)
+    notes = ["TRex was not tried with this adapter on a real installation"]
+    if latency is not None:
+        notes.append(
+            f"latency is one-way, in whole µs, of {spec.latency_pps:g} packets/s with stamps; "
+            "TRex tells a histogram too coarse for percentiles"
+        )
+    return ToolResult(
+        tool="trex",
+        version=version,
+        source=node,
+        destination=node,
+        command=tuple(command),
+        protocol="UDP",
+        duration_s=float(report["duration_s"]),
+        sent_packets=sent,
+        received_packets=received,
+        lost_packets=max(0, sent - received),
+        sent_bytes=int(sender["obytes"]),
+        received_bytes=int(receiver["ibytes"]),
+        bytes_of="frame",
+        latency=latency,
+        facts={
+            "oerrors": int(sender.get("oerrors", 0)),
+            "ierrors": int(receiver.get("ierrors", 0)),
+            "latency_errors": _measured(statistics).get("err_cntrs", {}),
+            "histogram_us": _measured(statistics).get("latency", {}).get("histogram", {}),
+        },
+        output={"trex.json": json.dumps(report, indent=1)},
+        notes=tuple(notes),
+    )
+
+
+def _measured(statistics: Mapping[str, Any]) -> Mapping[str, Any]:
+    found: Mapping[str, Any] = statistics.get("latency", {}).get(str(PG_ID), {})
+    return found
+
+
+def _latency(statistics: Mapping[str, Any]) -> ToolLatency | None:
+    told = _measured(statistics).get("latency")
+    if not told:
+        return None
+    histogram = told.get("histogram", {})
+    return ToolLatency(
+        count=sum(int(value) for value in histogram.values()) if histogram else None,
+        min_ns=_ns(told.get("total_min")),
+        mean_ns=_ns(told.get("average")),
+        p50_ns=None,
+        p90_ns=None,
+        p99_ns=None,
+        p999_ns=None,
+        max_ns=_ns(told.get("total_max")),
+    )
+
+
+def _ns(microseconds: float | None) -> float | None:
+    return None if microseconds is None else microseconds * 1e3
+
+
+def _bad(name: str, value: object, hint: str) -> UsageError:
+    return UsageError(f"{value} is not possible", where=f"trex {name}", hint=hint)
