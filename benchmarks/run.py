@@ -47,6 +47,7 @@ def main() -> int:
 
 
 def _benchmarks() -> dict[str, Benchmark]:
+    from benchmarks.agreement import agreement
     from benchmarks.chain import chain
     from benchmarks.commands import help_text, popen
     from benchmarks.containers import docker_20, docker_one, docker_peers, image_size
@@ -72,6 +73,7 @@ def _benchmarks() -> dict[str, Benchmark]:
         "help": help_text,
         "chain": chain,
         "probe": probe,
+        "agreement": agreement,
         "xdp-chain": xdp_chain,
         "polling": polling,
         "handlers": handlers,
