@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from emulator.errors import MachineError, MeasurementError, UsageError
+from emulator.errors import UsageError
 from emulator.node import Node
 from emulator.plan.quantities import QuantityMistake, read_rate_bps
+from emulator.traffic.adapters.iperf3 import Iperf3Spec, client_command, run_report
 
-_CONNECT_DEADLINE_S = 3.0
-_SPARE_S = 10.0
-_RETRY_S = 0.02
+_UDP_BPS = 10e6
 
 
 @dataclass(frozen=True)
@@ -61,7 +57,8 @@ def iperf(
         rate_bps: the rate to send at; None is as fast as possible for TCP and 10 Mbit/s for UDP.
 
     Raises:
-        UsageError: for an unknown protocol, a time that is not positive, or a node without address.
+        UsageError: for an unknown protocol, a time that is not positive, a node without address or
+            a port that is in use.
         MachineError: without iperf3.
         MeasurementError: when the nodes cannot reach each other or iperf3 fails.
     """
@@ -73,17 +70,14 @@ def iperf(
     address = destination.IP()
     if address is None:
         raise UsageError("the node has no address to send to", where=destination.name)
-    client = ["iperf3", "--json", "-c", address, "-p", str(port), "-t", str(int(seconds))]
-    if protocol == "UDP":
-        client += ["-u", "-b", f"{rate_bps or 10e6:.0f}"]
-    elif rate_bps is not None:
-        client += ["-b", f"{rate_bps:.0f}"]
-    server = _popen(destination, ["iperf3", "--json", "-s", "-1", "-p", str(port)])
-    try:
-        report = _run_client(source, client, seconds, server)
-    finally:
-        server.kill()
-        server.communicate()
+    spec = Iperf3Spec(
+        protocol="UDP" if protocol == "UDP" else "TCP",
+        duration_s=int(seconds),
+        rate_bps=rate_bps or (_UDP_BPS if protocol == "UDP" else None),
+        port=port,
+    )
+    command = client_command(spec, address)
+    report = run_report(source, destination, port, command, seconds=seconds)
     return _result(source.name, destination.name, protocol, report)
 
 
@@ -99,51 +93,6 @@ def parse_rate_bps(rate: str | float) -> float:
         return float(read_rate_bps(rate))
     except QuantityMistake as mistake:
         raise UsageError(str(mistake), hint="bits per second, such as 10M or 1.5G") from None
-
-
-def _run_client(
-    source: Node, client: list[str], seconds: float, server: subprocess.Popen[str]
-) -> dict[str, Any]:
-    deadline = time.monotonic() + _CONNECT_DEADLINE_S
-    where = f"iperf3 from {source.name}"
-    while True:
-        process = _popen(source, client)
-        try:
-            output, _ = process.communicate(timeout=seconds + _SPARE_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.communicate()
-            raise MeasurementError(
-                "iperf3 did not end", where=where, hint="is the path up? try pingpair"
-            ) from None
-        except BaseException:
-            process.kill()
-            process.communicate()
-            raise
-        report: dict[str, Any] = json.loads(output) if output.strip() else {}
-        error = report.get("error", "" if report else "it reported nothing")
-        if not error:
-            return report
-        # The server takes a moment to listen, and only a connection could tell.
-        starting = "Connection refused" in error and server.poll() is None
-        if not starting or time.monotonic() > deadline:
-            raise MeasurementError(
-                f"iperf3 failed: {error}", where=where, hint="is the path up? try pingpair"
-            )
-        time.sleep(_RETRY_S)
-
-
-def _popen(node: Node, args: list[str]) -> subprocess.Popen[str]:
-    try:
-        return node.popen(
-            args,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            stdin=subprocess.DEVNULL,
-            text=True,
-        )
-    except UsageError as error:
-        raise MachineError("iperf3 is not installed", hint="apt-get install iperf3") from error
 
 
 def _result(source: str, destination: str, protocol: str, report: dict[str, Any]) -> IperfResult:

@@ -102,13 +102,31 @@ class Iperf3(PathTool[Iperf3Spec]):
     ) -> ToolResult:
         spec = spec or Iperf3Spec()
         command = client_command(spec, way(source, destination).destination_address)
-        server = [self.program, "--json", "-s", "-1", "-p", str(spec.port)]
-        must_be_free(destination, spec.port, "tcp", self.name)
-        with started(destination, server, remedy=self.remedy) as listening:
-            await_port(destination, listening, self.name, spec.port, "tcp")
-            done = run(source, command, seconds=spec.duration_s, remedy=self.remedy)
-        report = read_report(done, source)
+        report = run_report(source, destination, spec.port, command, seconds=spec.duration_s)
         return result_of(report, spec, source.name, destination.name, command)
+
+
+def run_report(
+    source: ProbeNode, destination: ProbeNode, port: int, command: list[str], *, seconds: float
+) -> dict[str, Any]:
+    """Run a server and, once it listens, a client; what the client reports.
+
+    Args:
+        command: the client's command line.
+        seconds: how long it is meant to take.
+
+    Raises:
+        UsageError: somebody listens at the port already.
+        MachineError: iperf3 is missing.
+        MeasurementError: it failed, or did not end.
+    """
+    remedy = Iperf3.remedy
+    must_be_free(destination, port, "tcp", "iperf3")
+    server = ["iperf3", "--json", "-s", "-1", "-p", str(port)]
+    with started(destination, server, remedy=remedy) as listening:
+        await_port(destination, listening, "iperf3", port, "tcp")
+        done = run(source, command, seconds=seconds, remedy=remedy)
+    return read_report(done, source)
 
 
 def client_command(spec: Iperf3Spec, address: str) -> list[str]:
