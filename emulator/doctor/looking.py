@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import sys
+from collections.abc import Callable
 
 from emulator import paths
 from emulator.doctor.model import Finding, limited, missing, works
@@ -125,6 +126,21 @@ def tap(patient: Patient) -> Finding:
 
 def iperf3(patient: Patient) -> Finding:
     return _program(patient, "iperf3", "iperf between nodes cannot run", r"iperf (\S+)")
+
+
+def adapted_tool(name: str) -> Callable[[Patient], Finding]:
+    """The probe that looks for a tool which measurements can be set beside."""
+
+    def look(patient: Patient) -> Finding:
+        from emulator.traffic.adapters import tool_named
+
+        tool = tool_named(name)
+        reason = tool.why_not()
+        if reason:
+            return missing(reason, fix=tool.remedy)
+        return works(tool.version())
+
+    return look
 
 
 def native_helpers(patient: Patient) -> Finding:

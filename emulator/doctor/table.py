@@ -73,6 +73,11 @@ SUBJECTS = (
         "native helpers", looking.native_helpers, "scripts/bootstrap, or install build-vnf again"
     ),
     Subject("iperf3", looking.iperf3, "apt-get install iperf3"),
+    Subject("ping", looking.adapted_tool("ping")),
+    Subject("sockperf", looking.adapted_tool("sockperf")),
+    Subject("tcpreplay", looking.adapted_tool("tcpreplay")),
+    Subject("TRex", looking.adapted_tool("trex")),
+    Subject("MoonGen", looking.adapted_tool("moongen")),
     Subject("cgroup", looking.cgroup, "boot with systemd.unified_cgroup_hierarchy=1"),
     Subject("Docker", looking.docker, "apt-get install docker.io"),
     Subject("Open vSwitch", looking.open_vswitch, "apt-get install openvswitch-switch"),
