@@ -2,28 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from emulator.amounts import parse_duration, parse_rate
 from emulator.cli.options import (
-    FileArgument,
     JsonOption,
+    ScheduleOption,
     SetOption,
     TopoOption,
-    parse_duration,
-    parse_rate,
     parse_settings,
     target_of,
 )
 from emulator.cli.output import BenchProgress, print_json, print_rich
-from emulator.errors import ResultsError
+from emulator.errors import ResultsError, UsageError
 
 if TYPE_CHECKING:
     from emulator.experiment.bench import BenchResult
     from emulator.experiment.certificates import CertificatesRecord
+    from emulator.experiment.spec import Measurement
+
+
+def _complete_measurement(incomplete: str) -> list[str]:
+    from emulator.experiment.spec import MEASUREMENTS
+
+    return [name for name in MEASUREMENTS if name.startswith(incomplete)]
 
 
 class Certify(StrEnum):
@@ -42,7 +49,17 @@ class Mechanism(StrEnum):
 
 
 def bench(
-    file: FileArgument = None,
+    what: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[FILE[:NAME]] [MEASUREMENT]...",
+            show_default=False,
+            autocompletion=_complete_measurement,
+            help="A Python file with a topology (NAME picks one where it has several) or a YAML "
+            "file with a scenario, and what to measure: latency, throughput, loaded-latency, "
+            "back-to-back, sla, soak, cost. [default: latency throughput cost]",
+        ),
+    ] = None,
     topo: TopoOption = None,
     settings: SetOption = None,
     vary: Annotated[
@@ -75,19 +92,32 @@ def bench(
     rate: Annotated[
         str,
         typer.Option(
-            metavar="PPS", help="Packets per second of the latency trials: 1000, 10k, 1.5M."
+            metavar="PPS,...",
+            help="Packets per second of the latency trials: 1000, 10k, 1.5M; several are cases.",
         ),
     ] = "10k",
     size: Annotated[
-        int,
+        str,
         typer.Option(
-            metavar="BYTES",
-            help="Frame size with its 4 bytes of FCS: from 64 to 18 more than the MTU of the links "
-            "(1518 by default), and at most 3300 with the kernel probe.",
+            metavar="BYTES,...",
+            help="Frame sizes with their 4 bytes of FCS, from 64 to 18 more than the MTU of the "
+            "links (1518 by default), and at most 3300 with the kernel probe; or imix. Several are "
+            "cases.",
         ),
-    ] = 64,
+    ] = "64",
+    pattern: Annotated[
+        str,
+        typer.Option(
+            metavar="PATTERN;...",
+            help="How packets follow each other: const, poisson, onoff(...), pareto(...), "
+            "burst(...), pcap:FILE. Several, separated by semicolons, are cases.",
+        ),
+    ] = "const",
     duration: Annotated[
-        str, typer.Option(metavar="TIME", help="Length of a latency trial: 2, 500ms, 1min.")
+        str,
+        typer.Option(
+            metavar="TIME", help="Length of a latency trial, an SLA's, a soak: 2, 500ms, 1min."
+        ),
     ] = "2",
     probe: Annotated[
         Mechanism,
@@ -95,22 +125,42 @@ def bench(
             help="Who makes and stamps the packets: the kernel, or an application over sockets."
         ),
     ] = Mechanism.kernel,
+    round_trip: Annotated[
+        bool, typer.Option("--round-trip", help="Measure the latency there and back.")
+    ] = False,
+    telemetry: Annotated[
+        bool, typer.Option("--telemetry", help="Split the latency by links, queues and VNFs too.")
+    ] = False,
     core: Annotated[
         int | None,
         typer.Option(metavar="CPU", show_default=False, help="Pin the generator to this CPU."),
     ] = None,
-    repeat: Annotated[int, typer.Option(metavar="N", help="Latency trials of each case.")] = 1,
-    loss_goal: Annotated[
-        float,
-        typer.Option(metavar="RATIO", help="The loss at which a rate still counts as carried."),
-    ] = 0.001,
-    search_duration: Annotated[
-        str, typer.Option(metavar="TIME", help="Length of a trial of the throughput search.")
-    ] = "500ms",
+    repeat: Annotated[
+        int, typer.Option(metavar="N", help="Rounds of latency and throughput of each case.")
+    ] = 1,
+    goal: Annotated[
+        str,
+        typer.Option(
+            metavar="GOAL,...",
+            help="What counts as throughput: quick, csit-ndr, csit-pdr, tst009, rfc2544, or your "
+            "own, such as loss=1%/trial=1s/sum=3s/width=2%.",
+        ),
+    ] = "quick",
+    profile: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--profile",
+            metavar="NAME|FILE",
+            help="The service level that sla judges by, such as franka-fci; repeat for more.",
+        ),
+    ] = None,
+    schedule: ScheduleOption = None,
     seed: Annotated[
         int | None,
         typer.Option(
-            metavar="N", show_default=False, help="Decides the order of the cases. [default: drawn]"
+            metavar="N",
+            show_default=False,
+            help="Decides the order of the cases, and of packets. [default: drawn]",
         ),
     ] = None,
     output: Annotated[
@@ -123,55 +173,133 @@ def bench(
             "are not as they should be (require), go on and say so (warn), or do not measure them."
         ),
     ] = Certify.require,
+    resume: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="BUNDLE",
+            show_default=False,
+            help="Go on with a run that was stopped, as it was asked for then.",
+        ),
+    ] = None,
     json: JsonOption = False,
 ) -> None:
     """Measure latency, throughput and CPU cost of a topology, and keep every sample.
 
-    The results are a table, and a folder with the plans, the machine, all samples and a picture.
-    Stopping with Ctrl-C keeps what was measured. The exit code is 1 when a case failed, and when
-    impaired links are not as they should be.
+    The results are a table, and a folder with the plans, the machine, all samples and a picture;
+    vnf report makes a page of it. Stopping with Ctrl-C keeps what was measured, and --resume goes
+    on. The exit code is 1 when a case failed, when a service level is violated, and when impaired
+    links are not as they should be.
 
     \b
     Examples:
       vnf bench topologies/chain.py --vary dataplane=none,kernel,xdp
-      vnf bench --topo chain --set dataplane=xdp --vary length=1,2,4 --rate 100k
+      vnf bench topologies/chain.py throughput --size 64,512,imix --repeat 5
+      vnf bench topologies/chain.py latency --pattern 'const;poisson' --rate 1k,100k
+      vnf bench topologies/chain.py sla --profile franka-fci --duration 1min
       vnf bench --topo chain --set dataplane=afxdp --vary 'idle=poll;spin:20us,wait'
+      vnf bench night.yaml
     """
-    fixed = parse_settings(settings)
-    target = target_of(file, topo)
-
-    from emulator.experiment.bench import BenchSpec, partial_result, run_bench
+    from emulator.experiment.bench import partial_result, resume_bench, run_bench
     from emulator.experiment.cases import parse_vary
+    from emulator.experiment.scenario import is_scenario, load_scenario
+    from emulator.experiment.spec import DEFAULT_MEASUREMENTS, BenchSpec
 
-    spec = BenchSpec(
-        target=target,
-        settings=fixed,
-        vary=parse_vary(vary or ()),
-        source=source,
-        destination=destination,
-        rate_pps=parse_rate(rate),
-        duration_s=parse_duration(duration, where="--duration"),
-        frame_size_bytes=size,
-        mechanism=probe.value,
-        core=core,
-        repeat=repeat,
-        loss_goal=loss_goal,
-        search_duration_s=parse_duration(search_duration, where="--search-duration"),
-        seed=seed,
-        output=output,
-        certify=certify.value,
-    )
+    file, measurements = _split(what or (), topo)
+    spec = None
+    if resume is not None:
+        _alone("--resume", what)
+    elif file is not None and is_scenario(file):
+        _alone(file, [topo] if topo else measurements)
+        spec = load_scenario(Path(file))
+    else:
+        spec = BenchSpec(
+            target=target_of(file, topo),
+            settings=parse_settings(settings),
+            vary=parse_vary(vary or ()),
+            source=source,
+            destination=destination,
+            measurements=measurements or DEFAULT_MEASUREMENTS,
+            rates_pps=tuple(parse_rate(each) for each in _listed(rate, ",", "--rate")),
+            frames=tuple(_listed(size, ",", "--size")),
+            patterns=tuple(_listed(pattern, ";", "--pattern")),
+            duration_s=parse_duration(duration, where="--duration"),
+            mechanism=probe.value,
+            round_trip=round_trip,
+            telemetry=telemetry,
+            core=core,
+            repeat=repeat,
+            goals=tuple(_listed(goal, ",", "--goal")),
+            profiles=tuple(profile or ()),
+            schedule=None if schedule is None else Path(schedule),
+            seed=seed,
+            output=output,
+            certify=certify.value,
+        )
     try:
         with BenchProgress() as progress:
-            result = run_bench(spec, progress)
+            if spec is None:
+                assert resume is not None
+                result = resume_bench(resume, progress)
+            else:
+                result = run_bench(spec, progress)
     except (KeyboardInterrupt, ResultsError) as stop:
         partial = partial_result(stop)
         if partial is not None:
             _print_result(partial, json)
+            if not json:
+                print(f"Go on    vnf bench --resume {partial.folder}")
         raise
     _print_result(result, json)
     if result.exit_code:
         raise typer.Exit(result.exit_code)
+
+
+def _split(words: Sequence[str], topo: str | None) -> tuple[str | None, tuple[Measurement, ...]]:
+    """The file among the words, and what is to be measured.
+
+    Raises:
+        UsageError: a word is neither.
+    """
+    from emulator.experiment.spec import MEASUREMENTS
+
+    known = {name: name for name in MEASUREMENTS}
+    file, rest = None, list(words)
+    # A file comes first, and a topology of that name would have to be written ./latency.
+    if rest and rest[0] not in known and topo is None:
+        file = rest.pop(0)
+    for word in rest:
+        if word not in known:
+            raise UsageError(
+                f"{word!r} is nothing that can be measured",
+                hint=f"there are: {', '.join(MEASUREMENTS)}; and one FILE comes before them",
+            )
+    return file, tuple(known[word] for word in rest)
+
+
+def _listed(text: str, separator: str, where: str) -> list[str]:
+    """The values that an option was given, separated.
+
+    Raises:
+        UsageError: one of them is empty.
+    """
+    values = [value.strip() for value in text.split(separator)]
+    if not all(values):
+        raise UsageError(
+            f"a value is missing in {text!r}", where=where, hint=f"separate them by one {separator}"
+        )
+    return values
+
+
+def _alone(what: str, rest: Sequence[str] | None) -> None:
+    """
+    Raises:
+        UsageError: something is given beside it.
+    """
+    if rest:
+        raise UsageError(
+            f"{what} says all that is to be measured, and beside it is {' '.join(rest)}",
+            hint="drop one of them",
+        )
 
 
 def _print_result(result: BenchResult, json: bool) -> None:

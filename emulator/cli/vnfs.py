@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from emulator.cli.options import JsonOption, parse_duration
+from emulator.amounts import parse_duration
+from emulator.cli.options import JsonOption
 from emulator.cli.outcome import shown
 from emulator.cli.output import print_json, print_table
 from emulator.cli.tried import (

@@ -1,4 +1,4 @@
-"""The bench: every case of an experiment on a network of its own, measured, kept and summed up.
+"""The bench: every case of an experiment on networks of its own, measured, kept and summed up.
 
 Importing this module costs little; what a run needs is imported when it runs.
 """
@@ -9,116 +9,25 @@ import contextlib
 import dataclasses
 import secrets
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from emulator.errors import BuildVnfError, ResultsError, UsageError
-from emulator.experiment.cases import Case, check_vary, expand_cases, random_order
+from emulator.experiment.cases import Unit, expand_cases, random_order
+from emulator.experiment.spec import BenchSpec
 
 if TYPE_CHECKING:
-    from emulator.experiment.bundle import BundleWriter
+    from emulator.experiment.bundle import Bundle, BundleWriter
     from emulator.experiment.certificates import CertificatesRecord
+    from emulator.experiment.measured import BenchLimitsRecord
     from emulator.experiment.prepare import PreparedCase
     from emulator.experiment.records import CaseRecord, Outcome, RunRecord, SummaryRecord
 
-MAX_SEARCH_TRIALS = 12
-_FIXED_STEPS = 5
-"""Of every case, beside its latency trials and its search: start, readiness, warm-up, idle CPU,
-cost."""
 _BESIDE_SAMPLES_BYTES = 4 << 20
-_OPTIONS = {"frame_size_bytes": "--size", "core": "--core"}
-"""What the probe calls a value -> the option it came from."""
-
-
-@dataclass(frozen=True)
-class BenchSpec:
-    """What to measure.
-
-    Attributes:
-        target: a topology: ``FILE[:NAME]``, or a built-in one such as ``linear,4``.
-        settings: what the topology's ``build`` is given in every case.
-        vary: values to combine; every combination is a case.
-        source: the node that sends; the first host when None.
-        destination: the node that receives; the last host when None.
-        rate_pps: packets per second of the latency trials.
-        duration_s: length of a latency trial.
-        frame_size_bytes: length of a frame with its FCS, as RFC 2544 counts.
-        mechanism: how packets are made and stamped: ``kernel`` or ``app``.
-        core: the CPU that the generator is pinned to; left to the kernel when None.
-        repeat: number of latency trials of a case.
-        loss_goal: the highest loss ratio of a rate that counts as carried.
-        search_duration_s: length of a trial of the throughput search, and of the trial that
-            measures cost.
-        seed: decides the order of the cases; drawn, and recorded, when None.
-        output: the folder that the bundle is made in.
-        certify: whether impaired links are measured against their specifications first, and what
-            follows when they are not as they should be: with ``require`` nothing is measured, with
-            ``warn`` everything is.
-
-    Raises:
-        UsageError: a value is out of range, or values contradict each other.
-    """
-
-    target: str
-    settings: Mapping[str, str] = field(default_factory=dict)
-    vary: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    source: str | None = None
-    destination: str | None = None
-    rate_pps: float = 10_000
-    duration_s: float = 2.0
-    frame_size_bytes: int = 64
-    mechanism: Literal["kernel", "app"] = "kernel"
-    core: int | None = None
-    repeat: int = 1
-    loss_goal: float = 0.001
-    search_duration_s: float = 0.5
-    seed: int | None = None
-    output: Path = Path("results")
-    certify: Literal["require", "warn", "no"] = "require"
-
-    def __post_init__(self) -> None:
-        check_vary(self.vary, self.settings)
-        # The probe knows what it can do; asking it here reports a mistake before anything starts.
-        self.probe(self.rate_pps, self.duration_s, record=True)
-        self.probe(None, self.search_duration_s, record=False)
-        if self.repeat < 1:
-            raise UsageError(f"{self.repeat} trials cannot be measured", where="--repeat")
-        if not 0 <= self.loss_goal < 1:
-            raise UsageError(
-                f"{self.loss_goal} is no loss ratio",
-                where="--loss-goal",
-                hint="give a number from 0 up to, and not including, 1; 0.001 is 0.1 %",
-            )
-        if self.source is not None and self.source == self.destination:
-            raise UsageError(
-                "source and destination are the same node",
-                where=f"--from {self.source} --to {self.destination}",
-                hint="choose two different hosts",
-            )
-
-    def probe(self, rate_pps: float | None, duration_s: float, *, record: bool) -> Any:
-        """The specification of one trial of this bench.
-
-        Raises:
-            UsageError: the probe cannot do that.
-        """
-        from emulator.traffic.probe import ProbeSpec
-
-        try:
-            return ProbeSpec(
-                rate_pps=rate_pps,
-                duration_s=duration_s,
-                frame_size_bytes=self.frame_size_bytes,
-                mechanism=self.mechanism,
-                core=self.core,
-                record=record,
-            )
-        except UsageError as error:
-            where = _OPTIONS.get(error.where, error.where)
-            raise UsageError(error.message, where=where, hint=error.hint) from error
 
 
 @dataclass(frozen=True)
@@ -130,7 +39,7 @@ class BenchEvent:
         step: what is being done, in a few words.
         completed: steps done, of all cases together.
         total: steps to do at most, of all cases together.
-        record: the whole case once it ended, finished or failed; otherwise None.
+        record: the whole case once a round of it ended, finished or failed; otherwise None.
     """
 
     case: str
@@ -160,14 +69,19 @@ class BenchResult:
         return [case for case in self.summary.cases if case.status == "failed"]
 
     @property
+    def violated(self) -> list[CaseRecord]:
+        """The cases that were measured and do not keep to a service level, or had an outage."""
+        return [case for case in self.summary.cases if case.violated]
+
+    @property
     def exit_code(self) -> int:
-        """0 when every case was measured, else 1; when nothing at all was, what the errors say, and
-        1 when the links are not as they should be."""
+        """0 when every case was measured and keeps to its service levels, else 1; when nothing at
+        all was measured, what the errors say, and 1 when the links are not as they should be."""
         if self.refused:
             return 1
         cases = self.summary.cases
         if all(case.status == "finished" for case in cases):
-            return 0
+            return 1 if self.violated else 0
         codes = {case.error_exit_code for case in cases}
         return codes.pop() or 1 if len(codes) == 1 else 1
 
@@ -183,7 +97,8 @@ def run_bench(spec: BenchSpec, on_event: Callable[[BenchEvent], None] | None = N
 
     Every topology is loaded and checked before anything is created. A case that fails is recorded
     with its reason and the others go on. When the run is stopped, by Ctrl-C or because results can
-    no longer be written, the bundle keeps what was measured and :func:`partial_result` gives it.
+    no longer be written, the bundle keeps what was measured, :func:`partial_result` gives it, and
+    :func:`resume_bench` goes on with it.
 
     Args:
         spec: what to measure.
@@ -196,35 +111,89 @@ def run_bench(spec: BenchSpec, on_event: Callable[[BenchEvent], None] | None = N
         KeyboardInterrupt: as it came.
     """
     from emulator.experiment.bundle import BundleWriter
-    from emulator.experiment.prepare import prepare
     from emulator.experiment.records import RunRecord
     from emulator.experiment.samples import estimated_bytes
     from emulator.kernel.netns import ensure_root
     from emulator.paths import share_dir
     from emulator.revision import source_revision
 
-    cases = expand_cases(spec.settings, spec.vary)
-    prepared = prepare(spec.target, cases, source=spec.source, destination=spec.destination)
-    ensure_root("measuring")
     seed = secrets.randbelow(2**32) if spec.seed is None else spec.seed
-    order = [prepared[case.name] for case in random_order(cases, seed)]
+    spec = dataclasses.replace(spec, seed=seed)
+    order, prepared = _prepared(spec)
+    ensure_root("measuring")
     about = RunRecord(
         command_line=tuple(sys.argv),
-        spec={**dataclasses.asdict(spec), "output": str(spec.output)},
+        spec=spec.record(),
         seed=seed,
-        order=tuple(ready.case.name for ready in order),
+        order=tuple(dict.fromkeys(unit.case.name for unit in order)),
         started_at=datetime.now(UTC),
         revision=source_revision(share_dir()),
     )
-    packets = spec.rate_pps * spec.duration_s * spec.repeat * len(cases)
-    topology = order[0].plan.name
+    packets = sum(unit.case.traffic.rate_pps for unit in order) * spec.duration_s
     bundle = BundleWriter.create(
         spec.output,
-        topology,
+        prepared[order[0].case.name].plan.name,
         started_at=about.started_at,
         needed_bytes=estimated_bytes(packets) + _BESIDE_SAMPLES_BYTES,
     )
-    return _Run(spec, topology, cases, order, about, bundle, on_event).measure()
+    return _Run(spec, order, prepared, about, bundle, on_event).measure()
+
+
+def resume_bench(
+    folder: Path | str, on_event: Callable[[BenchEvent], None] | None = None
+) -> BenchResult:
+    """Go on with a run that was stopped, in its bundle; what it has measured is not measured again.
+
+    Raises:
+        ResultsError: there is no such bundle, or it is of another version.
+        UsageError: it has come to its end, or a topology is not what it was.
+    """
+    from emulator.experiment.bundle import BundleWriter, load_bundle
+    from emulator.kernel.netns import ensure_root
+
+    bundle = load_bundle(folder)
+    spec = BenchSpec.from_record(bundle.run.spec)
+    order, prepared = _prepared(spec)
+    done = {(case.name, number) for case in bundle.summary.cases for number in case.rounds_done}
+    left = [unit for unit in order if (unit.case.name, unit.round) not in done]
+    if not left:
+        raise UsageError(
+            "there is nothing left to measure",
+            where=str(folder),
+            hint="vnf replay measures all of it again, in a bundle of its own",
+        )
+    _check_unchanged(bundle, prepared)
+    ensure_root("measuring")
+    writer = BundleWriter.reopen(bundle.folder)
+    about = bundle.run.model_copy(update={"ended_at": None, "outcome": "running"})
+    run = _Run(spec, left, prepared, about, writer, on_event)
+    run.take_up(bundle)
+    return run.measure()
+
+
+def _prepared(spec: BenchSpec) -> tuple[list[Unit], dict[str, PreparedCase]]:
+    from emulator.experiment.prepare import prepare
+
+    assert spec.seed is not None
+    cases = expand_cases(spec.settings, spec.vary, spec.traffics())
+    prepared = prepare(
+        spec.target,
+        cases,
+        source=spec.source,
+        destination=spec.destination,
+        schedule=spec.schedule,
+    )
+    return random_order(cases, spec.repeat, spec.seed), prepared
+
+
+def _check_unchanged(bundle: Bundle, prepared: Mapping[str, PreparedCase]) -> None:
+    for case in bundle.summary.cases:
+        if case.plan is not None and bundle.plan(case.name) != prepared[case.name].plan:
+            raise UsageError(
+                "the topology is not what it was when the run began",
+                where=case.name,
+                hint="measure it anew with vnf bench, or bring back the old file",
+            )
 
 
 class _Run:
@@ -233,40 +202,54 @@ class _Run:
     def __init__(
         self,
         spec: BenchSpec,
-        topology: str,
-        cases: Sequence[Case],
-        order: Sequence[PreparedCase],
+        order: Sequence[Unit],
+        prepared: Mapping[str, PreparedCase],
         about: RunRecord,
         bundle: BundleWriter,
         on_event: Callable[[BenchEvent], None] | None,
     ) -> None:
+        from emulator.experiment.measuring.case import steps_of
+
         self._spec = spec
-        self._topology = topology
-        self._cases = cases
         self._order = order
+        self._prepared = prepared
         self._about = about
         self._bundle = bundle
         self._on_event = on_event
         self._records: dict[str, CaseRecord] = {}
-        self._steps_per_case = _FIXED_STEPS + spec.repeat + MAX_SEARCH_TRIALS
+        self._limits: tuple[BenchLimitsRecord, ...] = ()
+        self._steps_per_unit = steps_of(spec)
+        self._units_done = 0
+        self._began_s = time.monotonic()
         self._step = 0
         self._certificates: CertificatesRecord | None = None
         self._refused = False
+
+    def take_up(self, bundle: Bundle) -> None:
+        """Go on from what a bundle holds."""
+        self._records = {case.name: case for case in bundle.summary.cases}
+        self._limits = bundle.summary.bench
+        self._certificates = bundle.certificates()
 
     def measure(self) -> BenchResult:
         from emulator.experiment.bundle import MACHINE, RUN
         from emulator.experiment.machine import describe_machine
 
         try:
-            docker = any(node.container for ready in self._order for node in ready.plan.nodes)
+            docker = any(
+                node.container for ready in self._prepared.values() for node in ready.plan.nodes
+            )
             self._bundle.write_record(MACHINE, describe_machine(docker=docker))
             self._bundle.write_record(RUN, self._about)
             self._write_summary()
             self._certify()
             if not self._refused:
-                for ready in self._order:
-                    self._measure_case(ready)
-            self._finish("finished" if self._result().exit_code == 0 else "failed")
+                self._measure_limits()
+                for unit in self._order:
+                    if self._is_to_stop():
+                        break
+                    self._measure_unit(unit)
+            self._finish("failed" if self._result().failed else "finished")
         except BaseException as stop:
             self._stopped(stop)
             raise
@@ -277,35 +260,63 @@ class _Run:
         from emulator.experiment.bundle import CERTIFICATES
         from emulator.experiment.certificates import certify_cases
 
-        if self._spec.certify == "no":
+        if self._spec.certify == "no" or self._certificates is not None:
             return
-        self._certificates = certify_cases(
-            self._order, lambda case, step: self._report(case, step, None)
-        )
+        ready = [self._prepared[name] for name in self._about.order]
+        self._certificates = certify_cases(ready, lambda case, step: self._report(case, step, None))
         if self._certificates is not None:
             self._bundle.write_record(CERTIFICATES, self._certificates)
             failed = self._certificates.verdict != "pass"
             self._refused = failed and self._spec.certify == "require"
 
-    def _measure_case(self, ready: PreparedCase) -> None:
-        from emulator.experiment.records import CaseRecord
-        from emulator.experiment.trials import CaseMeasurement
+    def _measure_limits(self) -> None:
+        """Measure the bench itself, once for each kind of frames."""
+        from emulator.experiment.measuring.limits import bench_limits
 
-        name = ready.case.name
-        self._records[name] = CaseRecord(
-            name=name,
-            settings=dict(ready.case.settings),
-            status="unfinished",
-            source=ready.source,
-            destination=ready.destination,
+        if self._limits:
+            return
+        self._limits = tuple(
+            bench_limits(self._spec, frames, lambda step: self._report("the bench", step, None))
+            for frames in dict.fromkeys(self._spec.frames)
         )
+        self._write_summary()
+
+    def _is_to_stop(self) -> bool:
+        """Whether a rule of the specification says that it is enough."""
+        spec = self._spec
+        if spec.stop_after_s is not None and time.monotonic() - self._began_s > spec.stop_after_s:
+            return True
+        return spec.stop_on_violation and bool(self._result().violated)
+
+    def _measure_unit(self, unit: Unit) -> None:
+        from emulator.experiment.measuring.case import measure_case
+        from emulator.experiment.records import CaseRecord, TrafficRecord
+
+        ready, name = self._prepared[unit.case.name], unit.case.name
+        known = self._records.get(name)
+        if known is None:
+            self._records[name] = CaseRecord(
+                name=name,
+                settings=dict(unit.case.settings),
+                varied=dict(unit.case.varied),
+                traffic=TrafficRecord(
+                    **dataclasses.asdict(unit.case.traffic),
+                    mean_frame_bytes=unit.case.traffic.frame_mix().mean_bytes,
+                ),
+                status="unfinished",
+                source=ready.source,
+                destination=ready.destination,
+            )
+        elif known.status == "failed" and unit.round not in known.rounds_done:
+            # What has failed once would only take its time to fail again.
+            self._units_done += 1
+            return
         try:
-            CaseMeasurement(ready, self._spec, self._bundle, self).run()
+            measure_case(ready, unit.round, self._spec, self._bundle, self)
         except ResultsError:
             raise
         except BuildVnfError as error:
-            where = _OPTIONS.get(error.where, error.where)
-            text = f"{where}: {error.message}" if where else error.message
+            text = f"{error.where}: {error.message}" if error.where else error.message
             self.keep(
                 name,
                 status="failed",
@@ -314,7 +325,11 @@ class _Run:
                 error_exit_code=error.exit_code,
             )
         else:
-            self.keep(name, status="finished")
+            rounds_done = (*self._records[name].rounds_done, unit.round)
+            finished = len(rounds_done) == self._spec.repeat
+            status = "finished" if finished else "unfinished"
+            self.keep(name, rounds_done=rounds_done, status=status)
+        self._units_done += 1
         self._step = 0
         self._report(name, self._records[name].status, self._records[name])
 
@@ -322,18 +337,15 @@ class _Run:
         """Report the step that begins now."""
         self._report(case, step, None)
         # Trials that had to be repeated take steps that nobody counted on.
-        self._step = min(self._step + 1, self._steps_per_case)
+        self._step = min(self._step + 1, self._steps_per_unit)
 
     def detail(self, case: str, step: str) -> None:
         """Report how far the step has come that goes on."""
         self._report(case, step, None)
 
-    def _report(self, case: str, step: str, record: CaseRecord | None) -> None:
-        if self._on_event is not None:
-            ended = sum(record.status != "unfinished" for record in self._records.values())
-            completed = ended * self._steps_per_case + self._step
-            total = len(self._order) * self._steps_per_case
-            self._on_event(BenchEvent(case, step, completed, total, record))
+    def record(self, case: str) -> CaseRecord:
+        """What is known of a case by now."""
+        return self._records[case]
 
     def keep(self, case: str, **measured: Any) -> None:
         """Add to a case what was just measured, in memory first and then in the bundle."""
@@ -344,10 +356,16 @@ class _Run:
         self._records[case] = record.model_copy(update={"latency": latency})
         self._write_summary()
 
+    def _report(self, case: str, step: str, record: CaseRecord | None) -> None:
+        if self._on_event is not None:
+            completed = self._units_done * self._steps_per_unit + self._step
+            total = len(self._order) * self._steps_per_unit
+            self._on_event(BenchEvent(case, step, completed, total, record))
+
     def _stopped(self, stop: BaseException) -> None:
         """Keep what was measured before the run was stopped; nothing here may hide why it was."""
         self._bundle.release_reserve()
-        if not any(record.trials for record in self._records.values()):
+        if not any(record.measured_anything for record in self._records.values()):
             self._bundle.discard()
             return
         stop.__dict__["bench_result"] = self._result()
@@ -363,10 +381,23 @@ class _Run:
         from emulator.experiment.bundle import RUN
 
         self._bundle.release_reserve()
+        self._add_intervals()
         self._write_summary()
         about = self._about.model_copy(update={"ended_at": datetime.now(UTC), "outcome": outcome})
         self._bundle.write_record(RUN, about)
         self._draw()
+
+    def _add_intervals(self) -> None:
+        """How far the numbers can be trusted takes all rounds to say."""
+        from emulator.experiment.samples import latency_ns, read_samples
+        from emulator.experiment.summary import with_intervals
+
+        assert self._spec.seed is not None
+        for name, record in self._records.items():
+            counted, single_ns = record.counted_trials, None
+            if len(counted) == 1 and counted[0].samples is not None:
+                single_ns = latency_ns(read_samples(self._bundle.folder / counted[0].samples))
+            self._records[name] = with_intervals(record, single_ns, seed=self._spec.seed)
 
     def _draw(self) -> None:
         from emulator.experiment.bundle import PICTURE, load_bundle
@@ -383,7 +414,7 @@ class _Run:
 
     def _link_kinds(self) -> list[str]:
         """What links are made of, in all cases together, and what impairs some of them."""
-        links = [link for ready in self._order for link in ready.plan.links]
+        links = [link for ready in self._prepared.values() for link in ready.plan.links]
         kinds = sorted({link.kind for link in links}, reverse=True)
         impaired = sorted({link.mechanism for link in links} - {"none"}, reverse=True)
         return [*kinds, *(f"impaired ones by {mechanism}" for mechanism in impaired)]
@@ -393,16 +424,15 @@ class _Run:
         from emulator.experiment.summary import compared
 
         spec = self._spec
-        known = [self._records[case.name] for case in self._cases if case.name in self._records]
+        known = [self._records[name] for name in self._prepared if name in self._records]
         summary = SummaryRecord(
-            topology=self._topology,
+            topology=next(iter(self._prepared.values())).plan.name,
             link=" and ".join(self._link_kinds()),
             mechanism=spec.mechanism,
-            rate_pps=spec.rate_pps,
+            measurements=tuple(spec.measurements),
             duration_s=spec.duration_s,
-            frame_size_bytes=spec.frame_size_bytes,
             repeat=spec.repeat,
-            loss_goal=spec.loss_goal,
-            cases=compared(known),
+            bench=self._limits,
+            cases=compared(known, self._limits),
         )
         return BenchResult(self._bundle.folder, summary, self._certificates, self._refused)

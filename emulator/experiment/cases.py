@@ -1,4 +1,4 @@
-"""The cases of an experiment: the cross product of the settings that vary.
+"""The cases of an experiment: the cross product of the settings and of the traffic that vary.
 
 Pure: nothing here knows how a case is measured.
 """
@@ -9,24 +9,63 @@ import itertools
 import random
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from emulator.errors import UsageError
+
+if TYPE_CHECKING:
+    from emulator.traffic.frames import FrameMix
 
 NO_VNF = "none"
 """The value of the setting ``dataplane`` that asks a topology for its path without any VNF."""
 
 
 @dataclass(frozen=True)
+class Traffic:
+    """What is sent in a case.
+
+    Attributes:
+        rate_pps: packets per second of the latency trials, on average.
+        frames: the size of frames with their FCS in bytes, or ``imix``.
+        pattern: how packets follow each other, as :func:`emulator.traffic.schedule.parse_pattern`
+            reads it.
+    """
+
+    rate_pps: float = 10_000.0
+    frames: str = "64"
+    pattern: str = "const"
+
+    def frame_mix(self) -> FrameMix:
+        """The frames as the probe takes them.
+
+        Raises:
+            UsageError: that is no size.
+        """
+        from emulator.traffic.frames import parse_frames
+
+        return parse_frames(self.frames)
+
+    def options(self) -> dict[str, str]:
+        """By the names that a user gives them."""
+        rate = f"{self.rate_pps:.12g}"
+        return {"rate": rate, "size": self.frames, "pattern": self.pattern}
+
+
+@dataclass(frozen=True)
 class Case:
-    """One combination of settings, measured on a network of its own.
+    """One combination of settings and traffic, measured on networks of its own.
 
     Attributes:
         name: what tells it from the other cases, like ``dataplane=xdp,length=2``.
         settings: everything the topology is given, the fixed settings included.
+        traffic: what is sent.
+        varied: what tells it from the others, of both of them.
     """
 
     name: str
     settings: Mapping[str, str] = field(default_factory=dict)
+    traffic: Traffic = Traffic()
+    varied: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def is_baseline(self) -> bool:
@@ -93,37 +132,75 @@ def check_vary(
             )
 
 
-def expand_cases(settings: Mapping[str, str], vary: Mapping[str, Sequence[str]]) -> list[Case]:
-    """All combinations of the varied values on top of the fixed ``settings``, in the order written.
+def expand_cases(
+    settings: Mapping[str, str],
+    vary: Mapping[str, Sequence[str]],
+    traffics: Sequence[Traffic] = (Traffic(),),
+) -> list[Case]:
+    """All combinations of the varied values on top of the fixed ``settings``, in the order written,
+    and of the traffic.
 
     Without anything to vary there is one case, named after the fixed settings.
 
     Raises:
-        UsageError: as :func:`check_vary`.
+        UsageError: as :func:`check_vary`; the topology has a setting that is named as one of the
+            traffic, and both vary; a kind of traffic is given twice.
     """
     check_vary(vary, settings)
-    if not vary:
-        return [Case(_name(settings) or "default", dict(settings))]
-    return [
-        Case(_name(chosen), {**settings, **chosen})
-        for values in itertools.product(*vary.values())
-        for chosen in [dict(zip(vary, values, strict=True))]
-    ]
+    if len(set(traffics)) < len(traffics):
+        raise UsageError(
+            "the same rate, size or pattern is given more than once",
+            hint="to measure a case several times, use --repeat",
+        )
+    several = _several(traffics)
+    for key in several & vary.keys():
+        raise UsageError(
+            f"both the topology's setting and the traffic's {key} vary",
+            where=f"--vary {key}",
+            hint="vary one of them at a time",
+        )
+    cases = []
+    for values in itertools.product(*vary.values()):
+        chosen = dict(zip(vary, values, strict=True))
+        for traffic in traffics:
+            sent = {key: text for key, text in traffic.options().items() if key in several}
+            varied = {**chosen, **sent}
+            name = _name(varied) or _name(settings) or "default"
+            cases.append(Case(name, {**settings, **chosen}, traffic, varied))
+    return cases
+
+
+def _several(traffics: Sequence[Traffic]) -> set[str]:
+    """The options of which there is more than one value."""
+    options = [traffic.options() for traffic in traffics]
+    return {key for key in options[0] if len({each[key] for each in options}) > 1}
 
 
 def _joined(values: Sequence[str]) -> str:
     return (";" if any("," in value for value in values) else ",").join(values)
 
 
-def random_order(cases: Sequence[Case], seed: int) -> list[Case]:
-    """The cases in the order in which to measure them, decided by ``seed`` alone.
+@dataclass(frozen=True)
+class Unit:
+    """A case in one of its rounds, from 1: what is measured without a break."""
+
+    case: Case
+    round: int
+
+
+def random_order(cases: Sequence[Case], rounds: int, seed: int) -> list[Unit]:
+    """What to measure in which order, decided by ``seed`` alone: every round has each case once.
 
     A machine that warms up or is busier at one time than at another would otherwise favour
     whichever case is always measured last or first.
     """
-    shuffled = list(cases)
-    random.Random(seed).shuffle(shuffled)
-    return shuffled
+    chance = random.Random(seed)
+    units = []
+    for number in range(1, rounds + 1):
+        shuffled = list(cases)
+        chance.shuffle(shuffled)
+        units += [Unit(case, number) for case in shuffled]
+    return units
 
 
 def baseline_for(case: Case, cases: Iterable[Case]) -> Case | None:
@@ -131,7 +208,14 @@ def baseline_for(case: Case, cases: Iterable[Case]) -> Case | None:
     if case.is_baseline:
         return None
     wanted = {**case.settings, "dataplane": NO_VNF}
-    return next((other for other in cases if dict(other.settings) == wanted), None)
+    return next(
+        (
+            other
+            for other in cases
+            if dict(other.settings) == wanted and other.traffic == case.traffic
+        ),
+        None,
+    )
 
 
 def _name(settings: Mapping[str, str]) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Literal
 
-from emulator.experiment.records import Record
+from emulator.experiment.measured import Record
 from emulator.wire.certificate import Certificate, LinkCertificate, Verdict, worst
 
 if TYPE_CHECKING:

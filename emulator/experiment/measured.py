@@ -221,9 +221,18 @@ class TrialRecord(Record):
 
 
 class SearchTrialRecord(Record):
-    """One step of a throughput search; a null ``rate_pps`` means as fast as the generator can."""
+    """One step of a throughput search.
 
-    rate_pps: float | None
+    Attributes:
+        load_pps: what was asked for; ``full_speed``: as fast as the generator can, which was taken
+            for that load.
+        valid: whether the trial was left alone.
+        counted: whether it was evidence; disturbed trials that were made again are not.
+        limited_by: what kept the load from arriving in full; null: the goals were met.
+    """
+
+    load_pps: float
+    full_speed: bool = False
     offered_pps: float
     received_pps: float
     sent: int
@@ -233,6 +242,9 @@ class SearchTrialRecord(Record):
     overrun: int
     elapsed_ns: int
     cpu_ns: int
+    valid: bool = True
+    counted: bool = True
+    limited_by: Literal["loss", "generator", "receiver"] | None = None
 
 
 class GoalRecord(Record):
@@ -269,6 +281,10 @@ class SearchRecord(Record):
         wire_limited: in a trial, what impairs links lost frames that nobody asked it to lose.
         valid: whether the generator was left alone on its core in every trial.
         converged: whether the search came as near to the limit as it was meant to.
+        ended: by what: ``done``, ``time`` (there was none left), ``generator`` (it was kept from
+            loads that it has given before) or ``packets`` (the loads in question are too low to
+            tell anything about loss).
+        elapsed_s: how long all of it took.
         warm_up: its first trial, which counts for nothing.
         trials: the others, in the order they were made.
     """
@@ -282,6 +298,8 @@ class SearchRecord(Record):
     wire_limited: bool = False
     valid: bool
     converged: bool
+    ended: Literal["done", "time", "generator", "packets"] = "done"
+    elapsed_s: float = 0.0
     warm_up: SearchTrialRecord
     trials: tuple[SearchTrialRecord, ...]
 
@@ -488,6 +506,7 @@ class CostRecord(Record):
             time of the threads that were summed), ``separate`` (added from the whole machine's
             counters, which are coarse) or ``unknown``.
         valid: whether the generator was left alone on its core.
+        resources: what the nodes took meanwhile.
     """
 
     cpu_ns_per_packet: float | None
@@ -499,3 +518,4 @@ class CostRecord(Record):
     elapsed_ns: int
     softirq_accounting: str
     valid: bool
+    resources: ResourcesRecord | None = None

@@ -29,7 +29,12 @@ class PreparedCase:
 
 
 def prepare(
-    target: str, cases: Sequence[Case], *, source: str | None, destination: str | None
+    target: str,
+    cases: Sequence[Case],
+    *,
+    source: str | None,
+    destination: str | None,
+    schedule: Path | None = None,
 ) -> dict[str, PreparedCase]:
     """Load and compile the topology of every case; by the cases' names.
 
@@ -38,6 +43,7 @@ def prepare(
         cases: what to prepare.
         source: the node that sends; the first host when None.
         destination: the node that receives; the last host when None.
+        schedule: a file with a schedule of the links, beside what the topology has itself.
 
     Raises:
         UsageError: the target, a setting or an end of the path does not exist.
@@ -51,6 +57,8 @@ def prepare(
     mistakes: dict[Problem, list[str]] = {}
     for case in cases:
         topo = load_topology(target, case.settings)
+        if schedule is not None:
+            topo.addSchedule(schedule)
         try:
             plan = compile_plan(topo, catalog=catalog)
         except TopologyError as error:

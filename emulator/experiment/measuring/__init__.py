@@ -1,0 +1,1 @@
+"""How a case is measured: a module for each measurement, and what all of them share."""

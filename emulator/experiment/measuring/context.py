@@ -1,0 +1,145 @@
+"""What every measurement of a case works with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from emulator.experiment.samples import columns_of
+
+if TYPE_CHECKING:
+    from emulator.experiment.bundle import BundleWriter
+    from emulator.experiment.cases import Traffic
+    from emulator.experiment.measured import FindingRecord, ResourcesRecord
+    from emulator.experiment.measuring.path import MeasuredPath
+    from emulator.experiment.records import CaseRecord
+    from emulator.experiment.spec import BenchSpec
+    from emulator.experiment.wires import WireTrouble
+    from emulator.traffic.probe import ProbeResult, ProbeSpec
+
+ATTEMPTS = 3
+"""So often is a trial made that is not valid; what is still not, is reported as such."""
+
+
+class Recorder(Protocol):
+    """Where a case tells what it does and leaves what it measured."""
+
+    def tell(self, case: str, step: str) -> None:
+        """Report the step that begins."""
+        ...
+
+    def detail(self, case: str, step: str) -> None:
+        """Report how far the step has come that goes on."""
+        ...
+
+    def keep(self, case: str, **measured: object) -> None:
+        """Add fields to the record of a case, and write the summary."""
+        ...
+
+    def record(self, case: str) -> CaseRecord:
+        """What is known of a case by now."""
+        ...
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A trial, and what the honesty gate says of it."""
+
+    result: ProbeResult
+    findings: tuple[FindingRecord, ...]
+    trouble: WireTrouble
+    resources: ResourcesRecord
+
+    @property
+    def valid(self) -> bool:
+        """Whether it counts."""
+        return not self.complaints
+
+    @property
+    def complaints(self) -> int:
+        """How many rules it broke."""
+        return sum(finding.severity == "invalid" for finding in self.findings)
+
+
+@dataclass(frozen=True)
+class CaseContext:
+    """A case that runs, in one of its rounds.
+
+    Attributes:
+        name: the case's.
+        round: which of the ``rounds``, from 1.
+        traffic: what is sent.
+        path: where it is sent.
+    """
+
+    name: str
+    round: int
+    rounds: int
+    traffic: Traffic
+    spec: BenchSpec
+    path: MeasuredPath
+    bundle: BundleWriter
+    recorder: Recorder
+
+    def tell(self, step: str) -> None:
+        """Report the step that begins."""
+        of = f", round {self.round}/{self.rounds}" if self.rounds > 1 else ""
+        self.recorder.tell(self.name, step + of)
+
+    def keep(self, **measured: object) -> None:
+        """Add fields to the record of the case, and write the summary."""
+        self.recorder.keep(self.name, **measured)
+
+    @property
+    def record(self) -> CaseRecord:
+        """What is known of the case by now."""
+        return self.recorder.record(self.name)
+
+    def probe_spec(self, rate_pps: float | None, duration_s: float, *, record: bool) -> ProbeSpec:
+        """A trial with the case's traffic at a rate; None: as fast as possible."""
+        return self.spec.probe(self.traffic, rate_pps, duration_s, record=record)
+
+    def write_samples(self, kind: str, result: ProbeResult) -> str:
+        """Write every packet of a trial; returns the file's name within the bundle."""
+        number = self.bundle.count_samples(self.name) + 1
+        about = {**about_samples(result), "measurement": kind, "round": str(self.round)}
+        return self.bundle.write_samples(self.name, number, columns_of(result), about)
+
+    def best_of(
+        self,
+        step: str,
+        measure: Callable[[], Measured],
+        each: Callable[[Measured], object] | None = None,
+    ) -> Measured:
+        """A valid trial, or of a few the one with the fewest complaints.
+
+        Args:
+            step: what to say meanwhile.
+            measure: makes a trial.
+            each: is given every trial, those that do not count too.
+        """
+        tried: list[Measured] = []
+        for attempt in range(1, ATTEMPTS + 1):
+            self.tell(f"{step}, attempt {attempt}" if attempt > 1 else step)
+            tried.append(measure())
+            if each is not None:
+                each(tried[-1])
+            if tried[-1].valid:
+                return tried[-1]
+        return min(tried, key=lambda one: one.complaints)
+
+
+def about_samples(result: ProbeResult) -> dict[str, str]:
+    """What a file of samples says of itself, should it ever be found alone."""
+    spec = result.spec
+    return {
+        "source": result.source,
+        "destination": result.destination,
+        "mechanism": spec.mechanism,
+        "rate_pps": "as fast as possible" if spec.rate_pps is None else f"{spec.rate_pps:.12g}",
+        "frames": spec.frames.text,
+        "pattern": spec.pattern.text,
+        "round_trip": str(spec.round_trip).lower(),
+        "clock": "CLOCK_MONOTONIC",
+    }

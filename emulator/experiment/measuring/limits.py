@@ -1,0 +1,121 @@
+"""What the bench itself can do: the highest rate and the least latency on a link without a VNF."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pydantic import ValidationError
+
+from emulator.experiment.cases import Traffic
+from emulator.experiment.measured import BenchLimitsRecord
+from emulator.experiment.measuring.path import MeasuredPath
+from emulator.measure.goals import goal_named
+from emulator.measure.latency import summarise
+from emulator.measure.search import search_throughput
+from emulator.measure.throughput import Trial
+from emulator.network import Network
+from emulator.topo import Topo
+from emulator.traffic.probe import ETHERNET_BYTES, FCS_BYTES
+
+if TYPE_CHECKING:
+    from emulator.experiment.spec import BenchSpec
+
+FRESH_S = 3600.0
+"""For so long a measurement of the bench holds, on a machine that was not restarted."""
+
+_RATE_PPS = 10_000.0
+_LATENCY_S = 1.0
+_SEARCH_S = 6.0
+_USUAL_MTU_BYTES = 1500
+
+
+def bench_limits(
+    spec: BenchSpec, frames: str, tell: Callable[[str], None], *, cache: Path | None = None
+) -> BenchLimitsRecord:
+    """Those of one kind of frames; what was measured not long ago on this machine is used again.
+
+    Args:
+        spec: of the bench, for its mechanism and core.
+        frames: their size, or ``imix``.
+        tell: is told what is done.
+        cache: the file that remembers; one of the user's by default.
+
+    Raises:
+        BuildVnfError: a link alone cannot be measured.
+    """
+    file = _cache_file() if cache is None else cache
+    key = f"{_boot_id()} {spec.mechanism} {frames} {spec.core}"
+    known = _read(file)
+    if key in known and time.time() - known[key].measured_at.timestamp() < FRESH_S:
+        return known[key].model_copy(update={"reused": True})
+    measured = _measure(spec, Traffic(_RATE_PPS, frames), tell)
+    _write(file, {**known, key: measured})
+    return measured
+
+
+def _measure(spec: BenchSpec, traffic: Traffic, tell: Callable[[str], None]) -> BenchLimitsRecord:
+    topo = Topo()
+    mtu_bytes = traffic.frame_mix().largest_bytes - ETHERNET_BYTES - FCS_BYTES
+    topo.addLink(topo.addHost("source"), topo.addHost("sink"), mtu=max(_USUAL_MTU_BYTES, mtu_bytes))
+    tell("measuring the bench itself")
+    with Network(topo) as network:
+        path = MeasuredPath(network, network["source"], network["sink"])
+
+        def trial(rate_pps: float | None, duration_s: float) -> Trial:
+            load = "at full load" if rate_pps is None else f"at {rate_pps / 1e6:.3g} Mpps"
+            tell(f"measuring the bench itself, {load}")
+            return Trial.of(path.probe(spec.probe(traffic, rate_pps, duration_s, record=False)))
+
+        path.await_packets(spec.probe(traffic, 1000.0, 0.01, record=False))
+        result = path.probe(spec.probe(traffic, _RATE_PPS, _LATENCY_S, record=True))
+        found = search_throughput(trial, [goal_named("quick")], max_s=_SEARCH_S)
+    latency = summarise(result)
+    return BenchLimitsRecord(
+        mechanism=spec.mechanism,
+        frames=traffic.frames,
+        ceiling_pps=found.goals[0].throughput_pps,
+        floor_p50_ns=latency.p50_ns,
+        floor_p99_ns=latency.p99_ns,
+        measured_at=datetime.now(UTC),
+    )
+
+
+def _cache_file() -> Path:
+    home = os.environ.get("XDG_CACHE_HOME")
+    return (Path(home) if home else Path.home() / ".cache") / "build-vnf" / "bench-limits.json"
+
+
+def _boot_id() -> str:
+    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+
+
+def _read(file: Path) -> dict[str, BenchLimitsRecord]:
+    """What is remembered; a damaged file, or one of another version, is as good as none."""
+    with suppress(OSError, ValueError, ValidationError, AttributeError):
+        entries = json.loads(file.read_text()).items()
+        return {key: BenchLimitsRecord.model_validate(value) for key, value in entries}
+    return {}
+
+
+def _write(file: Path, known: dict[str, BenchLimitsRecord]) -> None:
+    """A user without a place for it measures the bench again each time."""
+    boot_id = _boot_id()
+    text = json.dumps(
+        {
+            key: record.model_dump(mode="json")
+            for key, record in known.items()
+            if key.startswith(boot_id)
+        }
+    )
+    with suppress(OSError):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        partial = file.with_name(f"{file.name}.{os.getpid()}")
+        partial.write_text(text)
+        partial.replace(file)

@@ -1,0 +1,254 @@
+"""Scenarios: a whole experiment in a YAML file, checked before anything starts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from emulator.amounts import parse_duration, parse_rate
+from emulator.errors import Problem, TopologyError, UsageError
+from emulator.experiment.spec import DEFAULT_MEASUREMENTS, BenchSpec, Measurement
+
+if TYPE_CHECKING:
+    import yaml
+
+SUFFIXES = (".yaml", ".yml")
+_MOST_BYTES = 1 << 20
+_HINT = "its keys are in docs/reference/scenario.md"
+
+
+def _words(value: object) -> object:
+    """One value where a list is expected is a list of one."""
+    return value if isinstance(value, list) else [value]
+
+
+def _text(value: object) -> object:
+    """YAML reads 64 as a number and true as a truth; a topology is given words."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(value) if isinstance(value, int | float) else value
+
+
+def _seconds(value: object) -> object:
+    return _amount(value, lambda text: parse_duration(text, where=""))
+
+
+def _pps(value: object) -> object:
+    return _amount(value, lambda text: parse_rate(text, where=""))
+
+
+def _amount(value: object, parse: Any) -> object:
+    if isinstance(value, bool):
+        raise ValueError("is no amount")
+    try:
+        return parse(value) if isinstance(value, str) else value
+    except UsageError as error:
+        raise ValueError(f"{error.message}; {error.hint}") from error
+
+
+Text = Annotated[str, BeforeValidator(_text)]
+Texts = Annotated[tuple[Text, ...], BeforeValidator(_words), Field(min_length=1)]
+Seconds = Annotated[float, BeforeValidator(_seconds), Field(gt=0)]
+Pps = Annotated[float, BeforeValidator(_pps), Field(gt=0)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class TrafficPart(_Part):
+    """``traffic:`` of a scenario; each of several values is a case."""
+
+    rate: Annotated[tuple[Pps, ...], BeforeValidator(_words), Field(min_length=1)] = (10_000.0,)
+    size: Texts = ("64",)
+    pattern: Texts = ("const",)
+
+
+class Scenario(_Part):
+    """What a scenario file holds."""
+
+    topology: str
+    settings: dict[str, Text] = {}
+    vary: dict[str, Texts] = {}
+    source: str | None = Field(None, alias="from")
+    destination: str | None = Field(None, alias="to")
+    measure: Annotated[tuple[Measurement, ...], BeforeValidator(_words)] = DEFAULT_MEASUREMENTS
+    traffic: TrafficPart = TrafficPart()
+    background: Annotated[float, BeforeValidator(_pps), Field(ge=0)] = 0.0
+    duration: Seconds = 2.0
+    repeat: Annotated[int, Field(ge=1)] = 1
+    probe: Literal["kernel", "app"] = "kernel"
+    round_trip: bool = False
+    telemetry: bool = False
+    core: int | None = None
+    goal: Texts = ("quick",)
+    profile: Annotated[tuple[Text, ...], BeforeValidator(_words)] = ()
+    schedule: str | None = None
+    stop: StopPart | None = None
+    certify: Literal["require", "warn", "no"] = "require"
+    seed: int | None = None
+    output: str = "results"
+
+    def spec(self, folder: Path) -> BenchSpec:
+        """The specification of the bench.
+
+        Args:
+            folder: of the scenario's file, from where its paths are meant.
+
+        Raises:
+            UsageError: values contradict each other.
+        """
+        stop = self.stop or StopPart()
+        return BenchSpec(
+            target=_beside(folder, self.topology),
+            settings=self.settings,
+            vary=self.vary,
+            source=self.source,
+            destination=self.destination,
+            measurements=self.measure,
+            rates_pps=self.traffic.rate,
+            frames=self.traffic.size,
+            patterns=self.traffic.pattern,
+            background_pps=self.background,
+            duration_s=self.duration,
+            mechanism=self.probe,
+            round_trip=self.round_trip,
+            telemetry=self.telemetry,
+            core=self.core,
+            repeat=self.repeat,
+            goals=self.goal,
+            profiles=tuple(_beside(folder, profile) for profile in self.profile),
+            schedule=None if self.schedule is None else folder / self.schedule,
+            stop_after_s=stop.after,
+            stop_on_violation=stop.on_violation,
+            seed=self.seed,
+            output=Path(self.output),
+            certify=self.certify,
+        )
+
+
+class StopPart(_Part):
+    """``stop:`` of a scenario: when not to begin with what is left."""
+
+    after: Seconds | None = None
+    on_violation: bool = False
+
+
+Scenario.model_rebuild()
+
+
+def is_scenario(file: str) -> bool:
+    """Whether a file is one by its name."""
+    return file.endswith(SUFFIXES)
+
+
+def load_scenario(path: Path) -> BenchSpec:
+    """The specification in a scenario's file.
+
+    Raises:
+        UsageError: the file cannot be read, or values contradict each other.
+        TopologyError: it has mistakes, each with its line and column.
+    """
+    import yaml
+
+    try:
+        if path.stat().st_size > _MOST_BYTES:
+            raise UsageError(f"is larger than {_MOST_BYTES >> 20} MiB", where=str(path))
+        loader = yaml.SafeLoader(path.read_text())
+        root = loader.get_single_node()
+        if not isinstance(root, yaml.MappingNode):
+            raise UsageError("is no scenario: it has no keys", where=str(path), hint=_HINT)
+        repeated = [_repeated(path, key) for key in _keys_twice(root)]
+        if repeated:
+            raise TopologyError(repeated, where=str(path))
+        values = loader.construct_document(root)
+    except OSError as error:
+        raise UsageError(f"cannot be read: {error.strerror}", where=str(path)) from error
+    except UnicodeDecodeError as error:
+        raise UsageError("is not text", where=str(path)) from error
+    except RecursionError:
+        raise UsageError("is nested too deeply", where=str(path), hint=_HINT) from None
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        place = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark is not None else str(path)
+        raise UsageError(f"is not YAML: {error.problem}", where=place, hint=_HINT) from error
+    except (yaml.YAMLError, ValueError) as error:
+        text = f"is not YAML: {str(error).partition(chr(10))[0]}"
+        raise UsageError(text, where=str(path), hint=_HINT) from error
+    try:
+        return Scenario.model_validate(values).spec(path.parent)
+    except ValidationError as error:
+        problems = [_problem(path, root, each) for each in error.errors()]
+        raise TopologyError(problems, where=str(path)) from error
+
+
+def schema() -> dict[str, Any]:
+    """The JSON schema of scenarios, for editors."""
+    return Scenario.model_json_schema(by_alias=True)
+
+
+def _beside(folder: Path, name: str) -> str:
+    """A file that is named from the scenario's folder; anything else as it is."""
+    file, colon, rest = name.partition(":")
+    found = folder / file
+    return f"{found}{colon}{rest}" if found.is_file() else name
+
+
+def _problem(path: Path, root: yaml.Node, error: Mapping[str, Any]) -> Problem:
+    location = error["loc"]
+    mark = _mark(root, location)
+    key = ".".join(str(part) for part in location if isinstance(part, str))
+    message = str(error["msg"]).removeprefix("Value error, ")
+    hint = ""
+    if error["type"] == "extra_forbidden":
+        message = "there is no such key"
+        part = TrafficPart if location[0] == "traffic" else Scenario
+        part = StopPart if location[0] == "stop" else part
+        fields = part.model_fields.items()
+        hint = f"its keys: {', '.join(field.alias or name for name, field in fields)}"
+    where = f"{path}:{mark.line + 1}:{mark.column + 1}"
+    return Problem(f"{where}: {key}" if key else where, message, hint)
+
+
+def _mark(node: yaml.Node, location: tuple[str | int, ...]) -> Any:
+    """Where in the file the value at a place in it begins; a key that is wrong, where it stands."""
+    import yaml
+
+    for part in location:
+        if isinstance(node, yaml.MappingNode):
+            pairs = {str(key.value): (key, value) for key, value in node.value}
+            if str(part) not in pairs:
+                break
+            key, node = pairs[str(part)]
+            if part == location[-1]:
+                return key.start_mark
+        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int):
+            node = node.value[part]
+    return node.start_mark
+
+
+def _keys_twice(node: yaml.Node) -> Iterator[yaml.Node]:
+    """Keys that a mapping has once more: YAML would take the last of them in silence."""
+    import yaml
+
+    if isinstance(node, yaml.MappingNode):
+        seen = set()
+        for key, value in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                if key.value in seen:
+                    yield key
+                seen.add(key.value)
+            yield from _keys_twice(value)
+    elif isinstance(node, yaml.SequenceNode):
+        for value in node.value:
+            yield from _keys_twice(value)
+
+
+def _repeated(path: Path, key: yaml.Node) -> Problem:
+    mark = key.start_mark
+    return Problem(
+        f"{path}:{mark.line + 1}:{mark.column + 1}: {key.value}", "stands here a second time", ""
+    )
