@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from emulator.kernel.cgroup import CgroupReading
     from emulator.network import Network
     from emulator.node import Node
+    from emulator.plan.model import NodePlan
 
 _INTERFACE_COUNTERS = ("rx_packets", "tx_packets", "rx_bytes", "tx_bytes")
 _VERDICTS = ("dropped_packets", "back_packets", "to_host_packets", "unsent_packets")
@@ -131,10 +132,12 @@ class LabWatch:
         """
         now = self.sample()
         before, self._before = self._before, now
-        return rates_between(before, now, self._network.nodes)
+        return rates_between(before, now, [node.plan for node in self._network.nodes])
 
 
-def rates_between(before: LabSample, after: LabSample, nodes: Iterable[Node]) -> list[NodeRates]:
+def rates_between(
+    before: LabSample, after: LabSample, nodes: Iterable[NodePlan]
+) -> list[NodeRates]:
     """What nodes did between two samples; those that are not in both are left out."""
     seconds = max(1, after.at_ns - before.at_ns) / 1e9
     return [
@@ -177,7 +180,7 @@ def _verdicts(ports: Iterable[PortCounters]) -> dict[str, int]:
     return total
 
 
-def _rates(node: Node, before: NodeSample, after: NodeSample, seconds: float) -> NodeRates:
+def _rates(node: NodePlan, before: NodeSample, after: NodeSample, seconds: float) -> NodeRates:
     def per_second(name: str) -> float:
         # A container that was started anew has new interfaces, which count from 0.
         now = after.traffic[name]
@@ -191,7 +194,7 @@ def _rates(node: Node, before: NodeSample, after: NodeSample, seconds: float) ->
             name: max(0, count - earlier.get(name, 0)) / seconds
             for name, count in after.verdicts.items()
         }
-    vnf = node.plan.vnf
+    vnf = node.vnf
     return NodeRates(
         node=node.name,
         kind=node.kind,

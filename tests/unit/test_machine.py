@@ -124,3 +124,26 @@ def test_the_revision_of_a_checkout_tells_of_changes(tmp_path: Path) -> None:
     assert source_revision(tmp_path) == git("rev-parse", "HEAD")
     (tmp_path / "file").write_text("two")
     assert source_revision(tmp_path) == git("rev-parse", "HEAD") + "+changes"
+
+
+def test_what_encryption_and_coding_gain_from_is_told(tmp_path: Path) -> None:
+    cache = "sys/devices/system/cpu/cpu0/cache"
+    files = {"proc/cpuinfo": "processor\t: 0\nflags\t\t: fpu aes avx2 hypervisor\n"}
+    for index, (level, kind, size) in enumerate(
+        [(1, "Data", "32K"), (1, "Instruction", "64M"), (2, "Unified", "1M"), (3, "Unified", "32M")]
+    ):
+        files[f"{cache}/index{index}/level"] = f"{level}\n"
+        files[f"{cache}/index{index}/type"] = f"{kind}\n"
+        files[f"{cache}/index{index}/size"] = f"{size}\n"
+    machine = describe_machine(tree(tmp_path, files))
+    assert machine.cpu_features is not None
+    assert machine.cpu_features["aes"]
+    assert machine.cpu_features["avx2"]
+    assert not machine.cpu_features["vaes"]
+    assert machine.last_level_cache_bytes == 32 << 20
+
+
+def test_a_machine_that_tells_of_neither_has_neither(tmp_path: Path) -> None:
+    machine = describe_machine(tmp_path)
+    assert machine.cpu_features is None
+    assert machine.last_level_cache_bytes is None
