@@ -12,11 +12,11 @@ xdp       the VNF's program begins        –                                  t
 afxdp     the XDP program has it          the process has its burst          before it is sent
 packet    the socket's ring has it        the process has its burst          before it is sent
 python    as its driver, afxdp or packet  the process has its burst          before it is sent
-dpdk      –                               the process has its burst          before it is sent
+dpdk      the XDP program of af_xdp only  the process has its burst          before it is sent
 ========  ==============================  =================================  ====================
 
-Switches and routers are the kernel's, too. A DPDK program that is used as it is (``testpmd``) tells
-nothing.
+Switches and routers are the kernel's, too. Of a DPDK program that is used as it is (``testpmd``)
+no more is known than when its driver's XDP program has a packet.
 """
 
 from __future__ import annotations
@@ -39,9 +39,11 @@ from emulator.dataplane.xdp import PAGE_MTU_BYTES, XdpVnf
 from emulator.errors import LabError
 from emulator.kernel.bpf import BpfKind, BpfMap, BpfObject
 from emulator.kernel.clang import compile_bpf
-from emulator.kernel.replace import Replacement, load_time_ns
+from emulator.kernel.libbpf import XSK_MAP_TYPE
+from emulator.kernel.replace import load_time_ns, map_ids, replace_on_link, replace_unowned_xdp
 from emulator.kernel.rtnl import link_states
 from emulator.kernel.tc import Direction, attach_tc
+from emulator.kernel.xdp import xdp_state
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -55,7 +57,7 @@ Moment = Literal["arrived", "taken", "sent"]
 
 STAMP_BYTES = 8
 _TAPPED = {"VNF_TAP": "1"}
-_TABLE = "stamps"
+_TABLE = "tap_stamps"
 _CONSTANTS = ".rodata"
 _REQUEST = struct.Struct("=Q7I4x")
 """struct tap_request of ``vnfs/lib/tap_user.h``."""
@@ -119,7 +121,7 @@ class Passage:
         if self.node.vnf is None or self.node.vnf.dataplane in ("kernel", "xdp"):
             return ("arrived", "sent")
         if not isinstance(self.vnf, ProcessVnf):
-            return ()
+            return ("arrived",) if self._by_xdp_socket else ()
         told = self.vnf.memory.layout.get("tap")
         if told is None:
             raise LabError(
@@ -146,30 +148,37 @@ class Passage:
         with ExitStack() as undo:
             if isinstance(self.vnf, XdpVnf):
                 self._replace_vnf(undo, self.vnf, table, points)
-            elif isinstance(self.vnf, ProcessVnf):
-                if self._by_xdp_socket:
-                    self._replace_way_to_socket(undo, self.vnf, table, points["arrived"])
-                self._ask_process(undo, self.vnf, table, points)
+            elif self.node.vnf is None or self.node.vnf.dataplane == "kernel":
+                self._sit_at_stack(undo, table, points)
             else:
-                interfaces = self.node.interfaces
-                sides: tuple[tuple[Direction, int, Moment], ...] = (
-                    ("ingress", self.in_port, "arrived"),
-                    ("egress", self.out_port, "sent"),
-                )
-                for direction, port, moment in sides:
-                    bpf = undo.enter_context(BpfObject(_compiled("tap.bpf.c")))
-                    bpf.set_global("tap_point", struct.pack("=I", points[moment]))
-                    _join(bpf, table)
-                    name = interfaces[port].kernel_name
-                    program = bpf.program("note")
-                    undo.enter_context(attach_tc(program, name, self.netns, direction))
+                if self._by_xdp_socket:
+                    self._replace_way_to_socket(undo, table, points["arrived"])
+                if isinstance(self.vnf, ProcessVnf):
+                    self._ask_process(undo, self.vnf, table, points)
             return _Tap(undo.pop_all())
 
     @property
     def _by_xdp_socket(self) -> bool:
         plan = self.node.vnf
         assert plan is not None
-        return plan.dataplane == "afxdp" or (plan.dataplane == "python" and plan.driver == "afxdp")
+        if plan.dataplane == "dpdk":
+            port = self.node.interfaces[self.in_port]
+            return port.memif is None and (plan.driver or "af_xdp") == "af_xdp"
+        return "afxdp" in (plan.dataplane, plan.driver)
+
+    def _sit_at_stack(
+        self, undo: ExitStack, table: StampTable, points: Mapping[Moment, int]
+    ) -> None:
+        sides: tuple[tuple[Direction, int, Moment], ...] = (
+            ("ingress", self.in_port, "arrived"),
+            ("egress", self.out_port, "sent"),
+        )
+        for direction, port, moment in sides:
+            bpf = undo.enter_context(BpfObject(_compiled("tap.bpf.c")))
+            bpf.set_global("tap_point", struct.pack("=I", points[moment]))
+            _join(bpf, table)
+            name = self.node.interfaces[port].kernel_name
+            undo.enter_context(attach_tc(bpf.program("note"), name, self.netns, direction))
 
     def _replace_vnf(
         self, undo: ExitStack, vnf: XdpVnf, table: StampTable, points: Mapping[Moment, int]
@@ -198,7 +207,7 @@ class Passage:
         _join(bpf, table)
         link = _ids(vnf, "link")[self.in_port]
         program = bpf.program(f"port{self.in_port}")
-        undo.enter_context(Replacement(link, program, where=self.node.name))
+        undo.enter_context(replace_on_link(link, program, where=self.node.name))
 
     def _reuse_maps(self, bpf: BpfObject, vnf: XdpVnf) -> None:
         """All of a VNF's memory but its constants, which are where the two programs differ."""
@@ -211,16 +220,29 @@ class Passage:
             for name, each in zip(wanted, existing, strict=True):
                 bpf.reuse_map(name, each)
 
-    def _replace_way_to_socket(
-        self, undo: ExitStack, vnf: ProcessVnf, table: StampTable, point: int
-    ) -> None:
+    def _replace_way_to_socket(self, undo: ExitStack, table: StampTable, point: int) -> None:
+        """Lead frames to a VNF's XDP socket by a program that notes packets."""
+        where = self.node.name
         bpf = undo.enter_context(BpfObject(_compiled("xsk.bpf.c", tapped=True)))
         bpf.set_global("tap_point", struct.pack("=I", point))
-        with BpfMap.from_id(_ids(vnf, "map")[self.in_port]) as sockets:
-            bpf.reuse_map("sockets", sockets)
+        name = self.node.interfaces[self.in_port].kernel_name
+        number = xdp_state(name, self.netns).program_id
+        with ExitStack() as opened:
+            maps = [
+                opened.enter_context(BpfMap.from_id(each)) for each in map_ids(number, where=where)
+            ]
+            sockets = [each for each in maps if each.type == XSK_MAP_TYPE]
+            if len(sockets) != 1:
+                raise LabError("it is not known how frames come to its XDP socket", where=where)
+            bpf.reuse_map("sockets", sockets[0])
         _join(bpf, table)
-        link = _ids(vnf, "link")[self.in_port]
-        undo.enter_context(Replacement(link, bpf.program("to_socket"), where=self.node.name))
+        program = bpf.program("to_socket")
+        assert self.vnf is not None
+        links = _ids(self.vnf, "link")
+        if links:
+            undo.enter_context(replace_on_link(links[self.in_port], program, where=where))
+        else:
+            undo.enter_context(replace_unowned_xdp(program, name, self.netns, where=where))
 
     def _ask_process(
         self, undo: ExitStack, vnf: ProcessVnf, table: StampTable, points: Mapping[Moment, int]

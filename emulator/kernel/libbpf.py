@@ -21,9 +21,11 @@ SONAME = "libbpf.so.1"
 XDP_ATTACH_TYPE = 37
 XDP_FLAGS_SKB_MODE = 1 << 1
 XDP_FLAGS_DRV_MODE = 1 << 2
+XDP_FLAGS_REPLACE = 1 << 4
 XDP_ATTACHED_MODES = {0: "none", 1: "native", 2: "generic", 3: "offload", 4: "multiple"}
 
 ARRAY_MAP_TYPE = 2
+XSK_MAP_TYPE = 17
 ARRAY_MAP_TYPES = frozenset({2, 6})
 PERCPU_MAP_TYPES = frozenset({5, 6, 10, 21})
 F_MMAPABLE = 1 << 10
@@ -78,6 +80,7 @@ _SIGNATURES: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "bpf_link_detach": (_INT, (_INT,)),
     "bpf_link_update": (_INT, (_INT, _INT, _P)),
     "bpf_xdp_query": (_INT, (_INT, _INT, _P)),
+    "bpf_xdp_attach": (_INT, (_INT, _INT, _U32, _P)),
     "bpf_xdp_detach": (_INT, (_INT, _U32, _P)),
     "bpf_prog_test_run_opts": (_INT, (_INT, _P)),
     "libbpf_num_possible_cpus": (_INT, ()),
@@ -97,6 +100,12 @@ class LinkCreateOpts(ctypes.Structure):
         ("target_btf_id", _U32),
         ("attach", _U64 * 4),
     ]
+
+
+class XdpAttachOpts(ctypes.Structure):
+    """struct bpf_xdp_attach_opts."""
+
+    _fields_ = [("sz", _SIZE), ("old_prog_fd", _INT)]
 
 
 class XdpQueryOpts(ctypes.Structure):

@@ -23,6 +23,7 @@ class BpfMap(Closing):
         info = libbpf.MapInfo()
         read_info(fd, info)
         self.id = int(info.id)
+        self.type = int(info.type)
         self.name = bytes(info.name).decode(errors="replace")
         self.key_size = int(info.key_size)
         self.value_size = int(info.value_size)

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Self
 
 from emulator.closing import Closing
 from emulator.dataplane.taps import STAMP_BYTES, Passage, StampTable
-from emulator.errors import UsageError
+from emulator.errors import LabError, UsageError
 from emulator.measure.hop_split import HopSplit, Point, split_delay
-from emulator.measure.hop_way import Way, find_way
+from emulator.measure.hop_way import Stop, Way, find_way
 
 if TYPE_CHECKING:
     import numpy as np
@@ -79,10 +79,7 @@ class HopTaps(Closing):
         ends = [name if isinstance(name, str) else name.name for name in (source, destination)]
         _check(spec)
         way = find_way(network.plan, ends[0], ends[1], via)
-        passages = [
-            Passage(node.plan, node.netns, node.vnf, stop.in_port, stop.out_port)
-            for stop, node in ((stop, network[stop.node]) for stop in way.stops)
-        ]
+        passages = [_passage(network[stop.node], stop) for stop in way.stops]
         inner = [
             Point(each.node.name, moment, _how(each.node))
             for each in passages
@@ -227,15 +224,18 @@ def telemetry_cost(
     Args:
         spec: a trial, for the delay.
         rounds: how many turns.
-        fastest_s: how long to send as fast as possible in each turn, for the rate; None: not.
+        fastest_s: how long to send frames of 64 bytes as fast as possible in each turn, for the
+            rate; None: not at all.
     """
     import numpy as np
 
     from emulator.measure.latency import percentile_ns
-    from emulator.traffic.probe import run_probe
+    from emulator.traffic.probe import ProbeSpec, run_probe
 
     ends = network[source], network[destination]
-    fastest = None if fastest_s is None else _fastest(spec, fastest_s)
+    fastest = None
+    if fastest_s is not None:
+        fastest = ProbeSpec(None, fastest_s, mechanism=spec.mechanism, core=spec.core)
     delays: tuple[list[NDArray[np.int64]], list[NDArray[np.int64]]] = ([], [])
     rates: tuple[list[float], list[float]] = ([], [])
     for _ in range(rounds):
@@ -251,12 +251,6 @@ def telemetry_cost(
     return TelemetryCost(without_ns, with_ns, without_pps, with_pps)
 
 
-def _fastest(spec: ProbeSpec, duration_s: float) -> ProbeSpec:
-    from dataclasses import replace
-
-    return replace(spec, rate_pps=None, duration_s=duration_s)
-
-
 def _check(spec: ProbeSpec) -> None:
     if spec.round_trip:
         raise UsageError(
@@ -268,8 +262,14 @@ def _check(spec: ProbeSpec) -> None:
         )
 
 
+def _passage(node: Node, stop: Stop) -> Passage:
+    if node.kind == "vnf" and node.failure is not None:
+        raise LabError(node.failure, where=node.name)
+    return Passage(node.plan, node.netns, node.vnf, stop.in_port, stop.out_port)
+
+
 def _how(node: NodePlan) -> str:
     """What a node is, in the names of segments."""
-    if node.vnf is None:
-        return node.kind
-    return node.vnf.dataplane
+    if node.vnf is not None:
+        return node.vnf.dataplane
+    return "bridge" if node.kind == "switch" else "routing"

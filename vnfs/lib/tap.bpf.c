@@ -10,7 +10,8 @@ const volatile __u32 tap_point;
 SEC("tc") int note(struct __sk_buff *skb) {
     /* The headers may lie elsewhere than the frame's first bytes. */
     if (!bpf_skb_pull_data(skb, TAP_HEAD_BYTES))
-        tap_note((void *)(long)skb->data, (void *)(long)skb->data_end, tap_point);
+        tap_note(tap_number((void *)(long)skb->data, (void *)(long)skb->data_end, tap_flow),
+                 tap_point);
     /* Whoever else looks at the packet here has its turn. */
     return TC_ACT_UNSPEC;
 }

@@ -14,18 +14,17 @@ struct {
     __uint(max_entries, 1);
     __type(key, __u32);
     __type(value, __u64);
-} stamps SEC(".maps");
+} tap_stamps SEC(".maps");
 
 const volatile __u32 tap_flow;
 /* Of each column. */
 const volatile __u32 tap_places;
 
-static __always_inline void tap_note(const void *frame, const void *end, __u32 point) {
-    __u32 number = tap_number(frame, end, tap_flow);
+static __always_inline void tap_note(__u32 number, __u32 point) {
     if (number >= tap_places)
         return;
     __u32 place = point * tap_places + number;
-    __u64 *stamp = bpf_map_lookup_elem(&stamps, &place);
+    __u64 *stamp = bpf_map_lookup_elem(&tap_stamps, &place);
     if (stamp && !*stamp)
         *stamp = bpf_ktime_get_ns();
 }
@@ -35,10 +34,11 @@ static __always_inline void tap_note(const void *frame, const void *end, __u32 p
  * handler as the numbers of 32 bits that they are declared as hides from the verifier what they
  * are.
  */
-static __always_inline void tap_xdp(struct xdp_md *xdp, __u32 point) {
+static __always_inline __u32 tap_xdp_number(struct xdp_md *xdp) {
     asm volatile("" ::: "memory");
-    tap_note((void *)(long)xdp->data, (void *)(long)xdp->data_end, point);
+    __u32 number = tap_number((void *)(long)xdp->data, (void *)(long)xdp->data_end, tap_flow);
     asm volatile("" ::: "memory");
+    return number;
 }
 
 #endif

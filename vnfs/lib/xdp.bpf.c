@@ -50,15 +50,24 @@ const volatile __u32 port_ifindex[VNF_MAX_PORTS];
 const volatile __u32 tap_in_point;
 const volatile __u32 tap_out_point;
 const volatile __u32 tap_out_port;
-#define TAP_IN(xdp) tap_xdp(xdp, tap_in_point)
-#define TAP_OUT(xdp, port)                                                                         \
-    do {                                                                                           \
-        if ((port) == tap_out_port)                                                                \
-            tap_xdp(xdp, tap_out_point);                                                           \
-    } while (0)
+
+static __always_inline __u32 tap_in(struct xdp_md *xdp) {
+    __u32 number = tap_xdp_number(xdp);
+    tap_note(number, tap_in_point);
+    return number;
+}
+
+/* A handler may have made the packet unreadable, or readable again. */
+static __always_inline void tap_out(struct xdp_md *xdp, __u32 number, __u32 port) {
+    if (port == tap_out_port)
+        tap_note(number == TAP_NONE ? tap_xdp_number(xdp) : number, tap_out_point);
+}
 #else
-#define TAP_IN(xdp)        ((void)0)
-#define TAP_OUT(xdp, port) ((void)0)
+static __always_inline __u32 tap_in(struct xdp_md *xdp) {
+    return 0;
+}
+
+static __always_inline void tap_out(struct xdp_md *xdp, __u32 number, __u32 port) {}
 #endif
 
 struct vnf_config config_settings[2] VNF_LIVE;
@@ -87,7 +96,7 @@ static __always_inline int run(struct xdp_md *xdp, __u32 port) {
     if (!all)
         return XDP_ABORTED;
 
-    TAP_IN(xdp);
+    __u32 number = tap_in(xdp);
     struct port_counters *in = &all->port[port];
     __u32 bank = *(volatile __u32 *)&active_bank & 1;
     struct vnf_ctx ctx = {
@@ -108,7 +117,7 @@ static __always_inline int run(struct xdp_md *xdp, __u32 port) {
     if (out < port_count && out < VNF_MAX_PORTS) {
         all->port[out].tx_packets++;
         all->port[out].tx_bytes += length_of(xdp);
-        TAP_OUT(xdp, out);
+        tap_out(xdp, number, out);
         return bpf_redirect(port_ifindex[out], 0);
     }
     if (verdict == VNF_BACK) {
@@ -125,7 +134,7 @@ static __always_inline int run(struct xdp_md *xdp, __u32 port) {
                 continue;
             all->port[other].tx_packets++;
             all->port[other].tx_bytes += length_of(xdp);
-            TAP_OUT(xdp, other);
+            tap_out(xdp, number, other);
         }
         return bpf_redirect_map(&all_ports, 0, BPF_F_BROADCAST | BPF_F_EXCLUDE_INGRESS);
     }

@@ -23,7 +23,7 @@ struct {
 
 SEC("xdp") int to_socket(struct xdp_md *xdp) {
 #ifdef VNF_TAP
-    tap_xdp(xdp, tap_point);
+    tap_note(tap_xdp_number(xdp), tap_point);
 #endif
     return bpf_redirect_map(&sockets, xdp->rx_queue_index, XDP_DROP);
 }
