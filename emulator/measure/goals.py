@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from emulator.amounts import parse_duration
 from emulator.errors import UsageError
 from emulator.measure.throughput import packets_to_bound
 
@@ -87,15 +88,60 @@ search looks, and for ``rfc2544`` and ``tst009`` we take the 1 s of CSIT.
 """
 
 
+_OWN = "loss=1%/trial=1s/sum=3s/width=2%"
+_OWN_KEYS = ("loss", "exceed", "trial", "sum", "width")
+
+
 def goal_named(name: str) -> SearchGoal:
-    """The goal of that name.
+    """The goal of that name, or one of the user's own.
+
+    Args:
+        name: one of :data:`GOALS`, or ``loss=1%/trial=1s/sum=3s/width=2%``, where ``exceed=`` may
+            stand too; what is left out is as in the goal ``quick``, and the sum no less than a
+            trial.
 
     Raises:
-        UsageError: there is none.
+        UsageError: there is no such goal.
     """
-    try:
+    if name in GOALS:
         return GOALS[name]
-    except KeyError:
+    if "=" not in name:
         raise UsageError(
-            f"there is no goal {name!r}", hint=f"the goals are {', '.join(GOALS)}"
-        ) from None
+            f"there is no goal {name!r}",
+            hint=f"the goals are {', '.join(GOALS)}, or one of your own such as {_OWN}",
+        )
+    given: dict[str, str] = {}
+    for word in name.split("/"):
+        key, equals, value = (part.strip() for part in word.partition("="))
+        if not equals or key not in _OWN_KEYS or key in given:
+            raise UsageError(
+                f"{word!r} is no part of a goal",
+                where=f"goal {name}",
+                hint=f"such as {_OWN}; its keys are {', '.join(_OWN_KEYS)}, each once",
+            )
+        given[key] = value
+    usual, where = GOALS["quick"], f"goal {name}"
+    trial_s = _seconds(given.get("trial"), usual.final_trial_s, where)
+    return SearchGoal(
+        name=name,
+        loss_ratio=_ratio(given.get("loss"), usual.loss_ratio, where),
+        exceed_ratio=_ratio(given.get("exceed"), usual.exceed_ratio, where),
+        final_trial_s=trial_s,
+        duration_sum_s=_seconds(given.get("sum"), max(trial_s, usual.duration_sum_s), where),
+        initial_trial_s=min(trial_s, usual.initial_trial_s),
+        width=_ratio(given.get("width"), usual.width, where),
+    )
+
+
+def _seconds(text: str | None, usual_s: float, where: str) -> float:
+    return usual_s if text is None else parse_duration(text, where=where)
+
+
+def _ratio(text: str | None, usual: float, where: str) -> float:
+    if text is None:
+        return usual
+    number, percent = (text[:-1], 100) if text.endswith("%") else (text, 1)
+    try:
+        return float(number) / percent
+    except ValueError:
+        raise UsageError(f"{text!r} is no ratio", where=where, hint="such as 1% or 0.01") from None
