@@ -15,8 +15,9 @@ if TYPE_CHECKING:
         TopologyError,
         UsageError,
     )
-    from emulator.experiment.bench import BenchSpec, run_bench
+    from emulator.experiment.bench import run_bench
     from emulator.experiment.bundle import Bundle, load_bundle
+    from emulator.experiment.spec import BenchSpec
     from emulator.labs import clean, list_labs
     from emulator.link import Link
     from emulator.network import Network
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOME = {
-    "BenchSpec": "emulator.experiment.bench",
+    "BenchSpec": "emulator.experiment.spec",
     "BuildVnfError": "emulator.errors",
     "Bundle": "emulator.experiment.bundle",
     "LabError": "emulator.errors",

@@ -262,7 +262,7 @@ def _split(words: Sequence[str], topo: str | None) -> tuple[str | None, tuple[Me
     """
     from emulator.experiment.spec import MEASUREMENTS
 
-    known = {name: name for name in MEASUREMENTS}
+    known: dict[str, Measurement] = {name: name for name in MEASUREMENTS}
     file, rest = None, list(words)
     # A file comes first, and a topology of that name would have to be written ./latency.
     if rest and rest[0] not in known and topo is None:

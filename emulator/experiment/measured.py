@@ -392,9 +392,13 @@ class SlaRecord(Record):
     Attributes:
         profile: its name; ``deadline_ns``, ``cycle_ns`` and the rest are its content.
         round_trip: whether deadlines are about the way there and back.
+        secondary: whether the profile's source is not the standard itself.
+        caveats: what to keep in mind beside the verdict.
         verdict: ``unknown`` where the sample cannot tell.
         reason: why, in one line.
-        availability: cycles that were met, of all.
+        cycles: packets that were sent; ``unsent`` ones are none.
+        availability: share of the cycles in which the service was up.
+        within_deadline: share of the cycles that were no misses.
         misses: packets that were lost or late; ``lost`` of these.
         run_lengths: how often so many misses came in a row.
         first_violation: the number of the packet with which the profile was violated first.
@@ -409,12 +413,16 @@ class SlaRecord(Record):
     quantile: float | None = None
     payload_bytes: int
     round_trip: bool
+    secondary: bool = False
+    caveats: tuple[str, ...] = ()
     verdict: Literal["pass", "fail", "unknown"]
     reason: str
     cycles: int
+    unsent: int = 0
     misses: int
     lost: int
     availability: float
+    within_deadline: float
     longest_run: int
     run_lengths: dict[int, int] = {}
     first_violation: int | None = None
@@ -444,7 +452,9 @@ class SoakRecord(Record):
         loss_goal: the loss above which an interval counts as bad.
         bad_intervals: how many are; ``longest_outage_s`` of those that follow each other.
         drift_ns_per_s: of the medians over time (Theil and Sen); null with too few intervals.
-        verdict: ``pass`` when no interval is bad.
+        verdict: ``pass`` when no interval is bad and latency does not rise; ``unknown`` when too
+            many intervals were disturbed.
+        reason: why, in one line.
     """
 
     rate_pps: float
@@ -454,7 +464,8 @@ class SoakRecord(Record):
     bad_intervals: int
     longest_outage_s: float
     drift_ns_per_s: float | None
-    verdict: Literal["pass", "fail"]
+    verdict: Literal["pass", "fail", "unknown"]
+    reason: str = ""
     valid: bool
     findings: tuple[FindingRecord, ...] = ()
 
@@ -465,15 +476,18 @@ class BackToBackRecord(Record):
     Attributes:
         frames: the mean over repeats; null when even a single frame was lost.
         frames_min, frames_max: over repeats.
-        at_limit: whether bursts of the longest length that was tried were carried too.
+        rate_pps: how fast the bursts were sent; null when none was carried.
+        at_limit: whether the longest length to be tried, or the receiver, set the limit.
+        valid: whether the bursts were left undisturbed.
     """
 
     frames: float | None
     frames_min: int | None
     frames_max: int | None
     repeats: int
-    rate_pps: float
+    rate_pps: float | None
     at_limit: bool
+    valid: bool = True
 
 
 class BenchLimitsRecord(Record):

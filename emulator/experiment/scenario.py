@@ -205,9 +205,8 @@ def _problem(path: Path, root: yaml.Node, error: Mapping[str, Any]) -> Problem:
     hint = ""
     if error["type"] == "extra_forbidden":
         message = "there is no such key"
-        part = TrafficPart if location[0] == "traffic" else Scenario
-        part = StopPart if location[0] == "stop" else part
-        fields = part.model_fields.items()
+        parts: dict[object, type[_Part]] = {"traffic": TrafficPart, "stop": StopPart}
+        fields = parts.get(location[0] if location[1:] else None, Scenario).model_fields.items()
         hint = f"its keys: {', '.join(field.alias or name for name, field in fields)}"
     where = f"{path}:{mark.line + 1}:{mark.column + 1}"
     return Problem(f"{where}: {key}" if key else where, message, hint)

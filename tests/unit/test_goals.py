@@ -68,3 +68,19 @@ def test_a_goal_that_makes_no_sense_is_refused_by_its_name(wrong: dict[str, floa
 def test_a_loss_that_is_allowed_says_how_many_packets_are_evidence() -> None:
     assert GOALS["quick"].packets_needed == 3000
     assert GOALS["csit-ndr"].packets_needed == 1
+
+
+def test_a_goal_of_ones_own_says_what_differs_from_the_quick_one() -> None:
+    goal = goal_named("loss=1%/trial=200ms/sum=0.6/width=0.05/exceed=0")
+    assert goal.name == "loss=1%/trial=200ms/sum=0.6/width=0.05/exceed=0"
+    assert (goal.loss_ratio, goal.exceed_ratio, goal.width) == (0.01, 0.0, 0.05)
+    assert (goal.final_trial_s, goal.duration_sum_s, goal.initial_trial_s) == (0.2, 0.6, 0.1)
+    assert goal_named("trial=9").duration_sum_s == 9
+
+
+@pytest.mark.parametrize(
+    "text", ["loss=", "loss=x%", "loss=1%/loss=2%", "speed=3", "trial=0", "loss=1", "trial=2/sum=1"]
+)
+def test_a_goal_of_ones_own_that_makes_no_sense_is_refused(text: str) -> None:
+    with pytest.raises(UsageError):
+        goal_named(text)

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
     from emulator.experiment.measuring.context import CaseContext
     from emulator.measure.goals import SearchGoal
-    from emulator.measure.search import GoalResult, SearchResult, SearchTrial
+    from emulator.measure.search import GoalResult, SearchResult
+    from emulator.measure.search_trials import SearchTrial
 
 
 def measure_throughput(context: CaseContext) -> None:
