@@ -49,7 +49,7 @@ class MeasuredPath:
             MeasurementError: the probe failed.
         """
         processes = self.processes.values()
-        return self._watched(
+        return self.watched(
             lambda: run_probe(self.source, self.destination, spec, processes=processes)
         )
 
@@ -57,7 +57,7 @@ class MeasuredPath:
         self, measured: ProbeSpec, background: ProbeSpec
     ) -> tuple[ProbeResult, ProbeResult]:
         """One trial of two streams at the same time; raises as :meth:`probe`."""
-        return self._watched(
+        return self.watched(
             lambda: run_loaded(self.source, self.destination, measured, background)
         )
 
@@ -97,7 +97,8 @@ class MeasuredPath:
             for name, pid in self.processes.items()
         }
 
-    def _watched(self, run: Callable[[], T]) -> T:
+    def watched(self, run: Callable[[], T]) -> T:
+        """A trial on a path that is whole before and after it; raises as :meth:`probe`."""
         self._wires.begin()
         try:
             result = run()
