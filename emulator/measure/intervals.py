@@ -78,7 +78,7 @@ class Resampled:
     def __init__(self, blocks: Blocks, weights: NDArray[np.int64]) -> None:
         self._blocks = blocks
         self._weights = weights
-        self._counts = weights @ blocks.up_to[:, -1]
+        self._counts = weights @ blocks.up_to[-1]
 
     def quantile_ns(self, quantile: float) -> NDArray[np.float64]:
         """The quantile of each resample."""
@@ -87,10 +87,10 @@ class Resampled:
         place = np.array([place_of(quantile, int(count)) for count in self._counts])
         up_to = self._blocks.up_to
         low = np.zeros(len(place), dtype=np.int64)
-        high = np.full(len(place), up_to.shape[1] - 1)
+        high = np.full(len(place), len(up_to) - 1)
         while np.any(low < high):
             middle = (low + high) // 2
-            counts = np.einsum("rb,rb->r", self._weights, up_to.T[middle])
+            counts = np.einsum("rb,rb->r", self._weights, up_to[middle])
             enough = counts > place
             high = np.where(enough, middle, high)
             low = np.where(enough, low, middle + 1)
@@ -122,7 +122,7 @@ class Blocks:
         rounds: how many rounds there are in which a packet arrived.
         packets: how many delays there are in all.
         tops_ns: the delays that occur, as tops of their slots.
-        up_to: for each block and each of those, how many packets of the block are not slower. Of a
+        up_to: for each of those and each block, how many packets of the block are not slower. Of a
             single round, its cells stand in place of blocks.
         shortest_ns, sums_ns: of each block.
     """
@@ -151,12 +151,10 @@ class Blocks:
         occupied = sum((count_slots(latency_ns) for latency_ns in measured), np.zeros(SLOTS)) > 0
         column = np.cumsum(occupied) - 1
         self.tops_ns = tops_ns(np.flatnonzero(occupied))
-        self.up_to = np.array(
-            [
-                np.cumsum(np.bincount(column[slots_of(part)], minlength=len(self.tops_ns)))
-                for part in parts
-            ]
-        )
+        self.up_to = np.empty((len(self.tops_ns), len(parts)), dtype=np.int64)
+        for place, part in enumerate(parts):
+            counts = np.bincount(column[slots_of(part)], minlength=len(self.tops_ns))
+            self.up_to[:, place] = np.cumsum(counts)
         self.shortest_ns = np.array([part.min() for part in parts], dtype=np.float64)
         self.sums_ns = np.array([part.sum(dtype=np.float64) for part in parts])
 
@@ -205,14 +203,16 @@ class Blocks:
         import numpy as np
 
         random = np.random.default_rng(self._seed)
-        parts = len(self.up_to)
+        parts = self.up_to.shape[1]
         if self.rounds > 1:
             drawn = random.multinomial(parts, np.full(parts, 1 / parts), size=RESAMPLES)
         else:
-            begins = random.integers(0, parts, size=(RESAMPLES, _BLOCKS_OF_ONE_ROUND))
-            drawn = np.zeros((RESAMPLES, parts), dtype=np.int64)
-            for offset in range(_CELLS_PER_BLOCK):
-                np.add.at(drawn, (np.arange(RESAMPLES)[:, None], (begins + offset) % parts), 1)
+            begins = np.zeros((RESAMPLES, parts), dtype=np.int64)
+            places = random.integers(0, parts, size=(RESAMPLES, _BLOCKS_OF_ONE_ROUND))
+            np.add.at(begins, (np.arange(RESAMPLES)[:, None], places), 1)
+            # A block goes on for so many cells, and from the last to the first.
+            shifted = [np.roll(begins, cell, axis=1) for cell in range(_CELLS_PER_BLOCK)]
+            drawn = np.sum(shifted, axis=0)
         return np.concatenate([np.ones((1, parts), dtype=np.int64), drawn])
 
     @property

@@ -59,12 +59,13 @@ PROFILES: Final[Mapping[str, SlaProfile]] = MappingProxyType(
                 source="Franka Control Interface documentation",
                 caveats=(
                     (
-                        "the deadline includes control and robot processing: about 0.3 ms is left for "
-                        "the user's loop"
+                        "the deadline includes control and robot processing: about 0.3 ms is "
+                        "left for the user's loop"
                     ),
                     (
-                        "the 20th miss in a row stops the robot; the documentation is not consistent "
-                        "about 20, so set consecutive_misses_allowed in a profile of your own"
+                        "the 20th miss in a row stops the robot; the documentation is not "
+                        "consistent about 20, so consecutive_misses_allowed can be set in a "
+                        "profile of your own"
                     ),
                     "a command has 370 bytes and a state 2373",
                 ),

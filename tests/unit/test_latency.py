@@ -8,7 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from emulator.errors import UsageError
-from emulator.measure.latency import cdf, packets_needed, percentile_ns, summarise_latency
+from emulator.measure.latency import (
+    cdf,
+    packets_needed,
+    percentile_ns,
+    percentiles_ns,
+    place_of,
+    summarise_latency,
+    summarise_repeats,
+)
 
 delays = st.lists(st.integers(0, 10**9), max_size=400).map(lambda d: np.array(d, dtype=np.int64))
 
@@ -38,6 +46,51 @@ def test_percentiles_are_delays_that_were_measured() -> None:
 def test_a_percentile_appears_with_the_packet_that_supports_it() -> None:
     assert summarise_latency(np.ones(298, dtype=np.int64)).p99_ns is None
     assert summarise_latency(np.ones(299, dtype=np.int64)).p99_ns == 1
+
+
+@pytest.mark.parametrize(("packets", "known"), [(29_955, 0), (29_956, 1), (299_572, 2)])
+def test_the_far_percentiles_need_the_most(packets: int, known: int) -> None:
+    summary = summarise_latency(np.arange(packets, dtype=np.int64))
+    far = (summary.p9999_ns, summary.p99999_ns)
+    assert [value is not None for value in far] == [known > 0, known > 1]
+    if known == 2:
+        assert far == (299_572 - 30, 299_572 - 3)
+
+
+@given(delays, st.lists(st.sampled_from([0.1, 0.5, 0.9, 0.99]), max_size=4))
+def test_several_percentiles_are_those_asked_for_one_by_one(
+    latency_ns: np.ndarray, quantiles: list[float]
+) -> None:
+    one_by_one = tuple(percentile_ns(latency_ns, quantile) for quantile in quantiles)
+    assert percentiles_ns(latency_ns, quantiles) == one_by_one
+
+
+@given(st.integers(1, 3000), st.sampled_from([0.001, 0.07, 0.5, 0.9, 0.99, 0.999, 0.99999]))
+def test_a_place_is_where_numpy_finds_the_quantile(count: int, quantile: float) -> None:
+    found = np.quantile(np.arange(count), quantile, method="inverted_cdf")
+    assert place_of(quantile, count) == found
+
+
+def test_repeats_are_summed_up_as_rfc_8219_says() -> None:
+    # The repeats are 3,000 frames each, shifted by 0, 10, 20 … 190.
+    found = summarise_repeats([np.arange(1, 3001) + 10 * repeat for repeat in range(20)])
+    assert (found.repeats, found.frames, found.conforms) == (20, 3000, True)
+    assert (found.tl_ns, found.tl_p1_ns, found.tl_p99_ns) == (1595, 1500, 1690)
+    assert (found.wcl_ns, found.wcl_p1_ns, found.wcl_p99_ns) == (3092, 2997, 3187)
+
+
+def test_500_frames_have_a_typical_latency_and_no_999th_permille() -> None:
+    found = summarise_repeats([np.full(500, 7)] * 20)
+    assert found.conforms
+    assert (found.tl_ns, found.tl_p1_ns, found.tl_p99_ns) == (7, 7, 7)
+    assert (found.wcl_ns, found.wcl_p1_ns, found.wcl_p99_ns) == (None, None, None)
+
+
+@pytest.mark.parametrize(("repeats", "frames"), [(19, 500), (20, 499), (0, 0)])
+def test_fewer_do_not_conform(repeats: int, frames: int) -> None:
+    empty = np.array([], dtype=np.int64)
+    found = summarise_repeats([np.ones(frames, dtype=np.int64)] * repeats + [empty])
+    assert (found.repeats, found.frames, found.conforms) == (repeats, frames, False)
 
 
 def test_without_packets_there_is_nothing_to_say() -> None:
