@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from pathlib import Path
 from typing import Any
@@ -10,17 +11,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from emulator.errors import TopologyError, UsageError
-from emulator.experiment.bench import BenchResult, BenchSpec, partial_result
+from emulator.errors import ResultsError, TopologyError, UsageError
+from emulator.experiment.bench import BenchResult, partial_result
 from emulator.experiment.cases import (
     Case,
+    Traffic,
     baseline_for,
     expand_cases,
     parse_vary,
     random_order,
 )
+from emulator.experiment.measured import LatencyRecord, SlaRecord
 from emulator.experiment.prepare import prepare
 from emulator.experiment.records import CaseRecord, SummaryRecord
+from emulator.experiment.spec import BenchSpec
 
 WORDS = st.text("abcdefghij0123456789", min_size=1, max_size=6)
 VARY = st.dictionaries(WORDS, st.lists(WORDS, min_size=1, max_size=4, unique=True), max_size=3)
@@ -59,15 +63,48 @@ def test_the_order_loses_no_case_and_hangs_on_the_seed_alone(
     vary: dict[str, list[str]], seed: int
 ) -> None:
     cases = expand_cases({}, vary)
-    order = random_order(cases, seed)
-    assert sorted(case.name for case in order) == sorted(case.name for case in cases)
-    assert order == random_order(cases, seed)
+    order = random_order(cases, 3, seed)
+    for number in (1, 2, 3):
+        names = [unit.case.name for unit in order if unit.round == number]
+        assert sorted(names) == sorted(case.name for case in cases)
+    assert [unit.round for unit in order] == sorted(unit.round for unit in order)
+    assert order == random_order(cases, 3, seed)
 
 
 def test_some_seeds_give_different_orders() -> None:
     cases = expand_cases({}, {"dataplane": ["none", "kernel", "xdp"]})
-    orders = {tuple(case.name for case in random_order(cases, seed)) for seed in range(50)}
+    orders = {tuple(unit.case.name for unit in random_order(cases, 1, seed)) for seed in range(50)}
     assert len(orders) == 6
+
+
+def test_every_kind_of_traffic_is_a_case_of_its_own() -> None:
+    traffics = [Traffic(rate, size) for rate in (1000.0, 2e6) for size in ("64", "imix")]
+    cases = expand_cases({"length": "2"}, {"dataplane": ["none", "xdp"]}, traffics)
+    assert [case.name for case in cases][:3] == [
+        "dataplane=none,rate=1000,size=64",
+        "dataplane=none,rate=1000,size=imix",
+        "dataplane=none,rate=2000000,size=64",
+    ]
+    assert cases[0].settings == {"length": "2", "dataplane": "none"}
+    assert cases[3].varied == {"dataplane": "none", "rate": "2000000", "size": "imix"}
+    baseline = baseline_for(cases[5], cases)
+    assert baseline is not None
+    assert baseline.name == "dataplane=none,rate=1000,size=imix"
+
+
+def test_traffic_that_is_the_same_for_all_is_in_no_name() -> None:
+    (case,) = expand_cases({}, {}, [Traffic(5.0, "imix", "poisson")])
+    assert (case.name, case.varied) == ("default", {})
+
+
+def test_traffic_and_a_setting_of_the_same_name_cannot_both_vary() -> None:
+    with pytest.raises(UsageError, match="both the topology's setting"):
+        expand_cases({}, {"size": ["1", "2"]}, [Traffic(frames="64"), Traffic(frames="128")])
+
+
+def test_the_same_traffic_twice_is_refused() -> None:
+    with pytest.raises(UsageError, match="more than once"):
+        expand_cases({}, {}, [Traffic(), Traffic()])
 
 
 def test_vary_options_are_read_in_the_order_written() -> None:
@@ -142,18 +179,25 @@ def chain(tmp_path: Path) -> str:
 @pytest.mark.parametrize(
     ("values", "where"),
     [
-        ({"rate_pps": 0}, "rate_pps"),
-        ({"rate_pps": math.inf}, "rate_pps"),
+        ({"rates_pps": [0]}, "rate_pps"),
+        ({"rates_pps": [math.inf]}, "rate_pps"),
         ({"duration_s": -1}, "duration_s"),
-        ({"frame_size_bytes": 63}, "--size"),
+        ({"frames": ["63"]}, "--size"),
+        ({"frames": ["big"]}, "--size"),
+        ({"patterns": ["waves"]}, "--pattern"),
+        ({"measurements": []}, ""),
+        ({"measurements": ["speed"]}, ""),
+        ({"measurements": ["sla"]}, "sla"),
+        ({"measurements": ["sla"], "profiles": ["nobody"]}, "profile"),
+        ({"profiles": ["urllc"]}, "--profile"),
         ({"mechanism": "magic"}, "mechanism"),
         ({"core": -1}, "core"),
         ({"repeat": 0}, "--repeat"),
-        ({"loss_goal": 1.0}, "--loss-goal"),
-        ({"loss_goal": math.nan}, "--loss-goal"),
-        ({"search_duration_s": 0}, "duration_s"),
+        ({"goals": ["fast"]}, ""),
+        ({"goals": ["loss=1"]}, "goal loss=1"),
+        ({"goals": ["loss=nan"]}, "goal loss=nan"),
         ({"source": "h1", "destination": "h1"}, "--from"),
-        ({"rate_pps": 1e9, "duration_s": 3600}, "probe"),
+        ({"rates_pps": [1e9], "duration_s": 3600}, "probe"),
         ({"settings": {"a": "1"}, "vary": {"a": ["2"]}}, "--vary a"),
     ],
 )
@@ -163,6 +207,12 @@ def test_a_bench_that_makes_no_sense_is_refused_when_it_is_described(
     with pytest.raises(UsageError) as caught:
         BenchSpec("chain", **values)
     assert where in caught.value.where
+
+
+def summarised() -> LatencyRecord:
+    return LatencyRecord(
+        count=2, min_ns=1, mean_ns=2, p50_ns=1, p90_ns=2, p99_ns=None, p999_ns=None, max_ns=2
+    )
 
 
 def prepared(target: str, vary: dict[str, list[str]], **ends: str | None) -> Any:
@@ -243,11 +293,9 @@ def test_without_a_single_measurement_the_exit_code_is_that_of_the_errors() -> N
             topology="chain",
             link="veth",
             mechanism="kernel",
-            rate_pps=1,
+            measurements=("latency",),
             duration_s=1,
-            frame_size_bytes=64,
             repeat=1,
-            loss_goal=0,
             cases=tuple(cases),
         )
         return BenchResult(Path("results"), summary)
@@ -256,6 +304,55 @@ def test_without_a_single_measurement_the_exit_code_is_that_of_the_errors() -> N
     assert result(None, 3).exit_code == 1
     assert result(3, 3).exit_code == 3
     assert result(1, 3).exit_code == 1
+
+
+def test_a_service_level_that_is_violated_ends_with_1() -> None:
+    sla = SlaRecord(
+        profile="mine",
+        source="",
+        cycle_ns=None,
+        deadline_ns=1,
+        consecutive_misses_allowed=0,
+        payload_bytes=64,
+        round_trip=False,
+        verdict="fail",
+        reason="late",
+        cycles=2,
+        misses=1,
+        lost=0,
+        availability=0.5,
+        within_deadline=0.5,
+        longest_run=1,
+        latency=summarised(),
+        valid=True,
+    )
+    case = CaseRecord(name="a", settings={}, status="finished", sla=(sla,))
+    summary = SummaryRecord(
+        topology="chain",
+        link="veth",
+        mechanism="kernel",
+        measurements=("sla",),
+        duration_s=1,
+        repeat=1,
+        cases=(case,),
+    )
+    assert BenchResult(Path("results"), summary).exit_code == 1
+
+
+def test_a_specification_reads_back_as_it_was_written() -> None:
+    spec = BenchSpec(
+        "chain",
+        vary={"dataplane": ["none", "xdp"]},
+        measurements=("latency", "sla"),
+        profiles=("urllc",),
+        frames=("64", "imix"),
+        seed=3,
+        output=Path("there"),
+    )
+    recorded = json.loads(json.dumps(spec.record()))
+    assert BenchSpec.from_record(recorded).record() == spec.record()
+    with pytest.raises(ResultsError):
+        BenchSpec.from_record({**recorded, "speed": 1})
 
 
 def test_an_error_that_left_nothing_has_no_partial_result() -> None:
