@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from emulator.cli.options import JsonOption, LabArgument, parse_duration
+from emulator.amounts import parse_duration
+from emulator.cli.options import JsonOption, LabArgument
 from emulator.cli.outcome import Terminated
 from emulator.cli.output import print_json, print_json_line, print_rich
 from emulator.errors import UsageError
