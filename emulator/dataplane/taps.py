@@ -24,7 +24,7 @@ from __future__ import annotations
 import struct
 import time
 from collections.abc import Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -247,7 +247,7 @@ class Passage:
     def _ask_process(
         self, undo: ExitStack, vnf: ProcessVnf, table: StampTable, points: Mapping[Moment, int]
     ) -> None:
-        """Have a VNF's process note packets, for as long as the connection lasts."""
+        """Have a VNF's process note packets, for as long as a connection lasts at most."""
         where = self.node.name
         try:
             connection = undo.enter_context(Connection(vnf.describe()["socket"]))
@@ -264,6 +264,7 @@ class Passage:
                 points["sent"],
             )
             connection.ask(TAP, content=request, descriptor=table.map.fd)
+            undo.callback(_end_tap, connection)
         except OSError as error:
             raise LabError(f"its VNF cannot be asked: {error.strerror}", where=where) from error
         except LabError as error:
@@ -279,6 +280,11 @@ class _Tap(Closing):
 
     def close(self) -> None:
         self._stack.close()
+
+
+def _end_tap(connection: Connection) -> None:
+    with suppress(LabError):  # a process that has ended notes nothing any more
+        connection.ask(TAP)
 
 
 def _compiled(source: str, *, tapped: bool = False) -> Path:

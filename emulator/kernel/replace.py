@@ -45,14 +45,15 @@ def replace_on_link(link_id: int, program: BpfProgram, *, where: str) -> Replace
         LabError: the link has gone, or does not take the program.
     """
     with ExitStack() as undo:
-        link = _open(undo, library().bpf_link_get_fd_by_id(link_id), where)
-        info = libbpf.LinkInfo()
-        read_info(link, info)
-        before = _open(undo, library().bpf_prog_get_fd_by_id(info.prog_id), where)
-        if library().bpf_link_update(link, program.fd, None) < 0:
-            raise _refusal(where)
-        # A link that has gone meanwhile has taken the replacement with it.
-        undo.callback(library().bpf_link_update, link, before, None)
+        # The link itself is not held on to: it would not end with its owner.
+        with ExitStack() as opened:
+            link = _open(opened, library().bpf_link_get_fd_by_id(link_id), where)
+            info = libbpf.LinkInfo()
+            read_info(link, info)
+            before = _open(undo, library().bpf_prog_get_fd_by_id(info.prog_id), where)
+            if library().bpf_link_update(link, program.fd, None) < 0:
+                raise _refusal(where)
+        undo.callback(_put_back, link_id, before)
         return Replacement(undo.pop_all())
 
 
@@ -102,6 +103,13 @@ def map_ids(program_id: int, *, where: str) -> list[int]:
         info = libbpf.ProgInfo(nr_map_ids=_MOST_MAPS, map_ids=ctypes.addressof(found))
         read_info(_open(opened, library().bpf_prog_get_fd_by_id(program_id), where), info)
         return list(found)[: info.nr_map_ids]
+
+
+def _put_back(link_id: int, before: int) -> None:
+    link = library().bpf_link_get_fd_by_id(link_id)
+    if link >= 0:  # one that has gone meanwhile has taken the replacement with it
+        library().bpf_link_update(link, before, None)
+        os.close(link)
 
 
 def _exchange(ifname: str, flags: int, before: int, after: int) -> bool:

@@ -32,7 +32,8 @@ enum {
     CONTROL_DELETE = 2,   /* key of a table */
     CONTROL_DUMP = 3,     /* as many entries, key and value, as fit, from entry number `from` on */
     CONTROL_START = 4,    /* parameters and tables are in place: open the ports */
-    CONTROL_TAP = 5,      /* struct tap_request, and the table as a descriptor; see tap_user.h */
+    /* struct tap_request, and the table as a descriptor; no descriptor: that is over. */
+    CONTROL_TAP = 5,
 };
 
 struct control_request {
@@ -141,7 +142,11 @@ static size_t control_dump(struct vnf_table *table, __u32 from, __u8 *to, size_t
 
 static __s32 control_tap(const __u8 *message, size_t size, int client) {
     struct tap_request request;
-    if (size != sizeof(request) || control.passed < 0)
+    if (control.passed < 0) {
+        tap_end(client);
+        return 0;
+    }
+    if (size != sizeof(request))
         return -EINVAL;
     memcpy(&request, message, sizeof(request));
     return tap_begin(&request, control.passed, client);
@@ -203,8 +208,7 @@ static ssize_t control_receive(int client, __u8 *message, size_t room) {
 
 /* Forget a client, and what lasts as long as it does. */
 static void control_hang_up(__u32 number) {
-    if (tap.table && tap.client == control.client[number])
-        tap_end();
+    tap_end(control.client[number]);
     close(control.client[number]);
     control.client[number] = control.client[--control.clients];
 }

@@ -50,9 +50,10 @@ static __s64 tap_real_ahead_ns(void) {
     return ahead;
 }
 
-static void tap_end(void) {
-    if (tap.table)
-        munmap(tap.table, tap.what.bytes);
+static void tap_end(int client) {
+    if (!tap.table || tap.client != client)
+        return;
+    munmap(tap.table, tap.what.bytes);
     tap.table = NULL;
 }
 
