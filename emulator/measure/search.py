@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from statistics import fmean, median
+from statistics import median
 
 from MLRsearch import Config, MultipleLossRatioSearch
 from MLRsearch import SearchGoal as LibraryGoal
@@ -263,20 +263,27 @@ def _goal_result(
     counted = [trial for trial in maker.trials if trial.counted]
     full = [t for t in counted if t.load_pps == lower_pps and t.duration_s >= goal.final_trial_s]
     typical = [made.trial.received_pps for made in full if made.bad_ratio == loss_ratio]
-    given_pps = fmean(made.trial.offered_pps for made in full) if full else None
+    given_pps = median(made.trial.offered_pps for made in full) if full else None
+    if given_pps is not None and lower_pps is not None and lower_pps < maker.max_pps:
+        # But for full speed, more than was meant is a matter of rounding.
+        given_pps = min(given_pps, lower_pps)
     at_bounds = [made for made in counted if made.load_pps in (lower_pps, upper_pps)]
     settled = lower_pps == maker.max_pps
     if lower_pps is not None and upper_pps is not None:
         # The library's loads are rounded so that they meet the width, but for the last digit.
         settled = upper_pps - lower_pps <= goal.width * upper_pps * (1 + 1e-9)
+    too_much_pps = upper_pps
+    if upper_pps is None and not settled:
+        # Of a search that was cut short: what looks like the lowest load that is too much.
+        too_much_pps = min((made.load_pps for made in counted if made.missed(goal)), default=None)
     return GoalResult(
         goal=goal,
-        conditional_throughput_pps=fmean(typical) if typical else None,
+        conditional_throughput_pps=median(typical) if typical else None,
         loss_ratio=loss_ratio,
-        lower_pps=given_pps and lower_pps and min(given_pps, lower_pps),
+        lower_pps=given_pps,
         upper_pps=upper_pps,
         carried_pps=_carried_pps(goal, maker.trials, upper_pps),
-        limited_by=_limited_by(goal, counted, upper_pps),
+        limited_by=_limited_by(goal, counted, too_much_pps),
         converged=settled,
         valid=all(made.trial.valid for made in at_bounds or counted),
     )

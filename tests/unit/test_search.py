@@ -343,6 +343,15 @@ def test_without_time_the_best_there_is_is_the_result() -> None:
     assert found.conditional_throughput_pps is None
     assert found.throughput_pps == pytest.approx(1e6, rel=0.1)
     assert found.throughput_pps == found.carried_pps
+    assert found.limited_by == "loss"
+
+
+@pytest.mark.parametrize("max_s", [0.1, 0.8, 1.5, 2.5, 4.0])
+def test_a_search_cut_short_does_not_blame_the_generator_for_what_the_path_lost(
+    max_s: float,
+) -> None:
+    assert only(search(System(1e6), max_s=max_s)).limited_by == "loss"
+    assert only(search(System(9e6), max_s=max_s)).limited_by == "generator"
 
 
 @settings(max_examples=60)
