@@ -19,13 +19,16 @@ void sleep_until(uint64_t when_ns);
 /* End now, saying in the report which step failed; errno says why. */
 noreturn void fail(struct probe_block *block, enum probe_stage stage);
 
-/* Map the memory of the packets' records. */
-void *map_memory(struct probe_block *block, size_t bytes_each);
+/* Map so much shared memory, with every page in place: a page fault would look like latency. */
+void *map_memory(struct probe_block *block, int fd, size_t bytes);
 
 /* Keep the calling thread on the block's core, if it names one. */
 void stay_on_core(struct probe_block *block);
 
 void tell_ready(struct probe_block *block);
+
+/* Wait until the emulator has a sender begin. */
+void await_go(struct probe_block *block);
 
 /* What the thread has used so far, to be taken before and after sending. */
 struct usage {

@@ -19,7 +19,11 @@
 /* How often the timekeeper looks whether sending has begun, and then insists that it end. */
 #define TICK_NS (500 * NS_PER_US)
 
+/* The same for whether all packets are sent, where there is no pace and so no time for the last. */
+#define LOOK_NS (5000 * NS_PER_US)
+
 struct timekeeper {
+    const struct probe_schedule *schedule;
     struct probe_progress *progress;
     uint64_t duration_ns;
     pthread_t generator;
@@ -29,6 +33,19 @@ struct timekeeper {
 
 static void wake_up(int signal) {
     (void)signal;
+}
+
+static void await_end(const struct timekeeper *keeper, uint64_t end_ns) {
+    const struct probe_schedule *schedule = keeper->schedule;
+    uint64_t now;
+
+    if (probe_has_pace(schedule)) {
+        sleep_until(end_ns);
+        return;
+    }
+    while ((now = now_ns()) < end_ns &&
+           __atomic_load_n(&keeper->progress->next, __ATOMIC_RELAXED) < schedule->count)
+        sleep_until(now + LOOK_NS < end_ns ? now + LOOK_NS : end_ns);
 }
 
 /*
@@ -42,7 +59,7 @@ static void *keep_time(void *argument) {
 
     while (!(start_ns = __atomic_load_n(&keeper->progress->start_ns, __ATOMIC_ACQUIRE)))
         sleep_until(now_ns() + TICK_NS);
-    sleep_until(start_ns + keeper->duration_ns);
+    await_end(keeper, start_ns + keeper->duration_ns);
     atomic_store(&keeper->over, true);
     while (!atomic_load(&keeper->noticed)) {
         pthread_kill(keeper->generator, SIGUSR1);
@@ -73,8 +90,9 @@ void generate(struct probe_block *block) {
     struct probe_progress *progress =
         mmap(NULL, sizeof(*progress), PROT_READ | PROT_WRITE, MAP_SHARED, block->progress_fd, 0);
     struct timekeeper keeper = {
+        .schedule = &block->schedule,
         .progress = progress,
-        .duration_ns = block->duration_ns + (block->schedule.interval ? GRACE_NS : 0),
+        .duration_ns = block->duration_ns + (probe_has_pace(&block->schedule) ? GRACE_NS : 0),
         .generator = pthread_self(),
     };
     struct usage before;
@@ -89,6 +107,7 @@ void generate(struct probe_block *block) {
         fail(block, PROBE_AT_TIMER);
     stay_on_core(block);
     tell_ready(block);
+    await_go(block);
     before = usage_now();
     while (!atomic_load(&keeper.over)) {
         if (run_program(block) && errno != EINTR)

@@ -6,11 +6,14 @@
 
 #define PACKET_ETHERTYPE      12
 #define PACKET_IP             14
+#define PACKET_IP_LENGTH      16
 #define PACKET_IP_PROTOCOL    23
+#define PACKET_IP_CHECKSUM    24
 #define PACKET_IP_SOURCE      26
 #define PACKET_IP_DESTINATION 30
 #define PACKET_UDP_SOURCE     34
 #define PACKET_UDP_TARGET     36
+#define PACKET_UDP_LENGTH     38
 
 /* IPv4 without options: what the probe sends. */
 static inline int packet_is_udp(const __u8 *frame) {

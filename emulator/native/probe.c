@@ -19,6 +19,9 @@
 
 #include "common.h"
 
+/* How often a sender looks whether it is to begin. */
+#define LOOK_NS (100 * NS_PER_US)
+
 uint64_t now_ns(void) {
     struct timespec now;
 
@@ -41,11 +44,8 @@ noreturn void fail(struct probe_block *block, enum probe_stage stage) {
     exit(EXIT_FAILURE);
 }
 
-void *map_memory(struct probe_block *block, size_t bytes_each) {
-    size_t bytes = block->schedule.count * bytes_each;
-    /* Every page is there before the first packet: a page fault would look like latency. */
-    void *memory =
-        mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, block->memory_fd, 0);
+void *map_memory(struct probe_block *block, int fd, size_t bytes) {
+    void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, fd, 0);
 
     if (memory == MAP_FAILED)
         fail(block, PROBE_AT_MEMORY);
@@ -55,6 +55,11 @@ void *map_memory(struct probe_block *block, size_t bytes_each) {
 void tell_ready(struct probe_block *block) {
     if (write(block->lifeline_fd, "", 1) != 1)
         fail(block, PROBE_AT_LIFELINE);
+}
+
+void await_go(struct probe_block *block) {
+    while (!__atomic_load_n(&block->go, __ATOMIC_ACQUIRE))
+        sleep_until(now_ns() + LOOK_NS);
 }
 
 struct usage usage_now(void) {

@@ -11,7 +11,7 @@
 #include <linux/types.h>
 
 #define PROBE_BLOCK_MAGIC 0x50464e56 /* "VNFP" */
-#define PROBE_VERSION     2
+#define PROBE_VERSION     3
 
 /* Ethernet, IPv4 without options and UDP come before the stamp; two spare bytes come after it. */
 #define PROBE_STAMP_OFFSET     42
@@ -41,15 +41,21 @@ struct probe_stamp {
 #define PROBE_BEHIND_NS 1000000
 
 struct probe_schedule {
-    __u64 interval; /* 0: as fast as possible */
+    __u64 interval; /* 0: no equal distances; if not planned either, as fast as possible */
     __u64 count;    /* places in the schedule */
+    __u64 planned;  /* not 0: a table says when each packet is due, in ns after the start */
 };
+
+static inline int probe_has_pace(const struct probe_schedule *schedule) {
+    return schedule->interval || schedule->planned;
+}
 
 struct probe_progress {
     __u64 start_ns; /* when the packet at place 0 is due; 0: the generator has not run yet */
     __u64 next;     /* the next place in the schedule */
     __u64 sent;
     __u64 last_sent_ns;
+    __u64 bytes; /* sent, without frame check sequences; not counted where all frames are alike */
 };
 
 static inline __u64 probe_due(const struct probe_schedule *schedule, __u64 start_ns, __u64 place) {
@@ -83,6 +89,33 @@ static inline int probe_is_due(const struct probe_schedule *schedule,
     return 1;
 }
 
+enum probe_when {
+    PROBE_NOT_YET,
+    PROBE_NOW,
+    PROBE_TOO_LATE,
+};
+
+/* How a planned packet stands that is due so long after the start. */
+static inline enum probe_when probe_when(__u64 start_ns, __u64 offset_ns, __u64 now,
+                                         __u64 *due_ns) {
+    *due_ns = start_ns + offset_ns;
+    if (now < *due_ns)
+        return PROBE_NOT_YET;
+    return now - *due_ns > PROBE_BEHIND_NS ? PROBE_TOO_LATE : PROBE_NOW;
+}
+
+/*
+ * Of a packet in a stream of several sizes: what its headers say of its size, in network order, and
+ * its size itself, in the machine's order and without frame check sequence. The stream goes through
+ * a table of them again and again.
+ */
+struct probe_size {
+    __u16 frame_bytes;
+    __u16 ip_length;
+    __u16 ip_checksum;
+    __u16 udp_length;
+};
+
 /* What the receiver keeps of each place in the schedule. */
 struct probe_record {
     __u64 received_ns; /* of the first copy */
@@ -97,6 +130,19 @@ struct probe_counts {
     __u64 damaged;   /* of this trial, but with a number that was never sent */
     __u64 expected;  /* one more than the highest number that has arrived */
     __u64 last_ns;
+    __u64 bytes; /* of first copies, as in struct probe_progress */
+};
+
+/* A recorder serves so many flows: an interface takes one XDP program only. */
+#define PROBE_FLOWS 4
+
+struct probe_flow {
+    __u32 number; /* in the stamp */
+    __u32 recording;
+    __u32 reflecting;
+    __u32 mixed; /* frames of several sizes: count their bytes */
+    __u64 count; /* places in its schedule */
+    __u64 first; /* where its records begin */
 };
 
 /*
@@ -118,26 +164,29 @@ static inline void probe_note_duplicate(struct probe_counts *counts, __u64 now) 
     counts->last_ns = now;
 }
 
-static inline void probe_note_record(struct probe_counts *counts, struct probe_record *record,
-                                     __u32 seq, __u64 now) {
+/* Both say whether it is the first copy. */
+static inline int probe_note_record(struct probe_counts *counts, struct probe_record *record,
+                                    __u32 seq, __u64 now) {
     if (__sync_fetch_and_add(&record->copies, 1)) {
         probe_note_duplicate(counts, now);
-        return;
+        return 0;
     }
     record->received_ns = now;
     record->arrival = (__u32)__sync_fetch_and_add(&counts->received, 1);
     probe_count(counts, seq, now);
+    return 1;
 }
 
-static inline void probe_note_remembered(struct probe_counts *counts, __u32 *remembered, __u32 seq,
-                                         __u64 now) {
+static inline int probe_note_remembered(struct probe_counts *counts, __u32 *remembered, __u32 seq,
+                                        __u64 now) {
     if (*remembered == seq + 1) {
         probe_note_duplicate(counts, now);
-        return;
+        return 0;
     }
     *remembered = seq + 1;
     __sync_fetch_and_add(&counts->received, 1);
     probe_count(counts, seq, now);
+    return 1;
 }
 
 enum probe_role {
@@ -170,19 +219,23 @@ struct probe_block {
     __s32 program_fd;  /* the BPF generator */
     __s32 progress_fd; /* its global variables: one struct probe_progress */
     __s32 memory_fd;   /* __u64 per packet sent, struct probe_record per packet received */
+    __s32 plan_fd;     /* __u64 per packet to send, if its schedule is planned */
+    __s32 sizes_fd;    /* struct probe_size, as many as sizes */
     __s32 core;        /* -1: any */
     __u32 ifindex;
     __u32 port; /* UDP port to keep quiet while packets to it are received */
     __u32 flow;
     __u32 batch;
-    __u32 frame_bytes;
+    __u32 frame_bytes; /* of the frame below: the largest there is */
+    __u32 sizes;       /* 0: all frames are as large */
     struct probe_schedule schedule;
     __u64 duration_ns; /* how long to send */
     __u64 quiet_ns;    /* how long to hear nothing, once sending has ended, before ending */
     __u64 deadline_ns; /* when to end in any case */
 
-    /* Set by the emulator while a receiver runs. */
-    __u64 sending_ended_ns;
+    /* Set by the emulator while it runs. */
+    __u64 go;               /* of a sender: not 0 when it is to begin */
+    __u64 sending_ended_ns; /* of a receiver */
 
     /* The report. */
     __u32 stage;

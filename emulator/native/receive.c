@@ -40,7 +40,8 @@ static void prepare(struct receiver *receiver) {
     if (!receiver->frames || !receiver->remembered)
         fail(block, PROBE_AT_MEMORY);
     if (block->memory_fd >= 0)
-        receiver->records = map_memory(block, sizeof(*receiver->records));
+        receiver->records =
+            map_memory(block, block->memory_fd, block->schedule.count * sizeof(*receiver->records));
     for (unsigned int i = 0; i < MAX_BATCH; i++) {
         receiver->vectors[i].iov_base = receiver->frames + i * PROBE_MAX_FRAME_BYTES;
         receiver->vectors[i].iov_len = PROBE_MAX_FRAME_BYTES;
@@ -53,15 +54,19 @@ static void prepare(struct receiver *receiver) {
         fail(block, PROBE_AT_SOCKET);
 }
 
-static void note(struct receiver *receiver, uint32_t seq, uint64_t now) {
+static void note(struct receiver *receiver, uint32_t seq, unsigned int bytes, uint64_t now) {
     struct probe_counts *counts = &receiver->block->counts;
+    int first = 0;
 
     if (seq >= receiver->block->schedule.count)
         counts->damaged++;
     else if (receiver->records)
-        probe_note_record(counts, &receiver->records[seq], seq, now);
+        first = probe_note_record(counts, &receiver->records[seq], seq, now);
     else
-        probe_note_remembered(counts, &receiver->remembered[seq % PROBE_REMEMBERED], seq, now);
+        first =
+            probe_note_remembered(counts, &receiver->remembered[seq % PROBE_REMEMBERED], seq, now);
+    if (first)
+        counts->bytes += bytes;
 }
 
 static void send_back(struct receiver *receiver, unsigned int packets) {
@@ -123,7 +128,7 @@ void receive_packets(struct probe_block *block) {
             const struct probe_stamp *stamp =
                 (void *)(receiver.frames + i * PROBE_MAX_FRAME_BYTES + PROBE_STAMP_OFFSET);
 
-            note(&receiver, stamp->seq, now);
+            note(&receiver, stamp->seq, receiver.messages[i].msg_len, now);
         }
         if (block->role == PROBE_REFLECT)
             send_back(&receiver, (unsigned int)packets);

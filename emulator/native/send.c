@@ -34,29 +34,28 @@
 
 struct sender {
     struct probe_block *block;
-    uint64_t *sent_ns; /* NULL: not recorded */
+    uint64_t *sent_ns;              /* NULL: not recorded */
+    const uint64_t *due_after_ns;   /* NULL: not planned */
+    const struct probe_size *sizes; /* NULL: all are as large */
     int fd;
     uint64_t end_ns;
     uint64_t places[MAX_BATCH];
+    size_t payload_at[MAX_BATCH]; /* one behind the other */
+    size_t payload_bytes[MAX_BATCH];
     struct joint *joint;
-    size_t payload_bytes;
     unsigned int batch;
     unsigned int at_once; /* packets that the kernel takes as one */
 };
 
 /*
  * Packets that are due together go to the kernel as one, which it cuts into what they are: more
- * than twice as many per second as with a call that takes many packets.
+ * than twice as many per second as with a call that takes many packets. They must be of one size.
  */
 struct joint {
     struct virtio_net_hdr header;
     uint8_t headers[HEADERS_BYTES];
     uint8_t payloads[];
 } __attribute__((packed));
-
-static struct probe_stamp *stamp_of(struct sender *sender, unsigned int i) {
-    return (void *)(sender->joint->payloads + i * sender->payload_bytes);
-}
 
 static void put_be16(uint8_t *where, size_t value) {
     where[0] = (uint8_t)(value >> 8);
@@ -74,27 +73,31 @@ static uint16_t internet_sum(const uint8_t *data, size_t bytes, uint32_t sum) {
 
 static void prepare(struct sender *sender) {
     struct probe_block *block = sender->block;
-    size_t fitting;
+    size_t largest = block->frame_bytes - HEADERS_BYTES, fitting = MAX_JOINT_BYTES / largest;
 
-    sender->payload_bytes = block->frame_bytes - HEADERS_BYTES;
-    fitting = MAX_JOINT_BYTES / sender->payload_bytes;
     sender->batch = block->batch < MAX_BATCH ? block->batch : MAX_BATCH;
     if (sender->batch > fitting)
         sender->batch = (unsigned int)fitting;
     sender->at_once = sender->batch;
-    sender->joint = calloc(1, sizeof(*sender->joint) + sender->batch * sender->payload_bytes);
+    sender->joint = calloc(1, sizeof(*sender->joint) + sender->batch * largest);
     if (!sender->joint)
         fail(block, PROBE_AT_MEMORY);
     memcpy(sender->joint->headers, block->frame, HEADERS_BYTES);
-    for (unsigned int i = 0; i < sender->batch; i++)
-        memcpy(stamp_of(sender, i), block->frame + HEADERS_BYTES, sender->payload_bytes);
+    if (block->memory_fd >= 0)
+        sender->sent_ns =
+            map_memory(block, block->memory_fd, block->schedule.count * sizeof(*sender->sent_ns));
+    if (block->schedule.planned)
+        sender->due_after_ns = map_memory(block, block->plan_fd,
+                                          block->schedule.count * sizeof(*sender->due_after_ns));
+    if (block->sizes)
+        sender->sizes = map_memory(block, block->sizes_fd, block->sizes * sizeof(*sender->sizes));
 }
 
 /* Write the lengths and checksums of the packet that so many packets make together. */
-static void join(struct sender *sender, unsigned int packets) {
+static void join(struct sender *sender, unsigned int packets, size_t payload_bytes) {
     struct joint *joint = sender->joint;
     uint8_t *ip = joint->headers + IP_OFFSET, *udp = joint->headers + UDP_OFFSET;
-    size_t udp_bytes = HEADERS_BYTES - UDP_OFFSET + packets * sender->payload_bytes;
+    size_t udp_bytes = HEADERS_BYTES - UDP_OFFSET + packets * payload_bytes;
 
     memset(&joint->header, 0, sizeof(joint->header));
     put_be16(ip + 2, UDP_OFFSET - IP_OFFSET + udp_bytes);
@@ -108,24 +111,55 @@ static void join(struct sender *sender, unsigned int packets) {
         joint->header.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM;
         joint->header.gso_type = VIRTIO_NET_HDR_GSO_UDP_L4;
         joint->header.hdr_len = HEADERS_BYTES;
-        joint->header.gso_size = (uint16_t)sender->payload_bytes;
+        joint->header.gso_size = (uint16_t)payload_bytes;
         joint->header.csum_start = UDP_OFFSET;
         joint->header.csum_offset = 6;
         put_be16(udp + 6, internet_sum(ip + 12, 8, (uint32_t)(IPPROTO_UDP + udp_bytes)));
     }
 }
 
+/* As probe_is_due, whatever the schedule. */
+static int is_due(struct sender *sender, uint64_t now, __u64 *due_ns) {
+    struct probe_block *block = sender->block;
+    struct probe_progress *progress = &block->progress;
+
+    if (!sender->due_after_ns)
+        return probe_is_due(&block->schedule, progress, now, due_ns);
+    for (; progress->next < block->schedule.count; progress->next++) {
+        enum probe_when when =
+            probe_when(progress->start_ns, sender->due_after_ns[progress->next], now, due_ns);
+
+        if (when != PROBE_TOO_LATE)
+            return when == PROBE_NOW;
+    }
+    return 0;
+}
+
+static size_t payload_bytes_at(const struct sender *sender, uint64_t place) {
+    const struct probe_block *block = sender->block;
+    size_t frame_bytes =
+        sender->sizes ? sender->sizes[place % block->sizes].frame_bytes : block->frame_bytes;
+
+    return frame_bytes - HEADERS_BYTES;
+}
+
 /* Stamp every packet that is due, and return how many there are. */
 static unsigned int stamp_due(struct sender *sender, uint64_t now) {
     struct probe_progress *progress = &sender->block->progress;
     unsigned int due = 0;
+    size_t end = 0;
     __u64 due_ns;
 
-    while (due < sender->batch && probe_is_due(&sender->block->schedule, progress, now, &due_ns)) {
-        struct probe_stamp *stamp = stamp_of(sender, due);
+    while (due < sender->batch && is_due(sender, now, &due_ns)) {
+        struct probe_stamp *stamp = (void *)(sender->joint->payloads + end);
 
+        stamp->magic = PROBE_STAMP_MAGIC;
+        stamp->flow = (__u16)sender->block->flow;
         stamp->seq = (uint32_t)progress->next;
         stamp->intended_ns = due_ns;
+        sender->payload_at[due] = end;
+        sender->payload_bytes[due] = payload_bytes_at(sender, progress->next);
+        end += sender->payload_bytes[due];
         sender->places[due++] = progress->next++;
     }
     return due;
@@ -138,19 +172,32 @@ static void note_sent(struct sender *sender, unsigned int first, unsigned int se
         for (unsigned int i = first; i < first + sent; i++)
             sender->sent_ns[sender->places[i]] = now;
     }
+    progress->bytes += sent * (HEADERS_BYTES + sender->payload_bytes[first]);
     progress->sent += sent;
-    progress->last_sent_ns = now;
+    progress->last_sent_ns = now_ns(); /* the call itself is part of how long sending took */
 }
 
 static int send_joint(struct sender *sender, unsigned int first, unsigned int packets) {
+    size_t payload_bytes = sender->payload_bytes[first];
     struct iovec parts[] = {
         {.iov_base = sender->joint, .iov_len = sizeof(*sender->joint)},
-        {.iov_base = stamp_of(sender, first), .iov_len = packets * sender->payload_bytes},
+        {.iov_base = sender->joint->payloads + sender->payload_at[first],
+         .iov_len = packets * payload_bytes},
     };
     struct msghdr message = {.msg_iov = parts, .msg_iovlen = 2};
 
-    join(sender, packets);
+    join(sender, packets, payload_bytes);
     return sendmsg(sender->fd, &message, MSG_DONTWAIT) < 0 ? errno : 0;
+}
+
+/* How many of the packets from the first on can go as one. */
+static unsigned int alike(const struct sender *sender, unsigned int first, unsigned int packets) {
+    unsigned int next = first + 1;
+
+    while (next < packets && next - first < sender->at_once &&
+           sender->payload_bytes[next] == sender->payload_bytes[first])
+        next++;
+    return next - first;
 }
 
 /*
@@ -162,7 +209,7 @@ static void send_batch(struct sender *sender, unsigned int packets, uint64_t now
     unsigned int done = 0;
 
     while (done < packets) {
-        unsigned int some = packets - done < sender->at_once ? packets - done : sender->at_once;
+        unsigned int some = alike(sender, done, packets);
         int error = send_joint(sender, done, some);
 
         if (error == EINTR)
@@ -180,9 +227,14 @@ static void send_batch(struct sender *sender, unsigned int packets, uint64_t now
 }
 
 static void wait_for_next(struct sender *sender, uint64_t now) {
-    const struct probe_progress *progress = &sender->block->progress;
-    uint64_t due = probe_due(&sender->block->schedule, progress->start_ns, progress->next);
+    const struct probe_block *block = sender->block;
+    const struct probe_progress *progress = &block->progress;
+    uint64_t due;
 
+    if (progress->next >= block->schedule.count)
+        return;
+    due = sender->due_after_ns ? progress->start_ns + sender->due_after_ns[progress->next]
+                               : probe_due(&block->schedule, progress->start_ns, progress->next);
     if (due > now + MAX_SLEEP_NS)
         due = now + MAX_SLEEP_NS;
     if (due > now + 2 * SPIN_NS)
@@ -196,18 +248,17 @@ void send_packets(struct probe_block *block) {
     uint64_t now;
 
     prepare(&sender);
-    if (block->memory_fd >= 0)
-        sender.sent_ns = map_memory(block, sizeof(*sender.sent_ns));
     sender.fd = open_packet_socket(block, 0);
     /* Without this a sleep may last 50 us longer than asked, so that the kernel wakes up less. */
     if (prctl(PR_SET_TIMERSLACK, 1UL))
         fail(block, PROBE_AT_TIMER);
     stay_on_core(block);
     tell_ready(block);
+    await_go(block);
     before = usage_now();
     progress->start_ns = now_ns() + PROBE_LEAD_NS;
     sender.end_ns = progress->start_ns + block->duration_ns;
-    if (block->schedule.interval)
+    if (probe_has_pace(&block->schedule))
         sender.end_ns += PROBE_BEHIND_NS;
     while ((now = now_ns()) < sender.end_ns && progress->next < block->schedule.count) {
         unsigned int due = stamp_due(&sender, now);

@@ -29,14 +29,14 @@ if TYPE_CHECKING:
 PROGRAM = "vnf-probe"
 SOURCE_PORT, DESTINATION_PORT = 9998, 9999
 STAMP_MAGIC = 0x564E
-FRACTION_BITS = 20
 MAX_FRAME_BYTES = 9216
-RECORD_BYTES = 16
+MAX_FLOWS = 4
+"""How many flows a recorder serves."""
 
 ROLE_GENERATE, ROLE_SEND, ROLE_RECEIVE, ROLE_REFLECT = 1, 2, 3, 4
 
 _BLOCK_MAGIC = 0x50464E56
-VERSION = 2
+VERSION = 3
 _STARTUP_S = 5.0
 _STAGES = {
     0: "reading what to do",
@@ -52,9 +52,13 @@ _AT_CORE, _AT_MEMORY, _AT_RUN = 2, 3, 5
 
 
 class Schedule(ctypes.Structure):
-    """struct probe_schedule: the interval in units of 2^-20 ns, 0 for as fast as possible."""
+    """struct probe_schedule: the interval in units of 2^-20 ns."""
 
-    _fields_ = [("interval", ctypes.c_uint64), ("count", ctypes.c_uint64)]
+    _fields_ = [
+        ("interval", ctypes.c_uint64),
+        ("count", ctypes.c_uint64),
+        ("planned", ctypes.c_uint64),
+    ]
 
 
 class Progress(ctypes.Structure):
@@ -65,6 +69,7 @@ class Progress(ctypes.Structure):
         ("next", ctypes.c_uint64),
         ("sent", ctypes.c_uint64),
         ("last_sent_ns", ctypes.c_uint64),
+        ("bytes", ctypes.c_uint64),
     ]
 
 
@@ -78,6 +83,20 @@ class Counts(ctypes.Structure):
         ("damaged", ctypes.c_uint64),
         ("expected", ctypes.c_uint64),
         ("last_ns", ctypes.c_uint64),
+        ("bytes", ctypes.c_uint64),
+    ]
+
+
+class FlowSettings(ctypes.Structure):
+    """struct probe_flow."""
+
+    _fields_ = [
+        ("number", ctypes.c_uint32),
+        ("recording", ctypes.c_uint32),
+        ("reflecting", ctypes.c_uint32),
+        ("mixed", ctypes.c_uint32),
+        ("count", ctypes.c_uint64),
+        ("first", ctypes.c_uint64),
     ]
 
 
@@ -93,16 +112,20 @@ class Block(ctypes.Structure):
         ("program_fd", ctypes.c_int32),
         ("progress_fd", ctypes.c_int32),
         ("memory_fd", ctypes.c_int32),
+        ("plan_fd", ctypes.c_int32),
+        ("sizes_fd", ctypes.c_int32),
         ("core", ctypes.c_int32),
         ("ifindex", ctypes.c_uint32),
         ("port", ctypes.c_uint32),
         ("flow", ctypes.c_uint32),
         ("batch", ctypes.c_uint32),
         ("frame_bytes", ctypes.c_uint32),
+        ("sizes", ctypes.c_uint32),
         ("schedule", Schedule),
         ("duration_ns", ctypes.c_uint64),
         ("quiet_ns", ctypes.c_uint64),
         ("deadline_ns", ctypes.c_uint64),
+        ("go", ctypes.c_uint64),
         ("sending_ended_ns", ctypes.c_uint64),
         ("stage", ctypes.c_uint32),
         ("error", ctypes.c_int32),
@@ -134,6 +157,7 @@ class SharedBlock:
         self.value.role = role
         self.value.lifeline_fd = self.value.program_fd = -1
         self.value.progress_fd = self.value.memory_fd = self.value.core = -1
+        self.value.plan_fd = self.value.sizes_fd = -1
 
     def close(self) -> None:
         """Close the descriptor; ``value`` stays readable."""

@@ -6,20 +6,23 @@ import mmap
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from emulator.errors import MeasurementError
+from emulator.traffic.flow import Flow
+from emulator.traffic.frames import FCS_BYTES
 from emulator.traffic.machine import (
     process_cpu_ns,
     separate_softirq_ns,
     softirq_accounting,
     softirq_thread_ns,
 )
-from emulator.traffic.native import FRACTION_BITS, Counts, Progress, monotonic_ns
+from emulator.traffic.native import Counts, Progress, monotonic_ns
 from emulator.traffic.path import ProbeNode
-from emulator.traffic.probe import ProbeResult, ProbeSpec
+from emulator.traffic.probe import ProbeResult
 
 RECORD = np.dtype([("received_ns", "<u8"), ("arrival", "<u4"), ("copies", "<u4")])
 """struct probe_record."""
@@ -77,13 +80,15 @@ class Receiving:
     overrun: int = 0
 
 
-def view(memory: mmap.mmap, dtype: np.dtype[np.generic] | type, count: int) -> NDArray[np.generic]:
-    """The first entries of mapped memory as an array; the map lives as long as the array."""
-    return np.frombuffer(memory, dtype=dtype, count=count)
+def view(
+    memory: mmap.mmap, dtype: np.dtype[np.generic] | type, count: int, *, first: int = 0
+) -> NDArray[Any]:
+    """Entries of mapped memory as an array; the map lives as long as the array."""
+    return np.frombuffer(memory, dtype=dtype, count=count, offset=first * np.dtype(dtype).itemsize)
 
 
-def drain(counts: Counts, sent: int, spec: ProbeSpec, destination: ProbeNode) -> None:
-    """Wait until nothing has arrived for as long as the specification says.
+def drain(counts: Counts, sent: int, flow: Flow) -> None:
+    """Wait until nothing of a flow has arrived for as long as its specification says.
 
     Raises:
         MeasurementError: packets go on arriving without end.
@@ -94,11 +99,11 @@ def drain(counts: Counts, sent: int, spec: ProbeSpec, destination: ProbeNode) ->
         now_ns = monotonic_ns()
         if (now_heard := _heard(counts)) != heard:
             heard, heard_ns = now_heard, now_ns
-        quiet_s = BRIEF_QUIET_S if counts.received >= sent else spec.drain_s
+        quiet_s = BRIEF_QUIET_S if counts.received >= sent else flow.spec.drain_s
         if now_ns > heard_ns + quiet_s * 1e9:
             return
         if now_ns > ended_ns + ENDLESS_S * 1e9:
-            raise endless(destination)
+            raise endless(flow.destination)
         time.sleep(0.002)
 
 
@@ -116,9 +121,7 @@ def endless(destination: ProbeNode) -> MeasurementError:
 
 
 def make_result(
-    source: ProbeNode,
-    destination: ProbeNode,
-    spec: ProbeSpec,
+    flow: Flow,
     sending: Sending,
     receiving: Receiving,
     reflecting: Receiving | None,
@@ -130,21 +133,22 @@ def make_result(
     Raises:
         MeasurementError: more packets were received than sent.
     """
+    spec = flow.spec
     progress, counts = sending.progress, receiving.counts
     sent, received = int(progress.sent), int(counts.received)
     if received > sent:
         raise MeasurementError(
             f"{received} packets were received although only {sent} were sent",
-            where=destination.name,
+            where=flow.destination.name,
             hint="copies that come very late are recognised only when packets are recorded",
         )
-    places = int(progress.next) if spec.rate_pps is None else spec.places
+    places = spec.places if spec.has_pace else int(progress.next)
     sent_ns, records = sending.sent_ns, receiving.records
     reflected = reflecting.records if reflecting else None
     return ProbeResult(
         spec=spec,
-        source=source.name,
-        destination=destination.name,
+        source=flow.source.name,
+        destination=flow.destination.name,
         sent=sent,
         unsent=places - sent,
         received=received,
@@ -155,7 +159,7 @@ def make_result(
         overrun=receiving.overrun + (reflecting.overrun if reflecting else 0),
         reflected=int(reflecting.counts.received) if reflecting else None,
         start_ns=int(progress.start_ns),
-        elapsed_ns=_elapsed_ns(spec, progress),
+        elapsed_ns=spec.lasting_ns or max(1, int(progress.last_sent_ns) - int(progress.start_ns)),
         cpu_ns=sending.cpu_ns,
         process_cpu_ns=sending.process_cpu_ns,
         wait_ns=sending.wait_ns,
@@ -166,10 +170,10 @@ def make_result(
         reflected_ns=None if reflected is None else reflected["received_ns"][:places],
         copies=None if records is None else records["copies"][:places],
         arrival=None if records is None else records["arrival"][:places],
+        mixed_bytes=None
+        if spec.frame_cycle is None
+        else (
+            int(progress.bytes) + sent * FCS_BYTES,
+            int(counts.bytes) + received * FCS_BYTES,
+        ),
     )
-
-
-def _elapsed_ns(spec: ProbeSpec, progress: Progress) -> int:
-    if spec.interval:
-        return max(1, (spec.places * spec.interval) >> FRACTION_BITS)
-    return max(1, int(progress.last_sent_ns) - int(progress.start_ns))

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import mmap
 import os
-from collections.abc import Collection
 from contextlib import ExitStack
 from typing import Any
 
 import numpy as np
 
+from emulator.closing import Closing
+from emulator.traffic.flow import SIZE, Flow
+from emulator.traffic.generator import END_WITHIN_S, Generator
 from emulator.traffic.native import (
     DESTINATION_PORT,
     ROLE_RECEIVE,
@@ -18,109 +20,110 @@ from emulator.traffic.native import (
     SOURCE_PORT,
     Counts,
     ProbeProcess,
-    Progress,
     SharedBlock,
     monotonic_ns,
     shared_memory,
-    udp_frame,
 )
 from emulator.traffic.offloads import udp_cut_before_the_link
-from emulator.traffic.outcome import (
-    BRIEF_QUIET_S,
-    ENDLESS_S,
-    RECORD,
-    CpuMeter,
-    Receiving,
-    Sending,
-    endless,
-    make_result,
-    view,
-)
-from emulator.traffic.path import NetworkPath, ProbeNode
-from emulator.traffic.probe import FCS_BYTES, ProbeResult, ProbeSpec
+from emulator.traffic.outcome import BRIEF_QUIET_S, ENDLESS_S, RECORD, Receiving, endless, view
+from emulator.traffic.path import ProbeNode
 from emulator.traffic.sink import swallow
 
-_END_WITHIN_S = 10.0
 # Packets that are due at the same moment go to the kernel in one call of at most so many.
 _BATCH = 64
 
 
-def probe_by_app(
-    source: ProbeNode,
-    destination: ProbeNode,
-    spec: ProbeSpec,
-    path: NetworkPath,
-    flow: int,
-    *,
-    processes: Collection[int],
-    dma_latency_held: bool,
-) -> ProbeResult:
-    """Run one trial; see ``emulator.traffic.probe.run_probe``."""
-    with ExitStack() as stack:
-        stack.enter_context(swallow(destination, path.destination_interface, flow))
-        if spec.round_trip:
-            stack.enter_context(swallow(source, path.source_interface, flow))
-        far = stack.enter_context(
-            _Receiver(
-                destination,
-                path.destination_ifindex,
-                DESTINATION_PORT,
-                spec,
-                flow,
-                role=ROLE_REFLECT if spec.round_trip else ROLE_RECEIVE,
-            )
-        )
-        near = far
-        if spec.round_trip:
-            near = stack.enter_context(
-                _Receiver(source, path.source_ifindex, SOURCE_PORT, spec, flow, role=ROLE_RECEIVE)
-            )
-        stack.enter_context(udp_cut_before_the_link(source.netns, path.source_interface))
-        sending = _send(source, spec, path, flow, processes)
-        sent = int(sending.progress.sent)
-        for receiver in {far, near}:
+class AppReception:
+    """How the packets of one flow arrive, at the far end and of a round trip at the near one."""
+
+    def __init__(self, flow: Flow, far: _Receiver, near: _Receiver) -> None:
+        self._flow = flow
+        self._far = far
+        self._near = near
+
+    def drain(self, sent: int) -> tuple[Receiving, Receiving | None]:
+        """Wait for the last packets: what was received, and of a round trip what turned round.
+
+        Raises:
+            MeasurementError: packets go on arriving without end, or a receiver failed.
+        """
+        for receiver in {self._far, self._near}:
             receiver.sending_ended(sent)
-        for receiver in {far, near}:
-            receiver.wait(spec, destination)
-        return make_result(
-            source,
-            destination,
-            spec,
-            sending,
-            near.result(),
-            far.result() if spec.round_trip else None,
-            dma_latency_held=dma_latency_held,
+        for receiver in {self._far, self._near}:
+            receiver.wait(self._flow)
+        reflecting = self._far.result() if self._flow.spec.round_trip else None
+        return self._near.result(), reflecting
+
+
+def receive_by_app(flow: Flow, stack: ExitStack, *, lasting_s: float) -> AppReception:
+    """Be ready for the packets of a flow, until the stack is closed.
+
+    Args:
+        lasting_s: when sending has ended for certain.
+
+    Raises:
+        MachineError: the machine cannot do it, or the native parts are not built.
+        MeasurementError: a receiver does not start.
+    """
+    path, round_trip = flow.path, flow.spec.round_trip
+    stack.enter_context(swallow(flow.destination, path.destination_interface, flow.number))
+    if round_trip:
+        stack.enter_context(swallow(flow.source, path.source_interface, flow.number))
+    far = stack.enter_context(
+        _Receiver(
+            flow,
+            flow.destination,
+            path.destination_ifindex,
+            DESTINATION_PORT,
+            role=ROLE_REFLECT if round_trip else ROLE_RECEIVE,
+            lasting_s=lasting_s,
         )
+    )
+    near = far
+    if round_trip:
+        near = stack.enter_context(
+            _Receiver(
+                flow,
+                flow.source,
+                path.source_ifindex,
+                SOURCE_PORT,
+                role=ROLE_RECEIVE,
+                lasting_s=lasting_s,
+            )
+        )
+    return AppReception(flow, far, near)
 
 
-class _Receiver:
-    """A vnf-probe that receives, and if asked sends back, the probe's packets."""
+class _Receiver(Closing):
+    """A vnf-probe that receives, and if asked sends back, the packets of a flow."""
 
     def __init__(
-        self, node: ProbeNode, ifindex: int, port: int, spec: ProbeSpec, flow: int, *, role: int
+        self,
+        flow: Flow,
+        node: ProbeNode,
+        ifindex: int,
+        port: int,
+        *,
+        role: int,
+        lasting_s: float,
     ) -> None:
+        spec = flow.spec
         self._places = spec.places if spec.record else 0
         self._memory: mmap.mmap | None = None
         self._block = SharedBlock(role)
         value = self._block.value
-        value.ifindex, value.port, value.flow = ifindex, port, flow
+        value.ifindex, value.port, value.flow = ifindex, port, flow.number
         value.schedule.count = spec.places
         value.quiet_ns = round(spec.drain_s * 1e9)
-        value.deadline_ns = monotonic_ns() + round((spec.duration_s + 2 * _END_WITHIN_S) * 1e9)
+        value.deadline_ns = monotonic_ns() + round((lasting_s + 2 * END_WITHIN_S) * 1e9)
         with ExitStack() as stack:
             stack.callback(self._block.close)
             passed = []
             if self._places:
-                fd, self._memory = _records(stack, self._places * RECORD.itemsize)
+                fd, self._memory = _memory(stack, self._places * RECORD.itemsize)
                 value.memory_fd = fd
                 passed.append(fd)
             self._process = ProbeProcess(node, self._block, passed)
-
-    def __enter__(self) -> _Receiver:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._process.close()
 
     def sending_ended(self, sent: int) -> None:
         """Tell it that no more packets will be sent, so that silence means the end."""
@@ -131,62 +134,62 @@ class _Receiver:
         value.deadline_ns = now_ns + round(ENDLESS_S * 1e9)
         value.sending_ended_ns = now_ns
 
-    def wait(self, spec: ProbeSpec, destination: ProbeNode) -> None:
-        self._process.wait(spec.drain_s + ENDLESS_S + _END_WITHIN_S)
+    def wait(self, flow: Flow) -> None:
+        """Wait until nothing more arrives."""
+        self._process.wait(flow.spec.drain_s + ENDLESS_S + END_WITHIN_S)
         value = self._block.value
         if value.ended_ns >= value.deadline_ns:
-            raise endless(destination)
+            raise endless(flow.destination)
 
     def result(self) -> Receiving:
+        """What became of the packets."""
         records: Any = None
         if self._memory is not None:
             records = view(self._memory, RECORD, self._places)
         value = self._block.value
         return Receiving(Counts.from_buffer_copy(value.counts), records, int(value.overrun))
 
-
-def _send(
-    source: ProbeNode,
-    spec: ProbeSpec,
-    path: NetworkPath,
-    flow: int,
-    processes: Collection[int],
-) -> Sending:
-    with ExitStack() as stack:
-        block = SharedBlock(ROLE_SEND)
-        stack.callback(block.close)
-        value = block.value
-        value.ifindex, value.flow, value.batch = path.source_ifindex, flow, _BATCH
-        value.core = -1 if spec.core is None else spec.core
-        value.schedule.interval, value.schedule.count = spec.interval, spec.places
-        value.duration_ns = round(spec.duration_s * 1e9)
-        value.set_frame(
-            udp_frame(
-                source_mac=path.source_mac,
-                destination_mac=path.next_hop_mac,
-                source=path.source_address,
-                destination=path.destination_address,
-                flow=flow,
-                size_bytes=spec.frame_size_bytes - FCS_BYTES,
-            )
-        )
-        passed: list[int] = []
-        sent_ns: Any = None
-        if spec.record:
-            fd, memory = _records(stack, spec.places * 8)
-            value.memory_fd = fd
-            passed.append(fd)
-            sent_ns = view(memory, np.uint64, spec.places)
-        meter = CpuMeter(processes)
-        with ProbeProcess(source, block, passed) as process:
-            process.wait(spec.duration_s + _END_WITHIN_S)
-            spent_ns, by_process_ns = meter.spent_ns(), meter.spent_by_process_ns()
-        progress = Progress.from_buffer_copy(value.progress)
-        return Sending(progress, value.cpu_ns + spent_ns, value.wait_ns, sent_ns, by_process_ns)
+    def close(self) -> None:
+        """End it, if it has not ended."""
+        self._process.close()
 
 
-def _records(stack: ExitStack, size_bytes: int) -> tuple[int, mmap.mmap]:
-    """Memory to record into: a descriptor that closes with the stack, and our map of it."""
+def send_by_app(flow: Flow, stack: ExitStack) -> Generator:
+    """What will send a flow; what it needs is given back when the stack is closed.
+
+    Raises:
+        MachineError: there is not enough memory, or the interface cannot do it.
+    """
+    spec = flow.spec
+    stack.enter_context(udp_cut_before_the_link(flow.source.netns, flow.path.source_interface))
+    block = SharedBlock(ROLE_SEND)
+    stack.callback(block.close)
+    value = block.value
+    value.ifindex, value.flow, value.batch = flow.path.source_ifindex, flow.number, _BATCH
+    sent_ns: Any = None
+    if spec.record:
+        value.memory_fd, memory = _memory(stack, spec.places * 8)
+        sent_ns = view(memory, np.uint64, spec.places)
+    if spec.is_planned:
+        value.plan_fd = _table(stack, spec.offsets_ns, np.dtype(np.uint64))
+    sizes = flow.sizes()
+    if sizes is not None:
+        value.sizes, value.sizes_fd = len(sizes), _table(stack, sizes, SIZE)
+    passed = [fd for fd in (value.memory_fd, value.plan_fd, value.sizes_fd) if fd >= 0]
+    return stack.enter_context(
+        Generator(flow, block, passed, progress=value.progress, sent_ns=sent_ns)
+    )
+
+
+def _memory(stack: ExitStack, size_bytes: int) -> tuple[int, mmap.mmap]:
+    """Memory that a vnf-probe shares: a descriptor that closes with the stack, and our map."""
     fd = shared_memory(size_bytes)
     stack.callback(os.close, fd)
     return fd, mmap.mmap(fd, size_bytes)
+
+
+def _table(stack: ExitStack, values: Any, entry: np.dtype[Any]) -> int:
+    """The same for a table that it reads; the descriptor."""
+    fd, memory = _memory(stack, len(values) * entry.itemsize)
+    np.frombuffer(memory, dtype=entry)[:] = values
+    return fd
