@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from emulator import __version__
-from emulator.cli import bench, certify, describe, doctor, labs, run, top, vnfs
+from emulator.cli import bench, certify, describe, doctor, labs, report, run, top, vnfs
 from emulator.cli.docker import docker_app
 from emulator.cli.image import image_app
 from emulator.cli.outcome import (
@@ -45,6 +45,10 @@ _REST_IS_THE_COMMAND = {"ignore_unknown_options": True, "allow_interspersed_args
 for _name, _function, _summary in (
     ("run", run.run, "Start a topology and open a shell on it."),
     ("bench", bench.bench, "Measure latency, throughput and CPU cost."),
+    ("report", report.report, "Write the report of a bundle: one HTML page."),
+    ("compare", report.compare, "Say what changed between two bundles."),
+    ("results", report.results, "List the bundles of a folder."),
+    ("replay", report.replay, "Measure what a bundle holds once more."),
     ("certify", certify.certify, "Measure impaired links against what was asked of them."),
     ("plan", describe.plan, "Check a topology and print its plan; needs no root."),
     ("list", describe.list_, "List the VNFs and the built-in topologies."),

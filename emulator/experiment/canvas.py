@@ -113,7 +113,7 @@ def plain(axes: Axes) -> None:
 
 def logarithmic(axes: Axes, which: Literal["x", "y"]) -> None:
     """A logarithmic axis with plain numbers, more of them where it spans little."""
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
 
     from emulator.experiment.words import grouped
 
@@ -122,7 +122,9 @@ def logarithmic(axes: Axes, which: Literal["x", "y"]) -> None:
     low, high = axes.get_xlim() if which == "x" else axes.get_ylim()
     narrow = high / low < 5000 if which == "x" else high / low < 100
     axis.set_major_locator(LogLocator(base=10, subs=(1.0, 2.0, 5.0) if narrow else (1.0,)))
-    axis.set_minor_locator(LogLocator(base=10, subs=tuple(range(1, 10)), numticks=99))
+    # Each mark costs time, and on a small vertical axis they are too near to each other.
+    minor = LogLocator(base=10, subs=tuple(range(2, 10)), numticks=99)
+    axis.set_minor_locator(minor if which == "x" else NullLocator())
     axis.set_major_formatter(FuncFormatter(lambda value, _: grouped(value)))
     axis.set_minor_formatter(NullFormatter())
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from emulator.experiment.measured import TrialRecord
     from emulator.experiment.records import CaseRecord
 
-_POINTS = 1500
+_POINTS = 700
 _HEAD_INCHES = 0.5
 
 
@@ -63,25 +63,25 @@ def draw_bundle(file: BinaryIO, bundle: Bundle) -> None:
     """
     way = "round-trip" if bundle.summary.round_trip else "one-way"
     head, _, rest = title(bundle.summary).partition(" · ")
-    draw_cdf(file, curves_of(bundle), title=f"{head}: {way} latency", subtitle=rest)
+    curves = [curve_of(bundle, case) for case in bundle.summary.cases if case.trials]
+    draw_cdf(file, curves, title=f"{head}: {way} latency", subtitle=rest)
 
 
-def curves_of(bundle: Bundle) -> list[Curve]:
-    """What is drawn of each case that has latency trials.
+def curve_of(bundle: Bundle, case: CaseRecord) -> Curve:
+    """What is drawn of a case with latency trials.
 
     Raises:
         ResultsError: a file of samples, or a histogram, is missing or broken.
     """
-    curves = []
-    for case in bundle.summary.cases:
-        if not case.trials:
-            continue
-        trials = [found for each in case.counted_trials if (found := _trial(bundle, case, each))]
-        p50_ns = case.latency.p50_ns if case.latency else None
-        p99_ns = case.latency.p99_ns if case.latency else None
-        loss_ratio = case.lost / case.sent if case.sent else 0.0
-        curves.append(Curve(case.name, trials, p50_ns, p99_ns, loss_ratio, case.valid))
-    return curves
+    trials = [found for each in case.counted_trials if (found := _trial(bundle, case, each))]
+    return Curve(
+        case.name,
+        trials,
+        p50_ns=case.latency.p50_ns if case.latency else None,
+        p99_ns=case.latency.p99_ns if case.latency else None,
+        loss_ratio=case.lost / case.sent if case.sent else 0.0,
+        valid=case.valid,
+    )
 
 
 def _trial(bundle: Bundle, case: CaseRecord, trial: TrialRecord) -> Distribution | None:

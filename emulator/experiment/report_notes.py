@@ -85,19 +85,20 @@ def notes(summary: SummaryRecord) -> list[str]:
 def findings(summary: SummaryRecord) -> list[tuple[str, str, str]]:
     """What the honesty gate saw: severity, where, and what; each thing once, the gravest first.
 
-    What several trials of a case have in common is told of the first of them, with how many more
-    there are.
+    What makes trials invalid is told of every case, other things of the run; and what several
+    trials have in common, of the first of them, with how many more there are.
     """
-    seen: dict[tuple[str, str, str], list[tuple[str, str]]] = {}
+    seen: dict[tuple[str, str, str], dict[str, str]] = {}
     for case in summary.cases:
         for place, found in _all_findings(case):
-            seen.setdefault((case.name, found.severity, found.rule), []).append((place, found.text))
+            of = case.name if found.severity == "invalid" else ""
+            places = seen.setdefault((of, found.severity, found.rule), {})
+            places.setdefault(f"{case.name}, {place}", found.text)
     lines = []
-    for (case_name, severity, rule), places in seen.items():
-        place, text = places[0]
-        more = len({each for each, _ in places}) - 1
-        where = f"{case_name}, {place}" + (f" and {more} more" if more else "")
-        lines.append((severity, where, f"{rule}: {text}"))
+    for (_, severity, rule), places in seen.items():
+        where, text = next(iter(places.items()))
+        more = f" and {len(places) - 1} more" if len(places) > 1 else ""
+        lines.append((severity, where + more, f"{rule}: {text}"))
     gravity = {"invalid": 0, "warn": 1, "note": 2}
     return sorted(lines, key=lambda line: gravity[line[0]])
 

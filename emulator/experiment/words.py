@@ -22,6 +22,8 @@ def microseconds(value_ns: float | None) -> str:
 
 def significant(value: float) -> str:
     """Three significant digits without an exponent; whole numbers are kept whole."""
+    if not value:
+        return "0"
     size = abs(value)
     digits = 3 if size < 0.9995 else 2 if size < 9.995 else 1 if size < 99.95 else 0
     return f"{value:,.{digits}f}".replace(",", " ")

@@ -68,7 +68,7 @@ def labels_for(cases: Sequence[CaseRecord]) -> tuple[list[str], list[list[str]]]
 
 def wholly_valid(case: CaseRecord) -> bool:
     """Whether all that was measured of the case counts."""
-    found = (*case.throughputs, case.cost, case.soak, *case.sla)
+    found = (*case.throughputs, case.cost, case.soak, case.back_to_back, *case.sla)
     points = case.loaded.points if case.loaded else ()
     return case.valid and all(each.valid for each in (*found, *points) if each is not None)
 

@@ -27,6 +27,7 @@ def sla(summary: SummaryRecord) -> Section | None:
         Column("profile", number=False),
         Column("verdict", number=False),
         Column("available"),
+        Column("within", "deadline"),
         Column("misses"),
         Column("longest", "run"),
         Column("allowed", "run"),
@@ -39,6 +40,7 @@ def sla(summary: SummaryRecord) -> Section | None:
             found.profile,
             found.verdict if found.valid else f"{INVALID}{found.verdict}",
             share(found.availability),
+            share(found.within_deadline),
             grouped(found.misses),
             grouped(found.longest_run),
             MISSING if allowed is None else str(allowed),
@@ -117,17 +119,18 @@ def back_to_back(summary: SummaryRecord) -> Section | None:
         found = case.back_to_back
         if found is None:
             return []
-        mark = PROBE_LIMITED if found.at_limit else ""
+        mark = "" if found.valid else INVALID
+        mark += PROBE_LIMITED if found.at_limit else ""
         cells = (
             MISSING if found.frames is None else mark + whole(found.frames),
             whole(found.frames_min),
             whole(found.frames_max),
             str(found.repeats),
-            significant(found.rate_pps / 1e6),
+            MISSING if found.rate_pps is None else significant(found.rate_pps / 1e6),
         )
-        return [Row(cells)]
+        return [Row(cells, "" if found.valid else "doubtful")]
 
     notes = ["The longest burst at full rate of which nothing was lost, the mean over repeats."]
     if any(case.back_to_back and case.back_to_back.at_limit for case in summary.cases):
-        notes.append(f"{PROBE_LIMITED}: the longest burst that was tried was carried whole.")
+        notes.append(f"{PROBE_LIMITED}: the probe set the limit, the path may carry longer bursts.")
     return per_case(summary, "back-to-back", "Back-to-back frames", columns, rows_of, notes)
