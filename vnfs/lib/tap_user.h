@@ -62,6 +62,8 @@ static __s32 tap_begin(const struct tap_request *request, int fd, int client) {
     const __u32 points[] = {request->arrived, request->taken, request->sent};
     if (tap.table)
         return -EBUSY;
+    if (!request->places)
+        return -EINVAL;
     for (size_t i = 0; i < sizeof(points) / sizeof(points[0]); i++)
         if (points[i] != TAP_NONE &&
             (1 + (__u64)points[i]) * request->places > request->bytes / sizeof(*tap.table))
