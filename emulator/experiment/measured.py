@@ -495,6 +495,7 @@ class BenchLimitsRecord(Record):
 
     Attributes:
         ceiling_pps: the highest rate; ``floor_p50_ns`` and ``floor_p99_ns`` the least latency.
+        valid: whether the bench was left alone meanwhile.
         measured_at: when; what was measured less than an hour ago on an unchanged machine is used
             again.
     """
@@ -505,6 +506,7 @@ class BenchLimitsRecord(Record):
     floor_p50_ns: int | None
     floor_p99_ns: int | None
     measured_at: datetime
+    valid: bool = True
     reused: bool = False
 
 

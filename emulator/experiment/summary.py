@@ -65,7 +65,7 @@ def compared(
     """
     by_name = {record.name: record for record in records}
     cases = [case_of(record) for record in records]
-    ceilings = {each.frames: each.ceiling_pps for each in limits}
+    ceilings = {each.frames: each.ceiling_pps for each in limits if each.valid}
     found = []
     for case, record in zip(cases, records, strict=True):
         baseline = baseline_for(case, cases)

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 from emulator.experiment.measured import BackToBackRecord
 from emulator.experiment.measuring.gate import gated
 from emulator.measure.back_to_back import search_back_to_back
-from emulator.measure.throughput import Trial
 
 if TYPE_CHECKING:
     from emulator.experiment.measuring.context import CaseContext
+    from emulator.measure.throughput import Trial
 
 _REPEATS = 5
 """RFC 2544 asks for 50; a bench is to end within minutes, and says how many it made."""
@@ -33,8 +33,8 @@ def measure_back_to_back(context: CaseContext) -> None:
     def burst(frames: int) -> Trial:
         context.tell(f"sending bursts, {frames} frames")
         probe = context.probe_spec(None, _LONGEST_S, record=False)
-        measured = gated(context, dataclasses.replace(probe, packets=frames))
-        return dataclasses.replace(Trial.of(measured.result), valid=measured.valid)
+        measured = gated(context.path, dataclasses.replace(probe, packets=frames))
+        return measured.trial
 
     found = search_back_to_back(
         burst, max_frames=_LONGEST_FRAMES, repeats=_REPEATS, max_s=_END_WITHIN_S

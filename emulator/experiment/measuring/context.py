@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from emulator.experiment.samples import columns_of
+from emulator.measure.throughput import Trial
 
 if TYPE_CHECKING:
     from emulator.experiment.bundle import BundleWriter
@@ -61,6 +63,13 @@ class Measured:
         """How many rules it broke."""
         return sum(finding.severity == "invalid" for finding in self.findings)
 
+    @property
+    def trial(self) -> Trial:
+        """As a search takes it."""
+        result = self.result
+        waited = result.wait_ns / result.elapsed_ns
+        return Trial.of(result, valid=self.valid, disturbed_ratio=waited)
+
 
 @dataclass(frozen=True)
 class CaseContext:
@@ -110,24 +119,35 @@ class CaseContext:
         self,
         step: str,
         measure: Callable[[], Measured],
-        each: Callable[[Measured], object] | None = None,
+        each: Callable[[Measured], object] = lambda _: None,
     ) -> Measured:
-        """A valid trial, or of a few the one with the fewest complaints.
+        """The same as :func:`best_of`, and ``step`` is what to say meanwhile."""
+        attempts = itertools.count(1)
 
-        Args:
-            step: what to say meanwhile.
-            measure: makes a trial.
-            each: is given every trial, those that do not count too.
-        """
-        tried: list[Measured] = []
-        for attempt in range(1, ATTEMPTS + 1):
-            self.tell(f"{step}, attempt {attempt}" if attempt > 1 else step)
-            tried.append(measure())
-            if each is not None:
-                each(tried[-1])
-            if tried[-1].valid:
-                return tried[-1]
-        return min(tried, key=lambda one: one.complaints)
+        def attempt() -> Measured:
+            number = next(attempts)
+            self.tell(f"{step}, attempt {number}" if number > 1 else step)
+            return measure()
+
+        return best_of(attempt, each)
+
+
+def best_of(
+    measure: Callable[[], Measured], each: Callable[[Measured], object] = lambda _: None
+) -> Measured:
+    """A valid trial, or of a few the one with the fewest complaints.
+
+    Args:
+        measure: makes a trial.
+        each: is given every trial, those that do not count too.
+    """
+    tried: list[Measured] = []
+    while len(tried) < ATTEMPTS:
+        tried.append(measure())
+        each(tried[-1])
+        if tried[-1].valid:
+            return tried[-1]
+    return min(tried, key=lambda one: one.complaints)
 
 
 def about_samples(result: ProbeResult) -> dict[str, str]:
@@ -138,8 +158,8 @@ def about_samples(result: ProbeResult) -> dict[str, str]:
         "destination": result.destination,
         "mechanism": spec.mechanism,
         "rate_pps": "as fast as possible" if spec.rate_pps is None else f"{spec.rate_pps:.12g}",
-        "frames": spec.frames.text,
-        "pattern": spec.pattern.text,
+        "frames": str(spec.frames),
+        "pattern": str(spec.pattern),
         "round_trip": str(spec.round_trip).lower(),
         "clock": "CLOCK_MONOTONIC",
     }

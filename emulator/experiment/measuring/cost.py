@@ -26,7 +26,7 @@ def measure_cost(context: CaseContext) -> None:
     if context.record.cost is not None:
         return
     probe = context.probe_spec(None, _COST_S, record=False)
-    measured = context.best_of("measuring cost at full load", lambda: gated(context, probe))
+    measured = context.best_of("measuring cost at full load", lambda: gated(context.path, probe))
     result, path = measured.result, context.path
     vnf_cpu_ns = {name: result.process_cpu_ns[pid] for name, pid in path.processes.items()}
     cost = {**asdict(cost_of(result)), "vnf_cpu_ns": vnf_cpu_ns, "valid": measured.valid}

@@ -18,18 +18,17 @@ from emulator.unavailable import Unavailable, known
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from emulator.experiment.measuring.context import CaseContext
     from emulator.experiment.measuring.path import MeasuredPath
     from emulator.measure.honesty import Finding
     from emulator.measure.resources import NodeUse, ResourceReading, TotalUse
     from emulator.traffic.probe import ProbeResult, ProbeSpec
 
 
-def gated(context: CaseContext, probe: ProbeSpec, *, exact: bool = False) -> Measured:
+def gated(path: MeasuredPath, probe: ProbeSpec, *, exact: bool = False) -> Measured:
     """One trial, and what the gate says of it.
 
     Args:
-        context: the case.
+        path: where it is made.
         probe: the trial.
         exact: whether it is about the delay of packets at a rate that is known to pass.
 
@@ -37,17 +36,15 @@ def gated(context: CaseContext, probe: ProbeSpec, *, exact: bool = False) -> Mea
         LabError: a VNF has died, or what impairs links.
         MeasurementError: the probe failed.
     """
-    path = context.path
     with ResourceMeter(targets=MeterTargets.of_network(path.network)) as meter:
         result = path.probe(probe)
     return judged(path, result, meter.reading(), exact=exact)
 
 
 def gated_pair(
-    context: CaseContext, measured: ProbeSpec, background: ProbeSpec
+    path: MeasuredPath, measured: ProbeSpec, background: ProbeSpec
 ) -> tuple[Measured, Measured]:
     """The same of two streams at once: of the one that is measured, and of the load."""
-    path = context.path
     with ResourceMeter(targets=MeterTargets.of_network(path.network)) as meter:
         first, second = path.probe_loaded(measured, background)
     reading = meter.reading()

@@ -33,9 +33,9 @@ def measure_latency(context: CaseContext) -> None:
 
     def measure() -> Measured:
         if not spec.background_pps:
-            return gated(context, probe, exact=True)
+            return gated(context.path, probe, exact=True)
         behind = context.probe_spec(spec.background_pps, spec.duration_s, record=False)
-        return gated_pair(context, probe, dataclasses.replace(behind, core=None))[0]
+        return gated_pair(context.path, probe, dataclasses.replace(behind, core=None))[0]
 
     context.best_of("measuring latency", measure, lambda measured: _keep(context, measured))
     if spec.telemetry and context.record.hops is None:

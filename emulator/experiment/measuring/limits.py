@@ -15,17 +15,19 @@ from pydantic import ValidationError
 
 from emulator.experiment.cases import Traffic
 from emulator.experiment.measured import BenchLimitsRecord
+from emulator.experiment.measuring.context import best_of
+from emulator.experiment.measuring.gate import gated
 from emulator.experiment.measuring.path import MeasuredPath
 from emulator.measure.goals import goal_named
 from emulator.measure.latency import summarise
 from emulator.measure.search import search_throughput
-from emulator.measure.throughput import Trial
 from emulator.network import Network
 from emulator.topo import Topo
 from emulator.traffic.probe import ETHERNET_BYTES, FCS_BYTES
 
 if TYPE_CHECKING:
     from emulator.experiment.spec import BenchSpec
+    from emulator.measure.throughput import Trial
 
 FRESH_S = 3600.0
 """For so long a measurement of the bench holds, on a machine that was not restarted."""
@@ -39,7 +41,8 @@ _USUAL_MTU_BYTES = 1500
 def bench_limits(
     spec: BenchSpec, frames: str, tell: Callable[[str], None], *, cache: Path | None = None
 ) -> BenchLimitsRecord:
-    """Those of one kind of frames; what was measured not long ago on this machine is used again.
+    """Those of one kind of frames; what was measured undisturbed on this machine not long ago is
+    used again.
 
     Args:
         spec: of the bench, for its mechanism and core.
@@ -56,7 +59,8 @@ def bench_limits(
     if key in known and time.time() - known[key].measured_at.timestamp() < FRESH_S:
         return known[key].model_copy(update={"reused": True})
     measured = _measure(spec, Traffic(_RATE_PPS, frames), tell)
-    _write(file, {**known, key: measured})
+    if measured.valid:
+        _write(file, {**known, key: measured})
     return measured
 
 
@@ -71,19 +75,21 @@ def _measure(spec: BenchSpec, traffic: Traffic, tell: Callable[[str], None]) -> 
         def trial(rate_pps: float | None, duration_s: float) -> Trial:
             load = "at full load" if rate_pps is None else f"at {rate_pps / 1e6:.3g} Mpps"
             tell(f"measuring the bench itself, {load}")
-            return Trial.of(path.probe(spec.probe(traffic, rate_pps, duration_s, record=False)))
+            return gated(path, spec.probe(traffic, rate_pps, duration_s, record=False)).trial
 
         path.await_packets(spec.probe(traffic, 1000.0, 0.01, record=False))
-        result = path.probe(spec.probe(traffic, _RATE_PPS, _LATENCY_S, record=True))
+        floor = spec.probe(traffic, _RATE_PPS, _LATENCY_S, record=True)
+        delays = best_of(lambda: gated(path, floor, exact=True))
         found = search_throughput(trial, [goal_named("quick")], max_s=_SEARCH_S)
-    latency = summarise(result)
+    latency, ceiling = summarise(delays.result), found.goals[0]
     return BenchLimitsRecord(
         mechanism=spec.mechanism,
         frames=traffic.frames,
-        ceiling_pps=found.goals[0].throughput_pps,
+        ceiling_pps=ceiling.throughput_pps,
         floor_p50_ns=latency.p50_ns,
         floor_p99_ns=latency.p99_ns,
         measured_at=datetime.now(UTC),
+        valid=delays.valid and ceiling.valid,
     )
 
 

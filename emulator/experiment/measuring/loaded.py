@@ -69,11 +69,11 @@ def _point(context: CaseContext, load: float, background_pps: float) -> LoadPoin
 
     def measure() -> Measured:
         if not load:
-            return gated(context, probe, exact=True)
+            return gated(context.path, probe, exact=True)
         behind = dataclasses.replace(
             context.probe_spec(background_pps, duration_s, record=False), core=None
         )
-        measured, background = gated_pair(context, probe, behind)
+        measured, background = gated_pair(context.path, probe, behind)
         given.append(background)
         return measured
 

@@ -57,9 +57,7 @@ class MeasuredPath:
         self, measured: ProbeSpec, background: ProbeSpec
     ) -> tuple[ProbeResult, ProbeResult]:
         """One trial of two streams at the same time; raises as :meth:`probe`."""
-        return self.watched(
-            lambda: run_loaded(self.source, self.destination, measured, background)
-        )
+        return self.watched(lambda: run_loaded(self.source, self.destination, measured, background))
 
     def await_packets(self, probe: ProbeSpec) -> None:
         """Send a few packets again and again until some arrive.

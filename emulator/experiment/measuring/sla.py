@@ -53,7 +53,7 @@ def _judged(context: CaseContext, profile: SlaProfile, payload_bytes: int) -> Sl
         ) from error
     probe = dataclasses.replace(probe, round_trip=profile.round_trip)
     step = f"judging by {profile.name}, {payload_bytes} bytes"
-    measured = context.best_of(step, lambda: gated(context, probe, exact=True))
+    measured = context.best_of(step, lambda: gated(context.path, probe, exact=True))
     samples = context.write_samples(f"sla {profile.name} {payload_bytes} B", measured.result)
     verdict = judge_result(profile, measured.result)
     return _record(verdict, measured, payload_bytes, samples)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import statistics
 from typing import TYPE_CHECKING
 
@@ -14,7 +13,6 @@ from emulator.experiment.measured import (
 )
 from emulator.experiment.measuring.gate import gated
 from emulator.measure.search import repeatability, search_throughput
-from emulator.measure.throughput import Trial
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,6 +21,7 @@ if TYPE_CHECKING:
     from emulator.measure.goals import SearchGoal
     from emulator.measure.search import GoalResult, SearchResult
     from emulator.measure.search_trials import SearchTrial
+    from emulator.measure.throughput import Trial
 
 
 def measure_throughput(context: CaseContext) -> None:
@@ -52,9 +51,9 @@ def search(context: CaseContext, goals: Sequence[SearchGoal]) -> tuple[SearchRes
         nonlocal wire_limited
         load = "at full load" if rate_pps is None else f"at {rate_pps / 1e6:.3g} Mpps"
         context.tell(f"searching throughput, {load}")
-        measured = gated(context, context.probe_spec(rate_pps, duration_s, record=False))
+        measured = gated(context.path, context.probe_spec(rate_pps, duration_s, record=False))
         wire_limited |= bool(measured.trouble.unasked)
-        return dataclasses.replace(Trial.of(measured.result), valid=measured.valid)
+        return measured.trial
 
     return search_throughput(measure, goals), wire_limited
 
