@@ -4,6 +4,8 @@ A hop appends a record to the payload: 24 bytes in network order, the mark ``vho
 records so far, the port the frame came in by, the hop's own number, and the times on
 ``CLOCK_MONOTONIC`` when the VNF began and ended to handle it. The last record stands at the end of
 the payload and says how many there are.
+
+The probe's own packets need not be changed for that: see ``emulator.measure.hop_taps``.
 """
 
 from __future__ import annotations

@@ -407,3 +407,16 @@ def test_a_program_at_the_stack_leaves_nothing_behind(
         assert seen[0] == counted
         with pytest.raises(LabError, match="no such interface"):
             attach_tc(program, "nowhere", netns, direction, mechanism=mechanism)
+
+
+@pytest.mark.docker
+@pytest.mark.parametrize("plane", ["packet", "afxdp"])
+def test_a_vnf_in_a_container_tells_as_well(plane: str) -> None:
+    class Enclosed(Topo):
+        def build(self) -> None:
+            vnf = self.addVNF("f1", "forward", dataplane=plane, runtime="docker")
+            for name in ("client", "server"):
+                self.addLink(self.addHost(name), vnf)
+
+    with Network(Enclosed()) as net:
+        assert names(split(net))[2:4] == ["f1 queue", f"f1 {plane}"]
