@@ -57,7 +57,6 @@ class ProbeSpec:
         pattern: when packets are due, see ``emulator.traffic.schedule``; a capture brings its own
             frame sizes.
         frames: frames of several sizes, instead of ``frame_size_bytes``.
-        packets: end after so many, of a trial without a pace; None: when the time is over.
         seed: decides what is random of the pattern, and the order of the frames of a mix.
         packets: send no more than so many, even if there is time left; None: until it is over.
 
@@ -76,7 +75,6 @@ class ProbeSpec:
     drain_s: float = 0.2
     pattern: Pattern = CONST
     frames: FrameMix | None = None
-    packets: int | None = None
     seed: int = 0
     packets: int | None = None
 
@@ -91,8 +89,6 @@ class ProbeSpec:
             raise _bad("core", self.core, "cores are numbered from 0")
         if not 0 < self.drain_s <= 60:
             raise _bad("drain_s", self.drain_s, "it is above 0, up to 60")
-        if self.packets is not None and (self.packets < 1 or self.has_pace):
-            raise _bad("packets", self.packets, "1 or more, and only where packets have no pace")
         if self.seed < 0:
             raise _bad("seed", self.seed, "it is 0 or above")
         if self.packets is not None and self.packets < 1:

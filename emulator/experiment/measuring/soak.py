@@ -30,7 +30,7 @@ def measure_soak(context: CaseContext) -> None:
     interval_s = min(_INTERVAL_S, spec.duration_s / _LEAST_INTERVALS)
     context.tell(f"soaking for {spec.duration_s:g} s")
     measured = gated(
-        context, context.probe_spec(rate_pps, spec.duration_s, record=True), exact=True
+        context.path, context.probe_spec(rate_pps, spec.duration_s, record=True), exact=True
     )
     context.write_samples("soak", measured.result)
     limits = SoakLimits()
