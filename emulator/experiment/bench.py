@@ -10,7 +10,7 @@ import dataclasses
 import secrets
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from emulator.experiment.measured import BenchLimitsRecord
     from emulator.experiment.prepare import PreparedCase
     from emulator.experiment.records import CaseRecord, Outcome, RunRecord, SummaryRecord
+    from emulator.measure.resources_csv import Row
 
 _BESIDE_SAMPLES_BYTES = 4 << 20
 
@@ -219,6 +220,7 @@ class _Run:
         self._records: dict[str, CaseRecord] = {}
         self._limits: tuple[BenchLimitsRecord, ...] = ()
         self._steps_per_unit = steps_of(spec)
+        self._resources = ""
         self._units_done = 0
         self._began_s = time.monotonic()
         self._step = 0
@@ -230,6 +232,7 @@ class _Run:
         self._records = {case.name: case for case in bundle.summary.cases}
         self._limits = bundle.summary.bench
         self._certificates = bundle.certificates()
+        self._resources = bundle.resources()
 
     def measure(self) -> BenchResult:
         from emulator.experiment.bundle import MACHINE, RUN
@@ -346,6 +349,17 @@ class _Run:
     def record(self, case: str) -> CaseRecord:
         """What is known of a case by now."""
         return self._records[case]
+
+    def add_resources(self, readings: Iterable[list[Row]]) -> None:
+        """Write what trials took of the machine, a list of rows for each of them."""
+        from emulator.experiment.bundle import RESOURCES
+        from emulator.measure.resources_csv import csv_text
+
+        rows = [row for reading in readings for row in reading]
+        if rows:
+            self._resources += csv_text(rows, header=not self._resources)
+            text = self._resources.encode()
+            self._bundle.write_file(RESOURCES, lambda file: file.write(text))
 
     def keep(self, case: str, **measured: Any) -> None:
         """Add to a case what was just measured, in memory first and then in the bundle."""

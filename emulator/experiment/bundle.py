@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 RUN, MACHINE, SUMMARY = "run.json", "machine.json", "summary.json"
 CERTIFICATES = "certificates.json"
+RESOURCES = "resources.csv"
 README, PICTURE, SAMPLES = "README.txt", "latency-cdf.png", "samples"
 _RESERVE = ".reserve"
 _RESERVE_BYTES = 1 << 20
@@ -206,6 +207,18 @@ class Bundle:
         path = self.folder / CERTIFICATES
         return _load(path, CertificatesRecord) if path.exists() else None
 
+    def resources(self) -> str:
+        """What trials took of the machine, as CSV; empty where nothing was written.
+
+        Raises:
+            ResultsError: the file cannot be read.
+        """
+        path = self.folder / RESOURCES
+        try:
+            return path.read_bytes().decode() if path.exists() else ""
+        except (OSError, UnicodeDecodeError) as error:
+            raise ResultsError(f"cannot be read: {error}", where=str(path)) from error
+
     def samples(self, case: str, number: int = 1) -> dict[str, NDArray[Any]]:
         """The samples of a trial of a case: numpy arrays by column name.
 
@@ -373,6 +386,7 @@ def _readme() -> str:
 {PICTURE:<17} the one-way latency of all cases as cumulative distributions
 {RUN:<17} command line, specification, seed, order of the cases, start and end, revision
 {MACHINE:<17} kernel, processor, governor, clock source, memory, versions
+{RESOURCES:<17} what each trial took of the machine: CPU time, memory, waiting, and more
 {CERTIFICATES:<17} where links are impaired: what each was measured to do, before all traffic
 plan-CASE.json    the network of a case: every name, address, MAC and port
 {SAMPLES + "/":<17} one Parquet file per latency trial, CASE-TRIAL.parquet; a row for every

@@ -8,6 +8,7 @@ the last column says which ones are not known, and why.
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -59,21 +60,33 @@ def resource_rows(reading: ResourceReading, **labels: object) -> list[Row]:
     return [{**about, **row} for row in _rows(reading)]
 
 
+def csv_text(rows: Iterable[Row], *, header: bool = True) -> str:
+    """Rows as the text of a CSV file.
+
+    Args:
+        rows: all with the same labels.
+        header: whether the names of the columns come first.
+    """
+    rows = list(rows)
+    labels = dict.fromkeys(name for row in rows for name in row if name not in COLUMNS)
+    file = io.StringIO(newline="")
+    writer = csv.writer(file)
+    if header:
+        writer.writerow((*labels, *COLUMNS, _REASONS))
+    for row in rows:
+        cells = [row.get(name) for name in (*labels, *COLUMNS)]
+        writer.writerow([*map(_cell, cells), _reasons(row)])
+    return file.getvalue()
+
+
 def resources_csv(path: Path, rows: Iterable[Row]) -> None:
     """Write rows to a CSV file, with a header.
 
     Raises:
         ResultsError: the file cannot be written.
     """
-    rows = list(rows)
-    labels = dict.fromkeys(name for row in rows for name in row if name not in COLUMNS)
     try:
-        with path.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file)
-            writer.writerow((*labels, *COLUMNS, _REASONS))
-            for row in rows:
-                cells = [row.get(name) for name in (*labels, *COLUMNS)]
-                writer.writerow([*map(_cell, cells), _reasons(row)])
+        path.write_text(csv_text(rows), encoding="utf-8", newline="")
     except OSError as error:
         raise ResultsError(f"cannot be written: {error.strerror}", where=str(path)) from error
 

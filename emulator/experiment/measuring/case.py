@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from emulator.experiment.measuring.context import CaseContext, Recorder
 from emulator.experiment.measuring.path import MeasuredPath
 from emulator.experiment.records import ContainerRecord, VnfRecord
+from emulator.measure.resources_csv import resource_rows
 from emulator.network import Network
 from emulator.node import Node
 from emulator.wire.words import link_text
@@ -87,7 +88,14 @@ def measure_case(
             network.run_schedule()
         for kind, measure in _measures().items():
             if spec.measures(kind):
+                path.readings.clear()
                 measure(context)
+                recorder.add_resources(
+                    resource_rows(
+                        reading, case=name, round=round_number, measurement=kind, trial=number
+                    )
+                    for number, reading in enumerate(path.readings, 1)
+                )
         context.keep(containers=_container_records(network, used=True))
 
 

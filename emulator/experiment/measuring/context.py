@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from emulator.experiment.records import CaseRecord
     from emulator.experiment.spec import BenchSpec
     from emulator.experiment.wires import WireTrouble
+    from emulator.measure.resources_csv import Row
     from emulator.traffic.probe import ProbeResult, ProbeSpec
 
 ATTEMPTS = 3
@@ -41,6 +42,10 @@ class Recorder(Protocol):
 
     def record(self, case: str) -> CaseRecord:
         """What is known of a case by now."""
+        ...
+
+    def add_resources(self, readings: Iterable[list[Row]]) -> None:
+        """Write what trials took of the machine, a list of rows for each of them."""
         ...
 
 

@@ -56,6 +56,8 @@ def judged(
 ) -> Measured:
     """A trial with what the gate says of it."""
     trouble = path.wire_trouble
+    if reading not in path.readings[-1:]:
+        path.readings.append(reading)
     modes = {node.name: node.vnf.mode for node in path.vnfs if node.vnf is not None}
     sensors = Sensors.of_probe(
         result, reading, modes=modes, wire_late=trouble.late, wire_unasked=trouble.unasked

@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from emulator.errors import LabError, MeasurementError
 from emulator.experiment.wires import WireTrouble, WireWatch
+from emulator.measure.resources import ResourceReading
 from emulator.network import Network
 from emulator.node import Node
 from emulator.traffic.machine import process_cpu_ns
@@ -33,6 +34,8 @@ class MeasuredPath:
         self._wires = WireWatch(network)
         self.wire_trouble = WireTrouble()
         """Of the last trial."""
+        self.readings: list[ResourceReading] = []
+        """Of all trials until now, as the gate has them."""
         pids = {node.name: node.vnf.pid for node in self.vnfs if node.vnf is not None}
         self.processes = {name: pid for name, pid in pids.items() if pid is not None}
 
