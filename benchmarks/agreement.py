@@ -6,8 +6,8 @@ What makes it fair:
   end's kernel and ends with the kernel's stamp, and no process is woken up in between: like our
   ``kernel`` mechanism. sockperf is a process that sends and one that answers, and both are woken up
   for each message: like our ``app`` mechanism.
-- They send frames of the same size at the same rate, and take turns in each round, whose order
-  changes from round to round.
+- They send frames of the same size at the same rate, a second at a time, and take turns, whose order
+  changes from turn to turn. Differences are those within a turn.
 - Tools count from when a message was sent. So do we here, though our own reports count from when it
   was due; what that makes of it is in the table too.
 - ``/dev/cpu_dma_latency`` is held all the time, for tools and ours alike.
@@ -20,6 +20,7 @@ What makes it fair:
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
@@ -39,7 +40,8 @@ from emulator.traffic.machine import low_wakeup_latency
 from emulator.traffic.probe import Mechanism, ProbeResult, ProbeSpec, run_probe
 
 _RATE_PPS = 1000
-_DURATION_S = 3
+_DURATION_S = 1
+_TURNS = 4
 _HEADERS_BYTES = 14 + 20 + 8
 _FCS_BYTES = 4
 _RTT_FRAME_BYTES = 64
@@ -63,10 +65,11 @@ def agreement(session: Session) -> list[Row]:
     ):
         client, server = net["client"], net["server"]
         for number in session.rounds():
-            for name, measure in _round_trips(client, server, number):
-                session.step(number, f"round trip by {name}")
-                for what, p50_us in measure().items():
-                    found.setdefault(what, []).append(p50_us)
+            for turn in range(_TURNS):
+                for name, measure in _round_trips(client, server, number + turn):
+                    session.step(number, f"round trip by {name}")
+                    for what, p50_us in measure().items():
+                        found.setdefault(what, []).append(p50_us)
             for size_bytes in _UDP_FRAME_BYTES:
                 session.step(number, f"UDP, frames of {size_bytes} bytes")
                 for what, pps in _throughputs(session, client, server, size_bytes).items():
@@ -86,8 +89,8 @@ def agreement(session: Session) -> list[Row]:
 RoundTrip = tuple[str, Callable[[], dict[str, float]]]
 
 
-def _round_trips(client: Node, server: Node, number: int) -> list[RoundTrip]:
-    """The measurements of one round, in an order that changes from round to round."""
+def _round_trips(client: Node, server: Node, turn: int) -> list[RoundTrip]:
+    """The measurements of one turn, in an order that changes from turn to turn."""
 
     def ours(mechanism: Mechanism) -> Callable[[], dict[str, float]]:
         spec = ProbeSpec(
@@ -110,7 +113,7 @@ def _round_trips(client: Node, server: Node, number: int) -> list[RoundTrip]:
         ("app", ours("app")),
         ("sockperf", lambda: {"sockperf": _p50_us(Sockperf().measure(client, server, messages))}),
     ]
-    return order if number % 2 else order[::-1]
+    return order if turn % 2 else order[::-1]
 
 
 def _our_p50s_us(mechanism: Mechanism, result: ProbeResult) -> dict[str, float]:
@@ -140,7 +143,7 @@ def _throughputs(session: Session, client: Node, server: Node, size_bytes: int) 
     best = udp_limit(client, server, spec, loss_goal=_LOSS_GOAL).best
     if best is None or not best.throughput_pps:
         raise MeasurementError("iperf3 loses packets at every rate", where="client → server")
-    theirs, counted_pps = _at_limit(client, server, spec, best.throughput_pps)
+    theirs, counted_pps = _at_limit(session, client, server, spec, best.throughput_pps)
     rate_pps = (theirs.sent_packets or 0) / theirs.duration_s
     found = {"iperf3": theirs.throughput_pps or 0.0, "counter": counted_pps}
     for mechanism in ("kernel", "app"):
@@ -172,24 +175,24 @@ def _spoilt(result: ProbeResult) -> int:
 
 
 def _at_limit(
-    client: Node, server: Node, spec: Iperf3Spec, limit_pps: float
+    session: Session, client: Node, server: Node, spec: Iperf3Spec, limit_pps: float
 ) -> tuple[ToolResult, float]:
     """A trial at the limit, or as near below as the machine allows now, and what arrived of it."""
+    trials: list[tuple[ToolResult, float]] = []
     for factor in _STEPS_DOWN:
-        asked = Iperf3Spec(
-            protocol="UDP",
-            duration_s=2,
-            length_bytes=spec.length_bytes,
-            rate_bps=factor * limit_pps * 8 * (spec.length_bytes or 0),
-        )
+        rate_bps = factor * limit_pps * 8 * (spec.length_bytes or 0)
         counter = ArrivalCounter(server, server.plan.interfaces[0].kernel_name)
-        result = Iperf3().measure(client, server, asked)
+        result = Iperf3().measure(client, server, replace(spec, duration_s=2, rate_bps=rate_bps))
         arrived = counter.when_quiet()
+        trials.append((result, arrived.packets / result.duration_s))
         if (result.loss_ratio or 0.0) <= _LOSS_GOAL:
-            return result, arrived.packets / result.duration_s
-    raise MeasurementError(
-        "iperf3 loses packets at the rates that it has just carried", hint="is the machine busy?"
+            return trials[-1]
+    best = min(trials, key=lambda trial: trial[0].loss_ratio or 0.0)
+    session.note(
+        "iperf3: at the rates that it had just carried it lost packets in every trial, at best "
+        f"{best[0].loss_ratio:.1%}"
     )
+    return best
 
 
 def _rtt_rows(found: dict[str, list[float]]) -> list[Row]:
