@@ -19,9 +19,20 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from emulator.errors import ResultsError
+from emulator.experiment.bundle_files import (
+    CERTIFICATES,
+    MACHINE,
+    PICTURE,
+    README,
+    RESOURCES,
+    RUN,
+    SAMPLES,
+    SUMMARY,
+    readme,
+)
 from emulator.experiment.machine import Machine
 from emulator.experiment.records import CaseRecord, RunRecord, SummaryRecord
-from emulator.experiment.samples import COLUMNS, read_samples, write_samples
+from emulator.experiment.samples import read_samples, write_samples
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -29,10 +40,19 @@ if TYPE_CHECKING:
     from emulator.experiment.certificates import CertificatesRecord
     from emulator.plan.model import Plan
 
-RUN, MACHINE, SUMMARY = "run.json", "machine.json", "summary.json"
-CERTIFICATES = "certificates.json"
-RESOURCES = "resources.csv"
-README, PICTURE, SAMPLES = "README.txt", "latency-cdf.png", "samples"
+__all__ = [
+    "CERTIFICATES",
+    "MACHINE",
+    "PICTURE",
+    "RESOURCES",
+    "RUN",
+    "SUMMARY",
+    "Bundle",
+    "BundleWriter",
+    "is_bundle",
+    "load_bundle",
+]
+
 _RESERVE = ".reserve"
 _RESERVE_BYTES = 1 << 20
 _FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -78,7 +98,7 @@ class BundleWriter:
                 (folder / SAMPLES).mkdir()
                 with open(folder / _RESERVE, "xb") as reserve:
                     os.posix_fallocate(reserve.fileno(), 0, _RESERVE_BYTES)
-                writer.write_file(README, lambda file: file.write(_readme().encode()))
+                writer.write_file(README, lambda file: file.write(readme().encode()))
             except BaseException:
                 writer.discard()
                 raise
@@ -373,36 +393,3 @@ def _file_name(text: str) -> str:
     """``text`` as part of a file name: short, and with nothing in it that a shell or a file system
     takes for more than a letter."""
     return _NOT_IN_FILE_NAMES.sub("_", text).strip(".-")[:100] or "unnamed"
-
-
-def _readme() -> str:
-    columns = "\n".join(
-        f"  {name:<13} {f'[{unit}]':<5} {meaning}" for name, (unit, meaning) in COLUMNS.items()
-    )
-    return f"""One run of a bench, with everything that its numbers rest on.
-
-{SUMMARY:<17} every number of the report, per case; null: not measured, or not supported by the
-                  sample
-{PICTURE:<17} the one-way latency of all cases as cumulative distributions
-{RUN:<17} command line, specification, seed, order of the cases, start and end, revision
-{MACHINE:<17} kernel, processor, governor, clock source, memory, versions
-{RESOURCES:<17} what each trial took of the machine: CPU time, memory, waiting, and more
-{CERTIFICATES:<17} where links are impaired: what each was measured to do, before all traffic
-plan-CASE.json    the network of a case: every name, address, MAC and port
-{SAMPLES + "/":<17} one Parquet file per latency trial, CASE-TRIAL.parquet; a row for every
-                  packet of the schedule:
-
-{columns}
-
-Times are CLOCK_MONOTONIC of the one kernel that all nodes share, so one-way latency is exact:
-received_ns - intended_ns of every row whose received_ns is not 0. Nothing in the samples was
-altered or left out. Links are veth pairs: compare these numbers with others of this machine, never
-with those of a network card.
-
-In Python:
-
-  from emulator import load_bundle
-  bundle = load_bundle("this folder")
-  bundle.summary.cases[0].latency.p99_ns
-  bundle.samples("dataplane=xdp", 1)["received_ns"]
-"""

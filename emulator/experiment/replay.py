@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from emulator.errors import UsageError
+from emulator.errors import ResultsError, UsageError
 from emulator.experiment.differences import Difference, plan_differences
 from emulator.experiment.spec import BenchSpec
 
@@ -47,7 +47,11 @@ def prepare_replay(
     from emulator.experiment.cases import expand_cases
     from emulator.experiment.prepare import prepare
 
-    spec = BenchSpec.from_record(bundle.run.spec)
+    try:
+        spec = BenchSpec.from_record(bundle.run.spec)
+    except ResultsError as error:
+        where = str(bundle.folder / error.where)
+        raise ResultsError(error.message, where=where, hint=error.hint) from error
     spec = dataclasses.replace(
         spec,
         target=target or spec.target,

@@ -20,13 +20,8 @@ from numpy.typing import NDArray
 from emulator.errors import ResultsError
 from emulator.experiment.bundle import BundleWriter, load_bundle
 from emulator.experiment.machine import describe_machine
-from emulator.experiment.records import (
-    CaseRecord,
-    LatencyRecord,
-    RunRecord,
-    SummaryRecord,
-    TrialRecord,
-)
+from emulator.experiment.measured import LatencyRecord, TrialRecord
+from emulator.experiment.records import CaseRecord, RunRecord, SummaryRecord
 from emulator.experiment.samples import latency_ns, read_samples, write_samples
 from emulator.plan.model import Plan
 
@@ -91,11 +86,9 @@ def some_summary(samples: str | None, plan: str | None = None) -> SummaryRecord:
         topology="chain",
         link="veth",
         mechanism="kernel",
-        rate_pps=10_000,
+        measurements=("latency",),
         duration_s=0.01,
-        frame_size_bytes=64,
         repeat=1,
-        loss_goal=0.001,
         cases=(case,),
     )
 
@@ -252,12 +245,11 @@ def test_a_missing_file_is_named(tmp_path: Path, name: str) -> None:
     "damage",
     [
         lambda text: text[: len(text) // 2],
-        lambda text: text.replace('"version": 1', '"version": 99'),
         lambda text: text.replace('"topology"', '"topologie"'),
         lambda text: "",
         lambda text: "[]",
     ],
-    ids=["cut short", "another version", "another key", "empty", "no object"],
+    ids=["cut short", "another key", "empty", "no object"],
 )
 def test_a_broken_summary_is_an_error_with_its_place(tmp_path: Path, damage: Any) -> None:
     writer = some_bundle(tmp_path)
@@ -266,6 +258,38 @@ def test_a_broken_summary_is_an_error_with_its_place(tmp_path: Path, damage: Any
     with pytest.raises(ResultsError, match="cannot be understood") as caught:
         load_bundle(writer.folder)
     assert caught.value.where.endswith("summary.json")
+
+
+@pytest.mark.parametrize(
+    ("version", "hint"), [(1, "the program that wrote it, or measure again"), (99, "update this")]
+)
+@pytest.mark.parametrize("name", ["summary.json", "run.json"])
+def test_a_bundle_of_another_version_is_told_by_both_numbers(
+    tmp_path: Path, name: str, version: int, hint: str
+) -> None:
+    path = some_bundle(tmp_path).folder / name
+    # What else is different in it does not matter.
+    path.write_text(json.dumps({"version": version, "unheard-of": True}))
+    with pytest.raises(ResultsError) as caught:
+        load_bundle(path.parent)
+    assert caught.value.message == (
+        f"written by version {version} of this file; this program reads 2"
+    )
+    assert hint in caught.value.hint
+    assert caught.value.where == str(path)
+
+
+def test_a_folder_that_is_no_bundle_names_those_inside(tmp_path: Path) -> None:
+    with pytest.raises(ResultsError, match="no bundle") as caught:
+        load_bundle(tmp_path)
+    assert "vnf results" in caught.value.hint
+    some_bundle(tmp_path)
+    some_bundle(tmp_path)
+    with pytest.raises(ResultsError) as caught:
+        load_bundle(tmp_path)
+    assert caught.value.hint == "it holds 20310504T120000Z-chain-2 and 1 more; name one of these"
+    with pytest.raises(ResultsError, match="a bundle is a folder"):
+        load_bundle(tmp_path / "20310504T120000Z-chain" / "run.json")
 
 
 def test_broken_samples_do_not_hide_the_rest(tmp_path: Path) -> None:

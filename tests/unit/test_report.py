@@ -1,152 +1,50 @@
-"""The table, the notes below it and the picture, from summaries as a run leaves them."""
+"""The tables, the notes below them and the picture, from summaries as a run leaves them."""
 
 from __future__ import annotations
 
 import io
 import struct
+from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from rich.console import Console
 
-from emulator.experiment.plot import Curve, draw_cdf
-from emulator.experiment.records import (
-    CaseRecord,
-    ContainerRecord,
-    CostRecord,
-    LatencyRecord,
-    SearchTrialRecord,
-    SummaryRecord,
-    ThroughputRecord,
-    TrialRecord,
-    VnfRecord,
+from emulator.experiment.distribution import Distribution
+from emulator.experiment.measured import (
+    BackToBackRecord,
+    BenchLimitsRecord,
+    FindingRecord,
+    HopSegmentRecord,
+    HopsRecord,
+    LoadedLatencyRecord,
+    LoadPointRecord,
+    SlaRecord,
+    SoakIntervalRecord,
+    SoakRecord,
 )
-from emulator.experiment.report import grouped, microseconds, notes, percent, render, significant
+from emulator.experiment.plot import Curve, draw_cdf
+from emulator.experiment.records import CaseRecord, ContainerRecord, SummaryRecord
+from emulator.experiment.report import render
+from emulator.experiment.report_notes import findings, notes, title
 from emulator.experiment.summary import compared, latency_over
+from emulator.experiment.words import grouped, microseconds, percent, share, significant
+from tests.measured_runs import (
+    QUICK,
+    case,
+    interval,
+    latency,
+    search,
+    throughput,
+    traffic,
+    trial,
+)
+from tests.measured_runs import summary as plain_summary
 
 
-def latency(p50_ns: int | None, *, count: int = 20_000, p999: bool = True) -> LatencyRecord:
-    if p50_ns is None:
-        return LatencyRecord(
-            count=0,
-            min_ns=None,
-            mean_ns=None,
-            p50_ns=None,
-            p90_ns=None,
-            p99_ns=None,
-            p999_ns=None,
-            max_ns=None,
-        )
-    return LatencyRecord(
-        count=count,
-        min_ns=p50_ns // 2,
-        mean_ns=float(p50_ns),
-        p50_ns=p50_ns,
-        p90_ns=p50_ns * 2,
-        p99_ns=p50_ns * 3,
-        p999_ns=p50_ns * 4 if p999 else None,
-        max_ns=p50_ns * 100,
-    )
-
-
-def trial(found: LatencyRecord, *, number: int = 1, lost: int = 0, unsent: int = 0) -> TrialRecord:
-    return TrialRecord(
-        number=number,
-        round=1,
-        rate_pps=10_000,
-        sent=20_000,
-        unsent=unsent,
-        received=20_000 - lost,
-        lost=lost,
-        duplicated=0,
-        reordered=0,
-        damaged=0,
-        overrun=0,
-        wait_ns=0,
-        dma_latency_held=True,
-        valid=True,
-        elapsed_ns=2_000_000_000,
-        offered_pps=10_000,
-        received_pps=10_000,
-        latency=found,
-        samples="samples/x.parquet",
-    )
-
-
-def throughput(rate_pps: float | None, *, probe_limited: bool = False) -> ThroughputRecord:
-    step = SearchTrialRecord(
-        rate_pps=None,
-        offered_pps=rate_pps or 1.0,
-        received_pps=rate_pps or 0.0,
-        sent=1000,
-        received=1000,
-        lost=0,
-        unsent=0,
-        overrun=0,
-        elapsed_ns=500_000_000,
-        cpu_ns=500_000_000,
-    )
-    return ThroughputRecord(
-        rate_pps=rate_pps,
-        rate_bps=None if rate_pps is None else rate_pps * 64 * 8,
-        loss_ratio=None if rate_pps is None else 0.0,
-        loss_goal=0.001,
-        probe_limited=probe_limited,
-        converged=True,
-        valid=True,
-        warm_up=step,
-        trials=(step,),
-    )
-
-
-def case(
-    dataplane: str,
-    p50_ns: int,
-    rate_pps: float | None,
-    cost_ns: float,
-    *,
-    lost: int = 0,
-    unsent: int = 0,
-    probe_limited: bool = False,
-    mode: str = "native",
-    p999: bool = True,
-) -> CaseRecord:
-    found = latency(p50_ns, p999=p999)
-    vnf = VnfRecord(node="vnf1", vnf="forward", dataplane=dataplane, mode=mode, parameters={})
-    return CaseRecord(
-        name=f"dataplane={dataplane}",
-        settings={"dataplane": dataplane},
-        status="finished",
-        source="client",
-        destination="server",
-        vnfs=() if dataplane == "none" else (vnf,),
-        trials=(trial(found, lost=lost, unsent=unsent),),
-        latency=found,
-        throughput=throughput(rate_pps, probe_limited=probe_limited),
-        cost=CostRecord(
-            cpu_ns_per_packet=cost_ns,
-            cpu_ns=10**9,
-            received=10**6,
-            elapsed_ns=10**9,
-            softirq_accounting="in-task",
-            valid=True,
-        ),
-    )
-
-
-def summary(*cases: CaseRecord, repeat: int = 1) -> SummaryRecord:
-    return SummaryRecord(
-        topology="chain",
-        link="veth",
-        mechanism="kernel",
-        rate_pps=10_000,
-        duration_s=2.0,
-        frame_size_bytes=64,
-        repeat=repeat,
-        loss_goal=0.001,
-        cases=compared(cases),
-    )
+def summary(*cases: CaseRecord, **changed: Any) -> SummaryRecord:
+    return plain_summary(*compared(cases), **changed)
 
 
 def printed(of: SummaryRecord, width: int = 100) -> str:
@@ -182,13 +80,12 @@ def numbers(text: str, name: str) -> list[str]:
 @pytest.mark.parametrize("width", [80, 100, 120])
 def test_the_table_fits_a_terminal_and_cuts_no_number(width: int) -> None:
     busy = case("kernel", 5_870, 442_000, 1012, probe_limited=True)
-    assert busy.throughput
     assert busy.cost
     late = trial(latency(5_870)).model_copy(update={"valid": False})
     busy = busy.model_copy(
         update={
             "trials": (late,),
-            "throughput": busy.throughput.model_copy(update={"valid": False}),
+            "throughputs": (throughput(442_000, valid=False, probe_limited=True),),
             "cost": busy.cost.model_copy(update={"valid": False}),
         }
     )
@@ -214,6 +111,7 @@ def test_each_setting_that_varies_has_a_column() -> None:
             update={
                 "name": f"{each.name},length=2",
                 "settings": {"vnf": "forward", **each.settings, "length": "2"},
+                "varied": {**each.settings, "length": "2"},
             }
         )
         for each in (NONE, XDP)
@@ -224,7 +122,7 @@ def test_each_setting_that_varies_has_a_column() -> None:
 
 
 def test_a_case_without_settings_goes_by_its_name() -> None:
-    only = XDP.model_copy(update={"name": "default", "settings": {}})
+    only = XDP.model_copy(update={"name": "default", "settings": {}, "varied": {}})
     text = printed(summary(only))
     assert row(text, "case")[0] == "case"
     assert row(text, "default")[1] == "0.750"
@@ -254,9 +152,8 @@ def test_a_rate_near_that_of_the_path_without_vnf_is_flagged_as_the_benchs() -> 
 
 
 def test_a_ceiling_from_a_disturbed_generator_limits_nothing() -> None:
-    assert NONE.throughput
-    low = NONE.throughput.model_copy(update={"rate_pps": 2_000_000.0, "valid": False})
-    found = summary(NONE.model_copy(update={"throughput": low}), XDP).case("dataplane=xdp")
+    low = (throughput(2_000_000.0, valid=False),)
+    found = summary(NONE.model_copy(update={"throughputs": low}), XDP).case("dataplane=xdp")
     assert found.throughput
     assert not found.throughput.bench_limited
 
@@ -273,14 +170,14 @@ def test_idle_cpu_is_shown_where_a_vnf_is_a_process() -> None:
     several = PACKET.model_copy(
         update={
             "name": "dataplane=dpdk",
-            "settings": {"dataplane": "dpdk"},
+            "varied": {"dataplane": "dpdk"},
             "vnfs": (calm, calm, PACKET.vnfs[0]),
         }
     )
     quiet = PACKET.model_copy(
         update={
             "name": "dataplane=afxdp",
-            "settings": {"dataplane": "afxdp"},
+            "varied": {"dataplane": "afxdp"},
             "vnfs": (calm,),
         }
     )
@@ -326,6 +223,7 @@ def test_a_failed_case_says_why_and_the_others_are_printed() -> None:
     failed = CaseRecord(
         name="dataplane=dpdk",
         settings={"dataplane": "dpdk"},
+        varied={"dataplane": "dpdk"},
         status="failed",
         error="vnf1: clang is missing",
         error_hint="apt-get install clang",
@@ -369,10 +267,8 @@ def test_what_wires_did_unasked_is_told_of_the_trials_it_makes_invalid() -> None
 
 
 def test_a_rate_that_the_wires_limited_is_a_lower_bound() -> None:
-    limited = case("xdp", 5_000, 1_000_000, 290)
-    assert limited.throughput is not None
-    slow = limited.throughput.model_copy(update={"wire_limited": True})
-    text = printed(summary(limited.model_copy(update={"throughput": slow})))
+    slow = (throughput(1_000_000, wire_limited=True),)
+    text = printed(summary(case("xdp", 5_000, None, 290, throughputs=slow)))
     assert "≥ wire-limited" in text
     assert "probe-limited" not in text
 
@@ -389,10 +285,9 @@ def test_cores_are_advised_where_a_process_may_have_disturbed_the_generator(
 
 
 def test_rates_and_costs_of_a_disturbed_generator_are_called_invalid() -> None:
-    assert XDP.throughput
     assert XDP.cost
     disturbed = {
-        "throughput": XDP.throughput.model_copy(update={"valid": False}),
+        "throughputs": (throughput(3_520_000, valid=False),),
         "cost": XDP.cost.model_copy(update={"valid": False}),
     }
     cells = row(printed(summary(XDP.model_copy(update=disturbed))), "xdp")
@@ -434,7 +329,7 @@ def test_a_container_that_was_held_back_by_its_limit_is_told() -> None:
 def test_a_search_that_found_nothing_is_told() -> None:
     text = printed(summary(case("xdp", 750, None, 290)))
     assert row(text, "xdp")[7:9] == ["–", "–"]
-    assert "no rate that was tried met the loss goal" in text
+    assert "no rate that was tried met the goal quick" in text
 
 
 def test_several_trials_give_their_medians_and_the_extremes_of_all() -> None:
@@ -481,8 +376,9 @@ def test_numbers_as_people_read_them() -> None:
     assert percent(0.000005) == "0.0005 %"
 
 
-def sample(packets: int, seed: int = 1) -> NDArray[np.int64]:
-    return np.random.default_rng(seed).lognormal(6, 0.3, packets).astype(np.int64)
+def sample(packets: int, seed: int = 1) -> Distribution:
+    delays: NDArray[np.float64] = np.random.default_rng(seed).lognormal(6, 0.3, packets)
+    return Distribution.of(delays.astype(np.int64))
 
 
 def png_size(data: bytes) -> tuple[int, int]:
@@ -495,9 +391,13 @@ def png_size(data: bytes) -> tuple[int, int]:
     "curves",
     [
         [],
-        [Curve("one packet", [np.array([500])], 500, None)],
-        [Curve("nothing arrived", [np.array([], dtype=np.int64)], None, None, 1.0)],
-        [Curve("in no time", [np.zeros(1000, dtype=np.int64)], 0, 0)],
+        [Curve("one packet", [Distribution.of(np.array([500]))], 500, None)],
+        [
+            Curve(
+                "nothing arrived", [Distribution.of(np.array([], dtype=np.int64))], None, None, 1.0
+            )
+        ],
+        [Curve("in no time", [Distribution.of(np.zeros(1000, dtype=np.int64))], 0, 0)],
         [
             Curve(f"_dataplane=kernel,length={n},$x={'long' * 8}", [sample(500, n)], 400, 800, 0.1)
             for n in range(25)
@@ -529,3 +429,214 @@ def test_impaired_links_are_told_of_the_cases_that_have_them() -> None:
     lines = [line.strip() for line in printed(summary(one, other)).splitlines()]
     assert "h1-eth0<->s1-eth1: 5ms [wire]" in lines
     assert "h2-eth0<->s1-eth2: 1% loss [wire] (dataplane=xdp)" in lines
+
+
+def test_what_varies_of_the_traffic_is_in_the_table_and_the_rest_in_the_title() -> None:
+    small, large = (
+        case("xdp", 750, 1e6, 290, name=f"size={size}", varied={"size": size}, traffic=of)
+        for size, of in (("64", traffic("64")), ("1518", traffic("1518")))
+    )
+    text = printed(summary(small, large))
+    assert row(text, "size")[:2] == ["size", "µs"]
+    assert row(text, "1518")[:2] == ["1518", "0.750"]
+    assert "B frames" not in title(summary(small, large))
+    assert "10 000 packets/s · 64 B frames · probe" in title(summary(small))
+    mixed = case("xdp", 750, 1e6, 290, traffic=traffic("imix", mean=353.8, pattern="poisson"))
+    assert "10 000 packets/s · imix frames · poisson · probe" in title(summary(mixed))
+
+
+def section(text: str, heading: str) -> str:
+    """From the heading of a section on."""
+    before, found, after = text.partition(heading)
+    assert found, before
+    return after
+
+
+def test_intervals_and_spread_are_told_where_there_are_any() -> None:
+    assert "interval" not in printed(summary(XDP))
+    rounds = throughput(
+        3_520_000, rounds=(3_500_000, 3_520_000, 3_600_000), interval=interval(3.5e6, 3.6e6)
+    )
+    sure = XDP.model_copy(
+        update={"throughputs": (rounds,), "latency_intervals": {"p50_ns": interval(740, 762)}}
+    )
+    text = section(printed(summary(sure, KERNEL)), "95 % intervals (bootstrap over rounds)")
+    assert " ".join(row(text, "xdp")) == "xdp [0.740, 0.762] [3.50, 3.60] 2.84 %"
+    assert "kernel" not in text.partition("Spread")[0]
+
+
+def test_several_goals_have_a_table_of_their_own() -> None:
+    strict = QUICK.model_copy(update={"name": "csit-ndr", "loss_ratio": 0.0})
+    both = XDP.model_copy(update={"throughputs": (throughput(2e6), throughput(1e6, goal=strict))})
+    text = section(printed(summary(both)), "Throughput by goal")
+    lines = [line.split() for line in text.splitlines() if line.strip().startswith("xdp")]
+    assert lines[0][:5] == ["xdp", "quick", "0.1", "%", "2.00"]
+    assert lines[1][:5] == ["xdp", "csit-ndr", "0", "%", "1.00"]
+
+
+def test_latency_under_load_has_a_row_for_each_load() -> None:
+    points = tuple(
+        LoadPointRecord(
+            load_ratio=load,
+            background_pps=load * 2e6,
+            background_offered_pps=load * 2e6,
+            background_loss_ratio=0.0,
+            latency=latency(p50_ns),
+            sent=18_000,
+            lost=lost,
+            valid=load < 0.9,
+        )
+        for load, p50_ns, lost in ((0.0, 800, 0), (0.9, 3000, 180))
+    )
+    loaded = LoadedLatencyRecord(goal=QUICK, rate_pps=2e6, probe_pps=9000, points=points)
+    text = printed(summary(XDP.model_copy(update={"loaded": loaded})))
+    text = section(text, "Latency under load")
+    lines = [line.split() for line in text.splitlines() if line.strip().startswith("xdp")]
+    assert lines[0] == ["xdp", "0", "%", "0", "0.800", "2.40", "3.20", "0/18000"]
+    assert lines[1] == ["xdp", "90", "%", "1", "800", "‡3.00", "‡9.00", "‡12.0", "1", "%"]
+    assert "stream of 9 000 packets/s" in text
+
+
+def sla(**changed: Any) -> SlaRecord:
+    fields: dict[str, Any] = {
+        "profile": "franka-fci",
+        "source": "the manual",
+        "cycle_ns": 1_000_000,
+        "deadline_ns": 1_000_000,
+        "consecutive_misses_allowed": 19,
+        "payload_bytes": 370,
+        "round_trip": True,
+        "verdict": "fail",
+        "reason": "24 misses in a row, 19 are allowed",
+        "cycles": 20_000,
+        "misses": 200,
+        "lost": 3,
+        "availability": 0.99999,
+        "within_deadline": 0.99,
+        "longest_run": 24,
+        "run_lengths": {1: 176, 24: 1},
+        "first_violation": 8123,
+        "first_violation_ns": 8_123_000_000,
+        "latency": latency(500_000),
+        "valid": True,
+    }
+    return SlaRecord(**(fields | changed))
+
+
+def test_a_violated_service_level_says_when_and_why() -> None:
+    bad = XDP.model_copy(update={"sla": (sla(),)})
+    good = KERNEL.model_copy(
+        update={"sla": (sla(verdict="pass", first_violation=None, first_violation_ns=None),)}
+    )
+    text = section(printed(summary(bad, good), 200), "Service levels")
+    assert " ".join(row(text, "xdp")) == (
+        "xdp franka-fci fail 99.999 % 99 % 200 24 19 packet 8 123, 8.12 s"
+    )
+    assert row(text, "kernel")[1:3] == ["franka-fci", "pass"]
+    assert "dataplane=xdp: franka-fci: 24 misses in a row, 19 are allowed." in text
+
+
+def test_a_soak_a_burst_and_the_hops_are_told() -> None:
+    intervals = tuple(
+        SoakIntervalRecord(
+            start_s=n, sent=100, lost=n == 1, unsent=0, p50_ns=700, p99_ns=900, max_ns=5000
+        )
+        for n in range(30)
+    )
+    soak = SoakRecord(
+        rate_pps=1e5,
+        interval_s=1,
+        loss_goal=0.001,
+        intervals=intervals,
+        bad_intervals=1,
+        longest_outage_s=1.0,
+        drift_ns_per_s=-2.5,
+        verdict="fail",
+        valid=True,
+    )
+    burst = BackToBackRecord(
+        frames=12_000, frames_min=11_000, frames_max=13_000, repeats=50, rate_pps=4e6, at_limit=True
+    )
+    segments = tuple(
+        HopSegmentRecord(name=name, kind="link", mean_ns=mean, p50_ns=1, p99_ns=2, share=mean / 800)
+        for name, mean in (("client → fw (link)", 200.0), ("fw → server (link)", 600.0))
+    )
+    hops = HopsRecord(
+        segments=segments,
+        packets=20_000,
+        left_out=7,
+        worst_sum_error_ns=3,
+        p50_without_ns=750,
+        p50_with_ns=900,
+    )
+    whole = XDP.model_copy(update={"soak": soak, "back_to_back": burst, "hops": hops})
+    text = printed(summary(whole), 160)
+    assert " ".join(row(section(text, "Soak\n"), "xdp")) == "xdp 100 30.0 30 1 1.00 -2.50 fail"
+    assert " ".join(row(section(text, "Back-to-back"), "xdp")) == (
+        "xdp ≥12 000 11 000 13 000 50 4.00"
+    )
+    by_hop = section(text, "latency by hop")
+    assert " ".join(row(by_hop, "xdp")) == "xdp client → fw (link) link 0.001 0.002 0.200 25 %"
+    assert "telemetry itself: p50 0.750 → 0.900 µs (+0.150)" in by_hop
+    assert "within 3 ns" in by_hop
+
+
+def test_the_bench_itself_is_told() -> None:
+    limits = BenchLimitsRecord(
+        mechanism="kernel",
+        frames="64",
+        ceiling_pps=4_800_000,
+        floor_p50_ns=355,
+        floor_p99_ns=None,
+        measured_at="2031-05-04T12:00:00Z",
+        reused=True,
+    )
+    text = printed(summary(XDP, bench=(limits,)), 160)
+    assert "(kernel, 64 B, measured earlier): ceiling 4.80 Mpps; floor p50 0.355 µs." in text
+
+
+def test_what_makes_a_trial_invalid_is_named_once_for_each_case() -> None:
+    def found(severity: Any, text: str) -> FindingRecord:
+        return FindingRecord(rule="cpu-hog", severity=severity, text=text)
+
+    hog = found("invalid", "stress (pid 7) took 98 % of CPU 0")
+    trials = tuple(
+        trial(latency(700), number=n, round=n, findings=(hog, found("warn", f"steal {n}")))
+        for n in (1, 2, 3)
+    )
+    both = [of.model_copy(update={"trials": trials}) for of in (XDP, KERNEL)]
+    lines = findings(summary(*both))
+    assert lines == [
+        ("invalid", "dataplane=xdp, trial 1 and 2 more", f"cpu-hog: {hog.text}"),
+        ("invalid", "dataplane=kernel, trial 1 and 2 more", f"cpu-hog: {hog.text}"),
+        ("warn", "dataplane=xdp, trial 1 and 5 more", "cpu-hog: steal 1"),
+    ]
+    text = printed(summary(*both), 200)
+    assert "invalid: dataplane=xdp, trial 1 and 2 more: cpu-hog: stress (pid 7)" in text
+    assert "honesty gate" not in printed(summary(XDP))
+
+
+def test_a_search_that_had_no_time_left_is_told() -> None:
+    early = throughput(1e6).model_copy(update={"searches": (search(1e6, converged=False),)})
+    lines = notes(summary(XDP.model_copy(update={"throughputs": (early,)})))
+    assert any("ran out of time before it was within 2 %" in line for line in lines)
+
+
+def test_only_throughput_has_only_its_columns() -> None:
+    text = printed(summary(XDP.model_copy(update={"trials": (), "latency": None, "cost": None})))
+    assert row(text, "dataplane") == ["dataplane", "Mpps", "Gbit/s"]
+    assert row(text, "xdp") == ["xdp", "3.52", "1.80"]
+
+
+@pytest.mark.parametrize(
+    ("ratio", "text"),
+    [
+        (1.0, "100 %"),
+        (0.99, "99 %"),
+        (0.99999, "99.999 %"),
+        (0.9999999, "99.99999 %"),
+        (0.5, "50 %"),
+    ],
+)
+def test_an_availability_below_all_is_never_printed_as_all(ratio: float, text: str) -> None:
+    assert share(ratio) == text

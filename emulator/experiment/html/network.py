@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from emulator.errors import ResultsError
@@ -159,8 +160,10 @@ def _along(graph: Any, plan: Plan) -> list[str]:
 
 def _snake(order: list[str], labels: dict[str, str]) -> dict[str, tuple[float, float]]:
     """A chain in rows, every second one from right to left, so that names have room."""
-    width = max(len(text) for name in order for text in (name, labels[name])) + 3
-    columns = max(2, min(len(order), _CHARACTERS // width))
+    lengths = [max(len(name), len(labels[name])) for name in order]
+    # Names are centred, so between two nodes there are half of the one and half of the other.
+    width = max((a + b) / 2 for a, b in pairwise(lengths)) + 2
+    columns = max(2, min(len(order), int(_CHARACTERS / width)))
     places = {}
     for number, name in enumerate(order):
         row, column = divmod(number, columns)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cache
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from emulator.experiment.sections.table import Section
 
 _HERE = Path(__file__).parent
+_NARROW = ("throughput", "loaded", "soak", "hops")
+_WITHIN_NUMBERS = re.compile(r"(?<=\d) (?=\d{3}(?!\d)|%|[µmn]?s\b|[kM]pps\b|B\b)")
 
 
 @dataclass
@@ -35,6 +38,11 @@ class _Part:
     tables: list[Section] = field(default_factory=list)
     figures: list[tuple[Picture, str]] = field(default_factory=list)
     lines: list[str] = field(default_factory=list)
+
+    @property
+    def beside(self) -> bool:
+        """Whether the tables are narrow enough to stand beside the figure."""
+        return self.name in _NARROW and bool(self.tables) and len(self.figures) == 1
 
 
 def render_page(bundle: Bundle, gallery: Gallery | None = None) -> str:
@@ -113,4 +121,10 @@ def _template() -> Template:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["unbroken"] = _unbroken
     return environment.get_template("report.html.j2")
+
+
+def _unbroken(text: str) -> str:
+    """The text with its numbers kept on one line, each with its unit."""
+    return _WITHIN_NUMBERS.sub("\N{NO-BREAK SPACE}", text)

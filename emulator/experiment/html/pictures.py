@@ -23,7 +23,7 @@ WIDTH = 5.0
 """Inches: on a phone's screen the letters are still large enough, on two columns of paper too."""
 
 _SLOTS = 600
-_MOST_LINES, _MOST_PANELS, _MOST_BARS = 7, 5, 16
+_MOST_LINES, _MOST_PANELS, _MOST_BARS = 7, 6, 16
 
 Item = TypeVar("Item")
 

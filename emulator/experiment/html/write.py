@@ -11,14 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Literal
 
 from emulator.errors import ResultsError, UsageError
+from emulator.experiment.bundle_files import PAGE
 from emulator.experiment.html.page import render_page
 from emulator.experiment.html.pictures import Gallery
 
 if TYPE_CHECKING:
     from emulator.experiment.bundle import Bundle
-
-PAGE = "report.html"
-"""The report's name within its bundle, when no other place is given."""
 
 FigureFormat = Literal["png", "pdf", "svg"]
 
