@@ -6,7 +6,17 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    GetJsonSchemaHandler,
+    ValidationError,
+    WithJsonSchema,
+)
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
 from emulator.amounts import parse_duration, parse_rate
 from emulator.errors import Problem, TopologyError, UsageError
@@ -49,48 +59,103 @@ def _amount(value: object, parse: Any) -> object:
         raise ValueError(f"{error.message}; {error.hint}") from error
 
 
-Text = Annotated[str, BeforeValidator(_text)]
-Texts = Annotated[tuple[Text, ...], BeforeValidator(_words), Field(min_length=1)]
-Seconds = Annotated[float, BeforeValidator(_seconds), Field(gt=0)]
-Pps = Annotated[float, BeforeValidator(_pps), Field(gt=0)]
+class _OrOne:
+    """Says in the JSON schema what :func:`_words` allows: a list of one without being a list."""
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        many = handler(schema)
+        return {"anyOf": [many["items"], many]}
+
+
+Text = Annotated[
+    str, BeforeValidator(_text), WithJsonSchema({"type": ["string", "number", "boolean"]})
+]
+Texts = Annotated[tuple[Text, ...], Field(min_length=1), BeforeValidator(_words), _OrOne()]
+Seconds = Annotated[
+    float,
+    Field(gt=0),
+    BeforeValidator(_seconds),
+    WithJsonSchema({"type": ["number", "string"], "exclusiveMinimum": 0}),
+]
+Pps = Annotated[
+    float,
+    Field(gt=0),
+    BeforeValidator(_pps),
+    WithJsonSchema({"type": ["number", "string"], "exclusiveMinimum": 0}),
+]
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
 class TrafficPart(_Part):
-    """``traffic:`` of a scenario; each of several values is a case."""
+    """What is sent in latency trials; each of several values is a case."""
 
-    rate: Annotated[tuple[Pps, ...], BeforeValidator(_words), Field(min_length=1)] = (10_000.0,)
+    rate: Annotated[tuple[Pps, ...], Field(min_length=1), BeforeValidator(_words), _OrOne()] = (
+        10_000.0,
+    )
+    """Packets per second on average, such as 1000, 10k or 1.5M."""
     size: Texts = ("64",)
+    """Frame sizes in bytes with the 4 of the FCS; imix; or a mix such as 2x64+1x1518."""
     pattern: Texts = ("const",)
+    """Such as const, poisson, onoff(on=10ms, off=90ms), pareto(shape=1.5), burst(size=32)."""
 
 
 class Scenario(_Part):
-    """What a scenario file holds."""
+    """A whole experiment: what to start, what to send, what to measure, when to stop."""
 
     topology: str
+    """FILE or FILE:NAME, the file from the scenario's folder; or a built-in one: linear,4."""
     settings: dict[str, Text] = {}
+    """What the topology is given in every case, by the names of its parameters."""
     vary: dict[str, Texts] = {}
+    """Of such settings, the values to combine; every combination is a case."""
     source: str | None = Field(None, alias="from")
+    """The node that sends; the first host if not given."""
     destination: str | None = Field(None, alias="to")
-    measure: Annotated[tuple[Measurement, ...], BeforeValidator(_words)] = DEFAULT_MEASUREMENTS
+    """The node that receives; the last host if not given."""
+    measure: Annotated[
+        tuple[Measurement, ...], Field(min_length=1), BeforeValidator(_words), _OrOne()
+    ] = DEFAULT_MEASUREMENTS
+    """What is measured of each case."""
     traffic: TrafficPart = TrafficPart()
-    background: Annotated[float, BeforeValidator(_pps), Field(ge=0)] = 0.0
+    """What is sent in latency trials; its keys are below."""
+    background: Annotated[
+        float,
+        Field(ge=0),
+        BeforeValidator(_pps),
+        WithJsonSchema({"type": ["number", "string"], "minimum": 0}),
+    ] = 0.0
+    """Packets per second of a second stream that loads the path during latency trials."""
     duration: Seconds = 2.0
+    """Length of a latency trial, of an SLA's, and of a soak: 2, 500ms, 1min."""
     repeat: Annotated[int, Field(ge=1)] = 1
+    """Rounds: how often each case is measured, each time on a new network."""
     probe: Literal["kernel", "app"] = "kernel"
+    """Who makes and stamps the packets."""
     round_trip: bool = False
+    """Whether latency is that of the way there and back."""
     telemetry: bool = False
+    """Whether latency is split by links, queues and VNFs too."""
     core: int | None = None
+    """The CPU that the generator is pinned to; left to the kernel if not given."""
     goal: Texts = ("quick",)
-    profile: Annotated[tuple[Text, ...], BeforeValidator(_words)] = ()
+    """What counts as throughput: names of goals, or goals of your own."""
+    profile: Annotated[tuple[Text, ...], BeforeValidator(_words), _OrOne()] = ()
+    """Service levels that sla judges by: names, or files from the scenario's folder."""
     schedule: str | None = None
+    """A file that says how links change over time; the topology's own schedule if not given."""
     stop: StopPart | None = None
+    """When not to begin with what is left; its keys are below."""
     certify: Literal["require", "warn", "no"] = "require"
+    """Whether impaired links are measured first, and what follows when they are not good."""
     seed: int | None = None
+    """Decides the order of the cases, and of packets; drawn, and recorded, if not given."""
     output: str = "results"
+    """The folder that the bundle is made in, from where the command is given."""
 
     def spec(self, folder: Path) -> BenchSpec:
         """The specification of the bench.
@@ -131,10 +196,12 @@ class Scenario(_Part):
 
 
 class StopPart(_Part):
-    """``stop:`` of a scenario: when not to begin with what is left."""
+    """When not to begin with what is left; what has begun is measured to its end."""
 
     after: Seconds | None = None
+    """So long after the first case began, such as 10min."""
     on_violation: bool = False
+    """Once a service level was violated."""
 
 
 Scenario.model_rebuild()
@@ -203,7 +270,8 @@ def _problem(path: Path, root: yaml.Node, error: Mapping[str, Any]) -> Problem:
     key = ".".join(str(part) for part in location if isinstance(part, str))
     message = str(error["msg"]).removeprefix("Value error, ")
     hint = ""
-    if error["type"] == "extra_forbidden":
+    # YAML reads some words, such as on, as something else than a word.
+    if error["type"] in ("extra_forbidden", "invalid_key"):
         message = "there is no such key"
         parts: dict[object, type[_Part]] = {"traffic": TrafficPart, "stop": StopPart}
         fields = parts.get(location[0] if location[1:] else None, Scenario).model_fields.items()
