@@ -154,6 +154,15 @@ def bench(
             help="The service level that sla judges by, such as franka-fci; repeat for more.",
         ),
     ] = None,
+    tool: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--tool",
+            metavar="NAME[:OPTION=VALUE,...]",
+            help="Run a tool that people know on the same path too: iperf3, sockperf, ping, "
+            "tcpreplay; repeat for more.",
+        ),
+    ] = None,
     schedule: ScheduleOption = None,
     seed: Annotated[
         int | None,
@@ -230,6 +239,7 @@ def bench(
             repeat=repeat,
             goals=tuple(_listed(goal, ",", "--goal")),
             profiles=tuple(profile or ()),
+            tools=tuple(tool or ()),
             schedule=None if schedule is None else Path(schedule),
             seed=seed,
             output=output,

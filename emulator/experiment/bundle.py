@@ -28,6 +28,7 @@ from emulator.experiment.bundle_files import (
     RUN,
     SAMPLES,
     SUMMARY,
+    TOOLS,
     readme,
 )
 from emulator.experiment.machine import Machine
@@ -166,6 +167,15 @@ class BundleWriter:
         self.write_file(name, lambda file: write_samples(file, columns, about))
         return name
 
+    def write_output(self, case: str, name: str, text: str) -> str:
+        """Write what another tool said of a case; returns the file's name within the bundle."""
+        folder = self.folder / TOOLS
+        with _explained(folder):
+            folder.mkdir(exist_ok=True)
+        file_name = f"{TOOLS}/{self._unique(case)}-{_file_name(name)}"
+        self.write_file(file_name, lambda file: file.write(text.encode()))
+        return file_name
+
     def release_reserve(self) -> None:
         """Give up the room put aside, for the last files of a run."""
         with contextlib.suppress(OSError):
@@ -176,7 +186,7 @@ class BundleWriter:
         for name in (_RESERVE, *self._written):
             with contextlib.suppress(OSError):
                 (self.folder / name).unlink(missing_ok=True)
-        for folder in (self.folder / SAMPLES, self.folder):
+        for folder in (self.folder / SAMPLES, self.folder / TOOLS, self.folder):
             with contextlib.suppress(OSError):
                 folder.rmdir()
 

@@ -7,6 +7,7 @@ from emulator.experiment.samples import COLUMNS
 RUN, MACHINE, SUMMARY = "run.json", "machine.json", "summary.json"
 CERTIFICATES = "certificates.json"
 RESOURCES = "resources.csv"
+TOOLS = "tools"
 README, PICTURE, SAMPLES = "README.txt", "latency-cdf.png", "samples"
 PAGE = "report.html"
 
@@ -25,6 +26,7 @@ def readme() -> str:
 {MACHINE:<17} kernel, processor, governor, clock source, memory, versions
 {RESOURCES:<17} what each trial took of the machine: CPU time, memory, waiting, and more
 {CERTIFICATES:<17} where links are impaired: what each was measured to do, before all traffic
+{TOOLS + "/":<17} where other tools were run: all that they said
 plan-CASE.json    the network of a case: every name, address, MAC and port
 {PAGE:<17} the report, once vnf report was asked for it: the answer in words, figures, evidence
 {SAMPLES + "/":<17} one Parquet file per latency trial, CASE-TRIAL.parquet; a row for every

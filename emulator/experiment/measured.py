@@ -8,7 +8,7 @@ support, is null and never a stand-in number.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
@@ -173,7 +173,7 @@ class TrialRecord(Record):
         overrun: of those lost, packets that arrived where the receiver was too slow to take them.
         wait_ns: how long the generator was kept from running by something else on its core.
         round: which of the rounds that were asked for; an invalid trial is repeated in its round,
-            and of each round the least disturbed trial counts.
+            and of each round the valid one counts, or the least disturbed where none is.
         wire_late: frames that what impairs links released more than 100 µs after they were due.
         wire_unasked: frames that it lost although nobody asked for that.
         valid: whether generator, receiver and what impairs links were left to their work.
@@ -488,6 +488,50 @@ class BackToBackRecord(Record):
     rate_pps: float | None
     at_limit: bool
     valid: bool = True
+
+
+class ToolLatencyRecord(Record):
+    """Delays as another tool tells them; null: it does not, or has too few of them."""
+
+    count: int | None
+    min_ns: float | None
+    mean_ns: float | None
+    p50_ns: float | None
+    p90_ns: float | None
+    p99_ns: float | None
+    p999_ns: float | None
+    max_ns: float | None
+
+
+class ToolRecord(Record):
+    """What another tool measured on the same path; the numbers are the tool's.
+
+    Attributes:
+        asked: the tool and its options as they were written.
+        sent, received, lost: packets, as it counts them.
+        bytes_of: whether bits are those of ``payload`` or of a ``frame``.
+        facts: what else it says.
+        notes: what a reader has to know beside the numbers.
+        files: all that it said, relative to the bundle.
+    """
+
+    asked: str
+    tool: str
+    version: str
+    command: tuple[str, ...]
+    protocol: str
+    duration_s: float
+    sent: int | None
+    received: int | None
+    lost: int | None
+    throughput_pps: float | None
+    throughput_bps: float | None
+    bytes_of: Literal["payload", "frame"]
+    round_trip: bool
+    latency: ToolLatencyRecord | None
+    facts: dict[str, Any] = {}
+    notes: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
 
 
 class BenchLimitsRecord(Record):

@@ -22,6 +22,7 @@ from emulator.experiment.measured import (
     SlaRecord,
     SoakRecord,
     ThroughputRecord,
+    ToolRecord,
     TrialRecord,
 )
 
@@ -154,6 +155,7 @@ class CaseRecord(Record):
     soak: SoakRecord | None = None
     back_to_back: BackToBackRecord | None = None
     hops: HopsRecord | None = None
+    tools: tuple[ToolRecord, ...] = ()
     cost: CostRecord | None = None
     vnf_share: VnfShareRecord | None = None
 
@@ -167,6 +169,7 @@ class CaseRecord(Record):
             or self.sla
             or self.soak
             or self.back_to_back
+            or self.tools
             or self.cost
         )
 
@@ -203,11 +206,19 @@ class CaseRecord(Record):
 
     @property
     def counted_trials(self) -> tuple[TrialRecord, ...]:
-        """Of each round of latency trials the least disturbed one."""
+        """Of each round of latency trials the valid one, or the least disturbed one where none is;
+        rounds without a valid one are left out as long as there is any other."""
         best: dict[int, TrialRecord] = {}
-        for trial in sorted(self.trials, key=lambda trial: trial.disturbed_ratio):
+        for trial in sorted(self.trials, key=lambda each: (not each.valid, each.disturbed_ratio)):
             best.setdefault(trial.round, trial)
-        return tuple(best[number] for number in sorted(best))
+        kept = [best[number] for number in sorted(best)]
+        return tuple([trial for trial in kept if trial.valid] or kept)
+
+    @property
+    def invalid_rounds(self) -> tuple[int, ...]:
+        """The rounds of latency trials of which no trial is valid."""
+        valid = {trial.round for trial in self.trials if trial.valid}
+        return tuple(sorted({trial.round for trial in self.trials} - valid))
 
     @property
     def sent(self) -> int:

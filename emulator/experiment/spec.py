@@ -55,6 +55,7 @@ class BenchSpec:
         repeat: rounds: how often each case is measured, each time on a new network.
         goals: what counts as throughput, see :data:`emulator.measure.goals.GOALS`.
         profiles: the service levels to judge by: names, or files.
+        tools: others to run on the same path, such as ``ping`` or ``iperf3:protocol=UDP``.
         schedule: a file with a schedule of the links; the topology's own when None.
         stop_after_s: no further round of a case begins after that time.
         stop_on_violation: nor after a service level was violated.
@@ -86,6 +87,7 @@ class BenchSpec:
     repeat: int = 1
     goals: Sequence[str] = ("quick",)
     profiles: Sequence[str] = ()
+    tools: Sequence[str] = ()
     schedule: Path | None = None
     stop_after_s: float | None = None
     stop_on_violation: bool = False
@@ -101,6 +103,7 @@ class BenchSpec:
             self.probe(traffic, traffic.rate_pps, self.duration_s, record=True)
         self.search_goals()
         self.sla_profiles()
+        self._check_tools()
         if self.repeat < 1:
             raise UsageError(f"{self.repeat} rounds cannot be measured", where="--repeat")
         if self.source is not None and self.source == self.destination:
@@ -197,6 +200,13 @@ class BenchSpec:
         except UsageError as error:
             where = _OPTIONS.get(error.where, error.where)
             raise UsageError(error.message, where=where, hint=error.hint) from error
+
+    def _check_tools(self) -> None:
+        from emulator.experiment.measuring.tools import read_tool
+
+        for text in self.tools:
+            tool, _ = read_tool(text)
+            tool.require()
 
     def _check_measurements(self) -> None:
         for name in self.measurements:

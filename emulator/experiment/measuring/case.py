@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from emulator.experiment.measuring.context import CaseContext, Recorder
 from emulator.experiment.measuring.path import MeasuredPath
+from emulator.experiment.measuring.tools import measure_tools
 from emulator.experiment.records import ContainerRecord, VnfRecord
 from emulator.measure.resources_csv import resource_rows
 from emulator.network import Network
@@ -40,7 +41,7 @@ def steps_of(spec: BenchSpec) -> int:
     for name in spec.measurements:
         often = {"throughput": len(spec.goals), "sla": len(spec.profiles)}.get(name, 1)
         steps += _STEPS[name] * often
-    return steps
+    return steps + len(spec.tools)
 
 
 def measure_case(
@@ -96,6 +97,7 @@ def measure_case(
                     )
                     for number, reading in enumerate(path.readings, 1)
                 )
+        measure_tools(context)
         context.keep(containers=_container_records(network, used=True))
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from emulator.experiment.sections.delays import hops, loaded
 from emulator.experiment.sections.numbers import goals, intervals, results, shares
 from emulator.experiment.sections.table import Section
+from emulator.experiment.sections.tools import tools
 from emulator.experiment.sections.verdicts import back_to_back, sla, soak
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ _MAKERS: tuple[Callable[[SummaryRecord], Section | None], ...] = (
     soak,
     back_to_back,
     hops,
+    tools,
 )
 
 
