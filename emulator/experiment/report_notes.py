@@ -14,6 +14,7 @@ from emulator.experiment.words import (
     BENCH_LIMITED,
     INVALID,
     PROBE_LIMITED,
+    frames_text,
     grouped,
     microseconds,
     percent,
@@ -40,7 +41,7 @@ def title(summary: SummaryRecord) -> str:
     if measures_latency(summary) and (rates := _common(summary, "rate_pps")):
         parts.append(f"{grouped(float(rates))} packets/s")
     if frames := _common(summary, "frames"):
-        parts.append(f"{frames} B frames" if frames.isdigit() else f"{frames} frames")
+        parts.append(f"{frames_text(frames)} frames")
     if (pattern := _common(summary, "pattern")) and pattern != "const":
         parts.append(pattern)
     return " · ".join([*parts, f"probe: {summary.mechanism}", summary.link])
@@ -63,7 +64,7 @@ def bench_lines(summary: SummaryRecord) -> list[str]:
             if each.floor_p99_ns is not None:
                 floor += f", p99 {microseconds(each.floor_p99_ns)}"
             parts.append(f"{floor} µs")
-        frames = f"{each.frames} B" if each.frames.isdigit() else each.frames
+        frames = frames_text(each.frames)
         again = ", measured earlier" if each.reused else ""
         text = "; ".join(parts) or "could not be measured"
         lines.append(f"Bench itself, a bare link ({each.mechanism}, {frames}{again}): {text}.")
@@ -229,6 +230,12 @@ def _invalid(summary: SummaryRecord) -> list[str]:
                 "VNFs that are processes may be what the probe had to wait for: --core 0 and "
                 "--set cores=1 keep them apart, where the topology takes cores."
             )
+    lines += [
+        f"{case.name}: latency leaves out what was invalid in every attempt, in round "
+        f"{', '.join(map(str, case.invalid_rounds))} of {summary.repeat}."
+        for case in summary.cases
+        if case.valid and case.invalid_rounds
+    ]
     if unsent := [case for case in summary.cases if case.unsent]:
         counts = ", ".join(f"{case.name} {grouped(case.unsent)}" for case in unsent)
         lines.append(f"Packets never sent, the generator's failure and no loss: {counts}.")

@@ -82,6 +82,11 @@ def size(count_bytes: float) -> str:
     return f"{count_bytes:.0f} B"
 
 
+def frames_text(frames: str) -> str:
+    """The size of frames with its unit, or the name of a mix."""
+    return f"{frames} B" if frames.isdigit() else frames
+
+
 def rate(value_pps: float) -> str:
     """Packets per second with the unit that fits: ``3.52 Mpps``, ``9.00 kpps``."""
     for scale, unit in ((1e6, "Mpps"), (1e3, "kpps")):

@@ -13,7 +13,7 @@ from emulator.experiment.html.envelope import read_envelope
 from emulator.experiment.html.network import networks
 from emulator.experiment.plot import curve_of
 from emulator.experiment.sections.table import labels_for
-from emulator.experiment.words import microseconds, percent, rate
+from emulator.experiment.words import frames_text, microseconds, percent, rate
 
 if TYPE_CHECKING:
     from emulator.experiment.bundle import Bundle
@@ -143,7 +143,7 @@ class Gallery:
             told = "; ".join(
                 f"{label}: "
                 + ", ".join(
-                    f"{case.traffic.frames} B {rate(case.throughput.rate_pps)}"
+                    f"{frames_text(case.traffic.frames)} {rate(case.throughput.rate_pps)}"
                     for case in cases
                     if case.traffic and case.throughput and case.throughput.rate_pps
                 )
