@@ -35,7 +35,7 @@ def popen(session: Session) -> list[Row]:
 
 def help_text(session: Session) -> list[Row]:
     """vnf --help, from the shell's point of view."""
-    command = _vnf()
+    command = vnf("--help")
     peer = ["mn", "--help"] if shutil.which("mn", path="/usr/bin") else None
     bare = [sys.executable, "-c", "pass"]
     _took(command)  # the first run compiles modules to bytecode
@@ -62,10 +62,11 @@ def help_text(session: Session) -> list[Row]:
     return rows
 
 
-def _vnf() -> list[str]:
+def vnf(*arguments: str) -> list[str]:
+    """The command line of ``vnf``, as a user has it."""
     installed = Path(sys.executable).with_name("vnf")
     program = [str(installed)] if installed.exists() else [sys.executable, "-m", "emulator"]
-    return [*program, "--help"]
+    return [*program, *arguments]
 
 
 def _took(command: list[str], path: str | None = None) -> float:

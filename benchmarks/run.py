@@ -63,6 +63,7 @@ def _benchmarks() -> dict[str, Benchmark]:
         xdp_chain,
     )
     from benchmarks.probe import probe
+    from benchmarks.report import report_speed
     from benchmarks.wire import wire_chance, wire_delay, wire_rate
 
     return {
@@ -89,6 +90,7 @@ def _benchmarks() -> dict[str, Benchmark]:
         "docker-peers": docker_peers,
         "docker-planes": docker_planes,
         "image-size": image_size,
+        "report-speed": report_speed,
     }
 
 
