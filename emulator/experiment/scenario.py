@@ -146,8 +146,8 @@ class Scenario(_Part):
     """What counts as throughput: names of goals, or goals of your own."""
     profile: Annotated[tuple[Text, ...], BeforeValidator(_words), _OrOne()] = ()
     """Service levels that sla judges by: names, or files from the scenario's folder."""
-    tools: Annotated[tuple[Text, ...], BeforeValidator(_words)] = ()
-    """Others to run on the same path, such as ping or iperf3:protocol=UDP."""
+    tools: Annotated[tuple[Text, ...], BeforeValidator(_words), _OrOne()] = ()
+    """Tools that people know, to run on the same path: ping, iperf3:protocol=UDP."""
     schedule: str | None = None
     """A file that says how links change over time; the topology's own schedule if not given."""
     stop: StopPart | None = None
