@@ -79,8 +79,12 @@ class ProbeSpec:
     packets: int | None = None
 
     def __post_init__(self) -> None:
-        if self.rate_pps is not None and not 0 < self.rate_pps < math.inf:
-            raise _bad("rate_pps", self.rate_pps, "a rate is above 0; None: as fast as possible")
+        if self.rate_pps is not None and not 1 / MAX_DURATION_S <= self.rate_pps < math.inf:
+            raise _bad(
+                "rate_pps",
+                self.rate_pps,
+                f"a rate is a packet in {MAX_DURATION_S:.0f} s or more; None: as fast as possible",
+            )
         if not 0 < self.duration_s <= MAX_DURATION_S:
             raise _bad("duration_s", self.duration_s, f"it is above 0, up to {MAX_DURATION_S:.0f}")
         if self.mechanism not in get_args(Mechanism):

@@ -50,7 +50,7 @@ MAX_BURST: Final = 65_536
 _NS_PER_S = 1_000_000_000
 _CHUNK = 1 << 20
 _SPARE = 1000
-_MAX_SHAPE = 100.0
+_MIN_SHAPE, _MAX_SHAPE = 1.05, 100.0
 _FORMS = "const, poisson, onoff(on=10ms, off=90ms), pareto(shape=1.5), burst(size=32), pcap:FILE"
 _PCAP = "pcap:"
 _UNITS = ((_NS_PER_S, "s"), (1_000_000, "ms"), (1000, "us"), (1, "ns"))
@@ -98,17 +98,19 @@ class Pareto:
     """Pareto-distributed distances.
 
     Args:
-        shape: the exponent of the tail. The mean exists above 1, the variance above 2.
+        shape: the exponent of the tail. The variance exists above 2, the mean above 1; but close
+            to 1 it takes more packets than can be sent until a stream shows its mean.
 
     Raises:
-        UsageError: the shape is not above 1, or so large that the distances are all but equal.
+        UsageError: the shape is below 1.05, or so large that the distances are all but equal.
     """
 
     shape: float = 1.5
 
     def __post_init__(self) -> None:
-        if not 1 < self.shape <= _MAX_SHAPE:
-            hint = f"a shape is above 1, where the mean exists, and up to {_MAX_SHAPE:g}"
+        if not _MIN_SHAPE <= self.shape <= _MAX_SHAPE:
+            hint = f"a shape is from {_MIN_SHAPE:g}, just above where the mean exists, "
+            hint += f"to {_MAX_SHAPE:g}"
             raise _bad(f"shape={self.shape:g}", hint)
 
     def __str__(self) -> str:
@@ -222,8 +224,9 @@ def offsets_ns(
         return _on_off(pattern, rate_pps, round(duration_s * _NS_PER_S))
     if isinstance(pattern, Const | Burst):
         size = pattern.size if isinstance(pattern, Burst) else 1
-        groups = np.arange(even_places(rate_pps, duration_s), dtype=np.uint64) // np.uint64(size)
-        return groups * np.uint64(size * interval_of(rate_pps)) >> np.uint64(FRACTION_BITS)
+        places = np.arange(even_places(rate_pps, duration_s), dtype=np.uint64)
+        places -= places % np.uint64(size)
+        return places * np.uint64(interval_of(rate_pps)) >> np.uint64(FRACTION_BITS)
     mean_ns = _NS_PER_S / rate_pps
     random = np.random.Generator(np.random.PCG64(seed))
 
