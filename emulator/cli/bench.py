@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import shlex
 from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
@@ -49,6 +51,7 @@ class Mechanism(StrEnum):
 
 
 def bench(
+    context: typer.Context,
     what: Annotated[
         list[str] | None,
         typer.Argument(
@@ -216,10 +219,12 @@ def bench(
     file, measurements = _split(what or (), topo)
     spec = None
     if resume is not None:
-        _alone("--resume", what)
+        _alone(context, "--resume", ("resume", "json"), what or ())
     elif file is not None and is_scenario(file):
-        _alone(file, [topo] if topo else measurements)
+        _alone(context, file, ("what", "output", "json"), measurements)
         spec = load_scenario(Path(file))
+        if _is_given(context, "output"):
+            spec = dataclasses.replace(spec, output=output)
     else:
         spec = BenchSpec(
             target=target_of(file, topo),
@@ -257,9 +262,11 @@ def bench(
         if partial is not None:
             _print_result(partial, json)
             if not json:
-                print(f"Go on    vnf bench --resume {partial.folder}")
+                print(f"Go on    {_resume_command(partial)}")
         raise
     _print_result(result, json)
+    if result.stopped is not None and not json:
+        print(f"Stopped  {result.stopped}; the rest: {_resume_command(result)}")
     if result.exit_code:
         raise typer.Exit(result.exit_code)
 
@@ -300,16 +307,35 @@ def _listed(text: str, separator: str, where: str) -> list[str]:
     return values
 
 
-def _alone(what: str, rest: Sequence[str] | None) -> None:
-    """
+def _alone(context: typer.Context, what: str, goes: Sequence[str], rest: Sequence[str]) -> None:
+    """Check that nothing is given beside what says all that is to be measured.
+
+    Args:
+        goes: parameters that may be given all the same.
+        rest: words that may not.
+
     Raises:
-        UsageError: something is given beside it.
+        UsageError: something is.
     """
-    if rest:
+    options = [
+        parameter.opts[0]
+        for parameter in context.command.params
+        if parameter.name not in (None, "what", *goes) and _is_given(context, parameter.name)
+    ]
+    if beside := [*rest, *options]:
         raise UsageError(
-            f"{what} says all that is to be measured, and beside it is {' '.join(rest)}",
+            f"{what} says all that is to be measured, and beside it is {' '.join(beside)}",
             hint="drop one of them",
         )
+
+
+def _is_given(context: typer.Context, parameter: str) -> bool:
+    source = context.get_parameter_source(parameter)
+    return source is not None and source.name == "COMMANDLINE"
+
+
+def _resume_command(result: BenchResult) -> str:
+    return f"vnf bench --resume {shlex.quote(str(result.folder))}"
 
 
 def _print_result(result: BenchResult, json: bool) -> None:
@@ -318,6 +344,8 @@ def _print_result(result: BenchResult, json: bool) -> None:
     certificates = result.certificates
     if json:
         document = {"folder": str(result.folder), **result.summary.model_dump(mode="json")}
+        if result.stopped is not None:
+            document["stopped"] = result.stopped
         if certificates is not None:
             document["certificates"] = certificates.model_dump(mode="json")
         print_json(document)

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import json
 import os
 import re
+import weakref
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -55,6 +57,7 @@ __all__ = [
 ]
 
 _RESERVE = ".reserve"
+_PARTIAL, _PLAN = ".partial", "plan-"
 _RESERVE_BYTES = 1 << 20
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _NOT_IN_FILE_NAMES = re.compile(r"[^A-Za-z0-9._=,+-]+")
@@ -96,6 +99,7 @@ class BundleWriter:
             folder = _new_folder(output, f"{stamp}-{_file_name(topology)}")
             writer = cls(folder)
             try:
+                writer._take()
                 (folder / SAMPLES).mkdir()
                 with open(folder / _RESERVE, "xb") as reserve:
                     os.posix_fallocate(reserve.fileno(), 0, _RESERVE_BYTES)
@@ -106,19 +110,50 @@ class BundleWriter:
         return writer
 
     @classmethod
-    def reopen(cls, folder: Path) -> BundleWriter:
+    def reopen(cls, folder: Path, plans: Mapping[str, str]) -> BundleWriter:
         """Go on filling a bundle that a run has left before its end.
 
+        Args:
+            folder: the bundle's.
+            plans: by the names of the cases that have one, the file of the plan: their other files
+                are called after it.
+
         Raises:
-            ResultsError: the folder cannot be written.
+            ResultsError: the folder cannot be written, or a run is still filling it.
         """
         writer = cls(folder)
-        for path in (*folder.iterdir(), *(folder / SAMPLES).iterdir()):
-            if path.is_file():
-                writer._written.add(str(path.relative_to(folder)))
-        with _explained(folder), open(folder / _RESERVE, "wb") as reserve:
-            os.posix_fallocate(reserve.fileno(), 0, _RESERVE_BYTES)
+        with _explained(folder):
+            writer._take()
+            (folder / SAMPLES).mkdir(exist_ok=True)
+            for path in folder.rglob("*"):
+                if path.name.endswith(_PARTIAL):
+                    # What a run that was killed had not written to its end.
+                    path.unlink()
+                elif path.is_file():
+                    writer._written.add(str(path.relative_to(folder)))
+            with open(folder / _RESERVE, "wb") as reserve:
+                os.posix_fallocate(reserve.fileno(), 0, _RESERVE_BYTES)
+        for case, plan in plans.items():
+            writer._names[case] = plan.removeprefix(_PLAN).removesuffix(".json")
         return writer
+
+    def _take(self) -> None:
+        """Keep other runs out until ``close``; the kernel does it when this process ends."""
+        lock = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY)
+        self._unlock = weakref.finalize(self, os.close, lock)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self._unlock()
+            raise ResultsError(
+                "a bench is still filling this bundle",
+                where=str(self.folder),
+                hint="wait for it to end, or stop it with Ctrl-C",
+            ) from None
+
+    def close(self) -> None:
+        """Let others go on with the bundle."""
+        self._unlock()
 
     def count_samples(self, case: str) -> int:
         """How many files of samples a case has by now."""
@@ -128,7 +163,7 @@ class BundleWriter:
     def write_file(self, name: str, write: Callable[[BinaryIO], object]) -> Path:
         """Make the file ``name`` appear with all that ``write`` puts into it, or not at all."""
         path = self.folder / name
-        partial = path.with_name(f".{path.name}.partial")
+        partial = path.with_name(f".{path.name}{_PARTIAL}")
         with _explained(path):
             try:
                 with open(partial, "wb") as file:
@@ -150,7 +185,7 @@ class BundleWriter:
 
     def write_plan(self, case: str, plan: Plan) -> str:
         """Write the plan of a case; returns the file's name within the bundle."""
-        name = f"plan-{self._unique(case)}.json"
+        name = f"{_PLAN}{self._unique(case)}.json"
         self.write_file(name, lambda file: file.write((plan.to_json() + "\n").encode()))
         return name
 

@@ -117,7 +117,7 @@ class TrafficRecord(Record):
 
 
 Status = Literal["finished", "failed", "unfinished"]
-Outcome = Literal["running", "finished", "failed", "interrupted", "results-lost"]
+Outcome = Literal["running", "finished", "stopped", "failed", "interrupted", "results-lost"]
 
 
 class CaseRecord(Record):
@@ -272,8 +272,9 @@ class RunRecord(Record):
         spec: the specification of the bench, each field by its name.
         order: the names of the cases in the order in which they were measured, drawn by ``seed``.
         ended_at: null while the run goes on, and for ever when it was killed.
-        outcome: ``running``, ``finished``, ``failed`` (a case failed), ``interrupted`` or
-            ``results-lost`` (they could no longer be written).
+        outcome: ``running``, ``finished``, ``stopped`` (by a rule of the specification),
+            ``failed`` (a case failed), ``interrupted`` or ``results-lost`` (they could no longer
+            be written).
         revision: git revision when run from a checkout, with ``+changes`` when files differed.
     """
 

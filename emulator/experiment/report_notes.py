@@ -197,7 +197,14 @@ def _limits(summary: SummaryRecord) -> list[str]:
             f"{BENCH_LIMITED} bench-limited: within 10 % of the path without any VNF; "
             "the VNF itself may do more."
         )
+    ceilings = {each.frames: each.ceiling_pps for each in summary.bench if each.ceiling_pps}
     for case in summary.cases:
+        ceiling_pps = ceilings.get(case.traffic.frames) if case.traffic and case.trials else None
+        if case.traffic and ceiling_pps and case.traffic.rate_pps > ceiling_pps:
+            lines.append(
+                f"{case.name}: {rate(case.traffic.rate_pps)} were asked for, and the bench's own "
+                f"ceiling is {rate(ceiling_pps)}: ask for less with --rate."
+            )
         for found in case.throughputs:
             if found.rate_pps is None:
                 needed = grouped(packets_to_bound(found.goal.loss_ratio))

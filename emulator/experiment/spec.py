@@ -24,7 +24,14 @@ MEASUREMENTS: tuple[Measurement, ...] = get_args(Measurement)
 
 DEFAULT_MEASUREMENTS: tuple[Measurement, ...] = ("latency", "throughput", "cost")
 
-_OPTIONS = {"frame_size_bytes": "--size", "frames": "--size", "core": "--core"}
+_OPTIONS = {
+    "rate_pps": "--rate",
+    "frames": "--size",
+    "pattern": "--pattern",
+    "duration_s": "--duration",
+    "mechanism": "--probe",
+    "core": "--core",
+}
 """What the probe calls a value -> the option it came from."""
 
 
@@ -126,7 +133,7 @@ class BenchSpec:
             values["output"] = Path(values["output"])
             values["schedule"] = Path(values["schedule"]) if values["schedule"] else None
             return cls(**values)
-        except (KeyError, TypeError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise ResultsError(
                 f"the specification cannot be understood: {error}",
                 where="run.json",
@@ -138,7 +145,9 @@ class BenchSpec:
         values = dataclasses.asdict(self)
         values["output"] = str(self.output)
         values["schedule"] = None if self.schedule is None else str(self.schedule.resolve())
-        return values
+        return {
+            key: list(value) if type(value) is tuple else value for key, value in values.items()
+        }
 
     def traffics(self) -> list[Traffic]:
         """Every combination of rate, frames and pattern."""
@@ -152,6 +161,20 @@ class BenchSpec:
     def measures(self, *names: Measurement) -> bool:
         """Whether any of these is to be measured."""
         return any(name in self.measurements for name in names)
+
+    def recorded_packets(self, traffic: Traffic, round_number: int) -> float:
+        """How many packets the samples of a round of a case are of, when every trial is valid."""
+        from emulator.experiment.measuring.loaded import LOADS, PROBE_PPS
+
+        pps = traffic.rate_pps if self.measures("latency") else 0.0
+        if round_number == 1:
+            # These are measured once.
+            pps += traffic.rate_pps if self.measures("soak") else 0.0
+            pps += len(LOADS) * PROBE_PPS if self.measures("loaded-latency") else 0.0
+            for profile in self.sla_profiles():
+                rate_pps = traffic.rate_pps if profile.cycle_ns is None else 1e9 / profile.cycle_ns
+                pps += rate_pps * max(1, len(profile.payload_bytes))
+        return pps * self.duration_s
 
     def search_goals(self) -> list[SearchGoal]:
         """What counts as throughput.
@@ -184,14 +207,13 @@ class BenchSpec:
         from emulator.traffic.probe import ProbeSpec
         from emulator.traffic.schedule import parse_pattern
 
-        # As fast as possible knows no pattern but one packet after another.
-        pattern = parse_pattern(traffic.pattern if rate_pps is not None else "const")
         try:
             return ProbeSpec(
                 rate_pps=rate_pps,
                 duration_s=duration_s,
                 frames=traffic.frame_mix(),
-                pattern=pattern,
+                # As fast as possible knows no pattern but one packet after another.
+                pattern=parse_pattern(traffic.pattern if rate_pps is not None else "const"),
                 mechanism=self.mechanism,
                 core=self.core,
                 record=record,

@@ -284,7 +284,7 @@ def test_streams_that_are_closed_from_outside_do_no_harm(closed: str):
 
 
 def test_the_shell_of_the_user_completes_words():
-    words = {"vnf ru": "run", "vnf run --topo li": "linear", "vnf bench --pro": "--probe"}
+    words = {"vnf ru": "run", "vnf run --topo li": "linear", "vnf bench --prob": "--probe"}
     for typed, expected in words.items():
         done = subprocess.run(
             [sys.executable, "-c", "from emulator.cli.main import main; main()"],

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
+from emulator.errors import MeasurementError
 from emulator.experiment.measuring.context import CaseContext, Recorder
 from emulator.experiment.measuring.path import MeasuredPath
 from emulator.experiment.measuring.tools import measure_tools
@@ -87,10 +88,15 @@ def measure_case(
         _idle(context)
         if network.plan.schedule:
             network.run_schedule()
+        failed: list[MeasurementError] = []
         for kind, measure in _measures().items():
             if spec.measures(kind):
                 path.readings.clear()
-                measure(context)
+                try:
+                    measure(context)
+                except MeasurementError as error:
+                    # What needs no result of this one can be measured all the same.
+                    failed.append(error)
                 recorder.add_resources(
                     resource_rows(
                         reading, case=name, round=round_number, measurement=kind, trial=number
@@ -98,6 +104,8 @@ def measure_case(
                     for number, reading in enumerate(path.readings, 1)
                 )
         measure_tools(context)
+        if failed:
+            raise failed[0]
         context.keep(containers=_container_records(network, used=True))
 
 

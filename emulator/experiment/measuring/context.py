@@ -124,30 +124,36 @@ class CaseContext:
         self,
         step: str,
         measure: Callable[[], Measured],
+        *,
         each: Callable[[Measured], object] = lambda _: None,
+        attempts: int = ATTEMPTS,
     ) -> Measured:
         """The same as :func:`best_of`, and ``step`` is what to say meanwhile."""
-        attempts = itertools.count(1)
+        numbers = itertools.count(ATTEMPTS - attempts + 1)
 
         def attempt() -> Measured:
-            number = next(attempts)
+            number = next(numbers)
             self.tell(f"{step}, attempt {number}" if number > 1 else step)
             return measure()
 
-        return best_of(attempt, each)
+        return best_of(attempt, each=each, attempts=attempts)
 
 
 def best_of(
-    measure: Callable[[], Measured], each: Callable[[Measured], object] = lambda _: None
+    measure: Callable[[], Measured],
+    *,
+    each: Callable[[Measured], object] = lambda _: None,
+    attempts: int = ATTEMPTS,
 ) -> Measured:
     """A valid trial, or of a few the one with the fewest complaints.
 
     Args:
         measure: makes a trial.
         each: is given every trial, those that do not count too.
+        attempts: how many are made at most.
     """
     tried: list[Measured] = []
-    while len(tried) < ATTEMPTS:
+    while len(tried) < attempts:
         tried.append(measure())
         each(tried[-1])
         if tried[-1].valid:

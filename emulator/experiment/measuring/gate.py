@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from emulator.experiment.measured import (
@@ -10,18 +11,22 @@ from emulator.experiment.measured import (
     ResourcesRecord,
 )
 from emulator.experiment.measuring.context import Measured
+from emulator.experiment.words import percent, rate
 from emulator.measure.honesty import check_trial
 from emulator.measure.meter import MeterTargets, ResourceMeter
 from emulator.measure.sensors import Sensors
 from emulator.unavailable import Unavailable, known
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from emulator.experiment.measuring.path import MeasuredPath
     from emulator.measure.honesty import Finding
     from emulator.measure.resources import NodeUse, ResourceReading, TotalUse
     from emulator.traffic.probe import ProbeResult, ProbeSpec
+
+_OF_ONE_STREAM = ("generator", "unsent", "overrun")
+"""Rules about a stream of its own; the others are about the machine, which both streams share."""
 
 
 def gated(path: MeasuredPath, probe: ProbeSpec, *, exact: bool = False) -> Measured:
@@ -48,7 +53,22 @@ def gated_pair(
     with ResourceMeter(targets=MeterTargets.of_network(path.network)) as meter:
         first, second = path.probe_loaded(measured, background)
     reading = meter.reading()
-    return judged(path, first, reading, exact=True), judged(path, second, reading, exact=False)
+    load = judged(path, second, reading, exact=False)
+    found = judged(path, first, reading, exact=True)
+    return replace(found, findings=(*found.findings, *_of_load(load))), load
+
+
+def _of_load(load: Measured) -> Iterator[FindingRecord]:
+    """What a reader of the stream that was measured must know of the one beside it."""
+    result = load.result
+    lost = percent(result.lost / result.sent) if result.sent else "nothing was sent"
+    text = f"{rate(result.offered_pps)} of background load, of which {lost} were lost"
+    yield FindingRecord(rule="background", severity="note", text=text)
+    for finding in load.findings:
+        if finding.rule in _OF_ONE_STREAM:
+            # The stream that was measured may be valid beside less load than was meant.
+            text = f"of the background load: {finding.text}"
+            yield FindingRecord(rule=finding.rule, severity="warn", text=text)
 
 
 def judged(

@@ -30,11 +30,15 @@ def measure_loaded_latency(context: CaseContext) -> None:
     Raises:
         BuildVnfError: it cannot be measured; no rate meets the goal.
     """
-    if context.record.loaded is not None:
+    # Of a run that was stopped between two loads, what it found stays.
+    begun = context.record.loaded
+    points = [] if begun is None else list(begun.points)
+    left = [load for load in LOADS if load not in [point.load_ratio for point in points]]
+    if not left:
         return
-    goal, rate_pps = _full_rate(context)
-    points: list[LoadPointRecord] = []
-    for load in LOADS:
+    goal = context.spec.search_goals()[0]
+    rate_pps = _full_rate(context, goal) if begun is None else begun.rate_pps
+    for load in left:
         points.append(_point(context, load, load * rate_pps))
         context.keep(
             loaded=LoadedLatencyRecord(
@@ -46,8 +50,7 @@ def measure_loaded_latency(context: CaseContext) -> None:
         )
 
 
-def _full_rate(context: CaseContext) -> tuple[SearchGoal, float]:
-    goal = context.spec.search_goals()[0]
+def _full_rate(context: CaseContext, goal: SearchGoal) -> float:
     known = context.record.throughput
     rate_pps = None if known is None else known.rate_pps
     if known is None:
@@ -59,13 +62,13 @@ def _full_rate(context: CaseContext) -> tuple[SearchGoal, float]:
             hint="is there a VNF on the way that drops packets by design? a goal with more loss "
             "may do: --goal csit-pdr",
         )
-    return goal, rate_pps
+    return rate_pps
 
 
 def _point(context: CaseContext, load: float, background_pps: float) -> LoadPointRecord:
     duration_s = context.spec.duration_s
     probe = context.probe_spec(PROBE_PPS, duration_s, record=True)
-    given: list[Measured] = []
+    given: dict[int, Measured] = {}
 
     def measure() -> Measured:
         if not load:
@@ -74,11 +77,11 @@ def _point(context: CaseContext, load: float, background_pps: float) -> LoadPoin
             context.probe_spec(background_pps, duration_s, record=False), core=None
         )
         measured, background = gated_pair(context.path, probe, behind)
-        given.append(background)
+        given[id(measured)] = background
         return measured
 
     measured = context.best_of(f"measuring latency at a load of {load:.0%}", measure)
-    beside = next((each for each in reversed(given)), None)
+    beside = given.get(id(measured))
     result = measured.result
     return LoadPointRecord(
         load_ratio=load,
