@@ -7,7 +7,7 @@ overlap, which is the cautious way to tell: numbers whose intervals overlap a li
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from emulator.experiment.cases import NO_VNF
@@ -130,13 +130,17 @@ def answer(summary: SummaryRecord) -> Answer:
     groups = _groups(summary)
     points: list[Point] = []
     wins: dict[str, list[str | None]] = {}
+    doubts = _Doubts()
     for metric in _METRICS:
         for number, (context, cases) in enumerate(groups):
             ranking, left_out = _ranked(metric, cases)
             if ranking is None and not left_out:
                 continue
-            if ranking is not None and len(ranking.entries) > 1:
+            if ranking is None:
+                doubts.invalid.setdefault(metric.name.lower())
+            elif len(ranking.entries) > 1:
                 wins.setdefault(metric.best, []).append(ranking.winner)
+                doubts.by_chance |= ranking.winner is not None and not ranking.certain
             if number < _MOST_GROUPS:
                 about = f" ({context})" if context else ""
                 points.append(Point(metric.name + about, _told(metric, ranking, left_out)))
@@ -146,11 +150,27 @@ def answer(summary: SummaryRecord) -> Answer:
         for case in summary.cases
         if case.status != "finished"
     ]
-    return Answer(_sentence(summary, wins, points), tuple(points))
+    return Answer(_sentence(summary, wins, points, doubts), tuple(points))
+
+
+@dataclass
+class _Doubts:
+    """What the sentence must not be silent about.
+
+    Attributes:
+        by_chance: somebody won of whom there are no intervals.
+        invalid: of what nothing valid was measured; a dictionary for its order.
+    """
+
+    by_chance: bool = False
+    invalid: dict[str, None] = field(default_factory=dict)
 
 
 def _sentence(
-    summary: SummaryRecord, wins: dict[str, list[str | None]], points: Sequence[Point]
+    summary: SummaryRecord,
+    wins: dict[str, list[str | None]],
+    points: Sequence[Point],
+    doubts: _Doubts,
 ) -> str:
     if not summary.cases or not points:
         return "Nothing was measured."
@@ -170,6 +190,10 @@ def _sentence(
         why = "depends on the setting or cannot be told" if several else "cannot be told"
         which = "which case" if won else "Which case"
         parts.append(f"{which} has {_listed(open_, 'or')} {why}")
+    if won and doubts.by_chance:
+        parts[len(won) - 1] += ", though some of it without intervals, so that it may be chance"
+    if doubts.invalid:
+        parts.append(f"nothing valid is known of {_listed(list(doubts.invalid))}")
     return "; ".join(parts) + "."
 
 

@@ -37,7 +37,7 @@ def render(comparison: BundleComparison) -> RenderableType:
         Text(""),
         *_differences(comparison),
     ]
-    if comparison.cases:
+    if any(case.metrics for case in comparison.cases):
         parts += [Text("Numbers", style="bold"), _table(comparison)]
     parts += [Text(line, style="dim") for line in _notes(comparison)]
     return Group(*parts)
@@ -129,7 +129,7 @@ def _notes(comparison: BundleComparison) -> list[str]:
     if not comparison.cases:
         lines.append("No case is in both of them: there is nothing to compare.")
     elif not metrics:
-        lines.append("No number was measured in both of them.")
+        lines.append("No number of both of them is valid: there is nothing to compare.")
     if any(metric.comparison.verdict == "unknown" for metric in metrics):
         lines.append(
             f"It takes {rounds_needed()} valid rounds of each to tell whether a number changed: "

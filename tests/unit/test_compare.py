@@ -123,6 +123,13 @@ def test_invalid_rounds_do_not_count(tmp_path: Path) -> None:
     assert (p50.comparison.b_rounds, verdict_text(p50)) == (3, "no significant difference")
 
 
+def test_where_all_is_invalid_there_is_nothing_to_compare(tmp_path: Path) -> None:
+    lost = measured("xdp", 1, 1, trials=rounds(700, valid=False), throughputs=(), cost=None)
+    found = compare_bundles(bundle(tmp_path, lost), bundle(tmp_path, lost))
+    assert [each.metrics for each in found.cases] == [()]
+    assert "No number of both of them is valid" in printed(found)
+
+
 def test_cases_that_only_one_has_are_named(tmp_path: Path) -> None:
     found = compare_bundles(
         bundle(tmp_path, measured("xdp", 700, 3e6), measured("kernel", 2000, 1e6)),

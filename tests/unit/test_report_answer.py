@@ -59,7 +59,11 @@ def test_intervals_that_only_touch_are_no_difference_and_apart_they_are_one() ->
 
 def test_without_intervals_chance_is_not_ruled_out() -> None:
     cases = (plane(name, p50, latency_intervals={}) for name, p50 in (("xdp", 1), ("dpdk", 2)))
-    assert "chance is not ruled out" in said(answer(summary(*cases)), "Median latency")
+    found = answer(summary(*cases))
+    assert "chance is not ruled out" in said(found, "Median latency")
+    assert "may be chance" in found.sentence
+    sure = answer(summary(plane("xdp", 1000, cost=None), plane("dpdk", 2000, cost=None)))
+    assert sure.sentence == "xdp has the lowest median latency and the lowest p99."
 
 
 def test_who_is_invalid_does_not_win() -> None:
@@ -67,6 +71,8 @@ def test_who_is_invalid_does_not_win() -> None:
     found = answer(summary(plane("xdp", 500, trials=late), plane("kernel", 3000)))
     text = said(found, "Median latency")
     assert text == "kernel: 3.00 µs [2.97, 3.03]; not counted, because invalid: xdp."
+    found = answer(summary(plane("xdp", 500, trials=late), plane("dpdk", 600, trials=late)))
+    assert found.sentence.endswith("nothing valid is known of median latency and 99th percentile.")
 
 
 def test_the_path_without_vnf_is_no_rival_but_told() -> None:

@@ -123,7 +123,7 @@ class Gallery:
                 else "none"
             ),
             "The highest rate that met the goal. Lines: intervals; hatched: limited by the bench "
-            "or the probe, so the path may do more.",
+            "or the probe, so the path may do more; grey: invalid.",
             draw.rates,
         )
 
@@ -203,7 +203,7 @@ class Gallery:
                 if case.cost and case.cost.cpu_ns_per_packet
                 else "none"
             ),
-            "Of the whole path at full load; generator and receiver are part of it.",
+            "Of the whole path at full load; generator and receiver are part of it. Grey: invalid.",
             draw.costs,
         )
 
