@@ -23,6 +23,10 @@ STYLES: tuple[str | tuple[int, tuple[float, ...]], ...] = (
 )
 INK, SOFT, GRID, PAPER = "#222222", "#5c5c5c", "#dcdcdc", "#ffffff"
 
+WIDTH = 4.5
+"""Inches, of a picture in a page: on a phone its letters are large enough still, and on paper two
+of them stand side by side."""
+
 FileFormat = Literal["png", "pdf", "svg"]
 _DPI = 160
 
@@ -121,7 +125,8 @@ def logarithmic(axes: Axes, which: Literal["x", "y"]) -> None:
     axis = axes.xaxis if which == "x" else axes.yaxis
     low, high = axes.get_xlim() if which == "x" else axes.get_ylim()
     narrow = high / low < 5000 if which == "x" else high / low < 100
-    axis.set_major_locator(LogLocator(base=10, subs=(1.0, 2.0, 5.0) if narrow else (1.0,)))
+    subs = (1.0, 2.0, 5.0) if narrow else (1.0,)
+    axis.set_major_locator(LogLocator(base=10, subs=subs, numticks=12 if which == "x" else 6))
     # Each mark costs time, and on a small vertical axis they are too near to each other.
     minor = LogLocator(base=10, subs=tuple(range(2, 10)), numticks=99)
     axis.set_minor_locator(minor if which == "x" else NullLocator())

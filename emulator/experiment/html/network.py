@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from emulator.errors import ResultsError
-from emulator.experiment.canvas import COLOURS, INK, PAPER, SOFT, Picture
+from emulator.experiment.canvas import COLOURS, INK, PAPER, SOFT, WIDTH, Picture
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _MOST_NODES = 60
 _MOST_PICTURES, _MOST_PLANES = 6, 2
-_CHARACTERS = 64
+_CHARACTERS = 58
 """As many letters of names side by side as fit the width of a picture."""
 _SHAPES = {"host": "s", "switch": "o", "router": "h", "vnf": "D", "controller": "^", "app": "p"}
 _COLOURS = {
@@ -102,7 +102,7 @@ def _picture(plan: Plan, labels: dict[str, str], name: str, title: str) -> Pictu
         title,
         f"The network as a graph. Nodes: {told or 'none'}. Links: {links or 'none'}.",
         "Dashed links are impaired." if impaired else "No link is impaired.",
-        5.0,
+        WIDTH,
         min(8.0, 0.7 + 0.75 * rows),
         partial(_draw, plan=plan, labels=labels, places=places),
     )

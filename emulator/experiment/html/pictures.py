@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from emulator.errors import ResultsError
-from emulator.experiment.canvas import Picture
+from emulator.experiment.canvas import WIDTH, Picture
 from emulator.experiment.html import draw
 from emulator.experiment.html.envelope import read_envelope
 from emulator.experiment.html.network import networks
@@ -18,9 +18,6 @@ from emulator.experiment.words import frames_text, microseconds, percent, rate
 if TYPE_CHECKING:
     from emulator.experiment.bundle import Bundle
     from emulator.experiment.records import CaseRecord, SummaryRecord
-
-WIDTH = 5.0
-"""Inches: on a phone's screen the letters are still large enough, on two columns of paper too."""
 
 _SLOTS = 600
 _MOST_LINES, _MOST_PANELS, _MOST_BARS = 7, 6, 16
@@ -245,7 +242,7 @@ class Gallery:
                 name,
                 title,
                 f"Latency and loss of each interval over time. {told}.",
-                "From dark to light: p50, p99, largest delay of each interval. ▾: it lost more "
+                "From bold to faint: p50, p99, largest delay of each interval. ▾: it lost more "
                 "than allowed.",
                 WIDTH,
                 0.7 + 1.5 * len(some),
