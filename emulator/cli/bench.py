@@ -116,6 +116,14 @@ def bench(
             "burst(...), pcap:FILE. Several, separated by semicolons, are cases.",
         ),
     ] = "const",
+    background: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PPS",
+            show_default=False,
+            help="Load the path with so many packets per second more during latency trials.",
+        ),
+    ] = None,
     duration: Annotated[
         str,
         typer.Option(
@@ -236,6 +244,9 @@ def bench(
             rates_pps=tuple(parse_rate(each) for each in _listed(rate, ",", "--rate")),
             frames=tuple(_listed(size, ",", "--size")),
             patterns=tuple(_listed(pattern, ";", "--pattern")),
+            background_pps=0
+            if background is None
+            else parse_rate(background, where="--background"),
             duration_s=parse_duration(duration, where="--duration"),
             mechanism=probe.value,
             round_trip=round_trip,

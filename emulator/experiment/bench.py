@@ -34,15 +34,15 @@ class BenchEvent:
     Attributes:
         case: the case being measured.
         step: what is being done, in a few words.
-        completed: steps done, of all cases together.
-        total: steps to do at most, of all cases together.
+        completed: what is done of all cases together, in seconds that it was expected to take.
+        total: what there is to do.
         record: the whole case once a round of it ended, finished or failed; otherwise None.
     """
 
     case: str
     step: str
-    completed: int
-    total: int
+    completed: float
+    total: float
     record: CaseRecord | None = None
 
 
@@ -74,13 +74,14 @@ class BenchResult:
 
     @property
     def exit_code(self) -> int:
-        """0 when no case failed and all keep to their service levels, else 1; when nothing at all
-        was measured, what the errors say, and 1 when the links are not as they should be. A rule to
-        stop is no failure."""
+        """0 when no case failed and all are known to keep to their service levels, else 1; when
+        nothing at all was measured, what the errors say, and 1 when the links are not as they
+        should be. A rule to stop is no failure."""
         if self.refused:
             return 1
         if not self.failed:
-            return 1 if self.violated else 0
+            undecided = any(case.undecided for case in self.summary.cases)
+            return 1 if self.violated or undecided else 0
         codes = {case.error_exit_code for case in self.summary.cases}
         return codes.pop() or 1 if len(codes) == 1 else 1
 
@@ -166,6 +167,7 @@ def resume_bench(
     _check_unchanged(bundle, prepared)
     ensure_root("measuring")
     plans = {case.name: case.plan for case in bundle.summary.cases if case.plan is not None}
+    _check_machine(bundle)
     writer = BundleWriter.reopen(bundle.folder, plans)
     about = bundle.run.model_copy(update={"ended_at": None, "outcome": "running"})
     run = Run(spec, left, prepared, about, writer, on_event)
@@ -185,7 +187,35 @@ def _prepared(spec: BenchSpec) -> tuple[list[Unit], dict[str, PreparedCase]]:
         destination=spec.destination,
         schedule=spec.schedule,
     )
+    for ready in prepared.values():
+        _check_frames_fit(ready, spec)
     return random_order(cases, spec.repeat, spec.seed), prepared
+
+
+def _check_frames_fit(ready: PreparedCase, spec: BenchSpec) -> None:
+    """
+    Raises:
+        UsageError: what is to be sent is larger than a link of the two ends carries.
+    """
+    from emulator.experiment.measuring.sla import frame_bytes_of
+    from emulator.traffic.probe import ETHERNET_BYTES, FCS_BYTES
+
+    ends = (ready.plan.node(name) for name in (ready.source, ready.destination))
+    mtus = [min(port.mtu for port in end.interfaces) for end in ends if end.interfaces]
+    wanted = {"--size": ready.case.traffic.frame_mix().largest_bytes}
+    for profile in spec.sla_profiles():
+        for payload_bytes in profile.payload_bytes:
+            wanted[f"profile {profile.name}"] = frame_bytes_of(payload_bytes)
+    beside = ETHERNET_BYTES + FCS_BYTES
+    for what, frame_bytes in wanted.items():
+        if mtus and frame_bytes > min(mtus) + beside:
+            raise UsageError(
+                f"frames of {frame_bytes} bytes do not fit: the MTU of {min(mtus)} allows "
+                f"{min(mtus) + beside}",
+                where=f"{what}, {ready.case.name}",
+                hint=f"links need mtu={frame_bytes - beside}; in topologies/chain.py it is "
+                f"--set mtu={frame_bytes - beside}",
+            )
 
 
 def _check_unchanged(bundle: Bundle, prepared: Mapping[str, PreparedCase]) -> None:
@@ -201,4 +231,19 @@ def _check_unchanged(bundle: Bundle, prepared: Mapping[str, PreparedCase]) -> No
                 "the topology is not what it was when the run began",
                 where=case.name,
                 hint="measure it anew with vnf bench, or bring back the old file",
+            )
+
+
+def _check_machine(bundle: Bundle) -> None:
+    """Numbers of two machines do not belong into one bundle."""
+    from emulator.experiment.machine import describe_machine
+
+    now = describe_machine()
+    for field in ("cpu_model", "cpus_online", "kernel"):
+        before, after = getattr(bundle.machine, field), getattr(now, field)
+        if before != after:
+            raise UsageError(
+                f"the run began on another machine: its {field} was {before} and is {after} here",
+                where=str(bundle.folder),
+                hint="vnf replay measures all of it here, in a bundle of its own",
             )

@@ -155,6 +155,7 @@ class HopsRecord(Record):
         worst_sum_error_ns: the largest difference between a packet's delay and its segments' sum.
         p50_without_ns: the median delay measured just before, without telemetry.
         p50_with_ns: with it: the difference is what telemetry costs.
+        valid: whether both trials were left alone; ``findings``: what the honesty gate saw.
     """
 
     segments: tuple[HopSegmentRecord, ...]
@@ -163,6 +164,8 @@ class HopsRecord(Record):
     worst_sum_error_ns: int
     p50_without_ns: int | None
     p50_with_ns: int | None
+    valid: bool = True
+    findings: tuple[FindingRecord, ...] = ()
 
 
 class TrialRecord(Record):
@@ -287,6 +290,7 @@ class SearchRecord(Record):
         elapsed_s: how long all of it took.
         warm_up: its first trial, which counts for nothing.
         trials: the others, in the order they were made.
+        findings: what made trials invalid, each rule once.
     """
 
     round: int
@@ -302,6 +306,7 @@ class SearchRecord(Record):
     elapsed_s: float = 0.0
     warm_up: SearchTrialRecord
     trials: tuple[SearchTrialRecord, ...]
+    findings: tuple[FindingRecord, ...] = ()
 
 
 class ThroughputRecord(Record):
@@ -479,6 +484,7 @@ class BackToBackRecord(Record):
         rate_pps: how fast the bursts were sent; null when none was carried.
         at_limit: whether the longest length to be tried, or the receiver, set the limit.
         valid: whether the bursts were left undisturbed.
+        findings: what made bursts invalid, each rule once.
     """
 
     frames: float | None
@@ -488,6 +494,7 @@ class BackToBackRecord(Record):
     rate_pps: float | None
     at_limit: bool
     valid: bool = True
+    findings: tuple[FindingRecord, ...] = ()
 
 
 class ToolLatencyRecord(Record):
@@ -567,6 +574,7 @@ class CostRecord(Record):
             counters, which are coarse) or ``unknown``.
         valid: whether the generator was left alone on its core.
         resources: what the nodes took meanwhile.
+        findings: what the honesty gate saw.
     """
 
     cpu_ns_per_packet: float | None
@@ -579,3 +587,4 @@ class CostRecord(Record):
     softirq_accounting: str
     valid: bool
     resources: ResourcesRecord | None = None
+    findings: tuple[FindingRecord, ...] = ()

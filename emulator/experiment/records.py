@@ -174,6 +174,16 @@ class CaseRecord(Record):
         )
 
     @property
+    def undecided(self) -> bool:
+        """Whether a service level sets a limit, and the trial cannot tell whether it is kept."""
+        return any(
+            each.verdict != "fail"
+            and (not each.valid or each.verdict == "unknown")
+            and (each.consecutive_misses_allowed is not None or each.quantile is not None)
+            for each in self.sla
+        )
+
+    @property
     def violated(self) -> bool:
         """Whether it does not keep to a service level, or had an outage in a soak."""
         soaked = self.soak is not None and self.soak.verdict == "fail"

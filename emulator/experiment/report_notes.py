@@ -67,6 +67,8 @@ def bench_lines(summary: SummaryRecord) -> list[str]:
         frames = frames_text(each.frames)
         again = ", measured earlier" if each.reused else ""
         text = "; ".join(parts) or "could not be measured"
+        if not each.valid:
+            text += f" {INVALID} while the machine was busy, so it is no limit to go by"
         lines.append(f"Bench itself, a bare link ({each.mechanism}, {frames}{again}): {text}.")
     return lines
 
@@ -116,6 +118,15 @@ def _all_findings(case: CaseRecord) -> Iterator[tuple[str, FindingRecord]]:
         yield from at(verdict.profile, verdict.findings)
     if case.soak:
         yield from at("soak", case.soak.findings)
+    for found in case.throughputs:
+        for search in found.searches:
+            yield from at(f"search {search.round} for {found.goal.name}", search.findings)
+    if case.back_to_back:
+        yield from at("bursts", case.back_to_back.findings)
+    if case.cost:
+        yield from at("cost", case.cost.findings)
+    if case.hops:
+        yield from at("by hops", case.hops.findings)
 
 
 def _common(summary: SummaryRecord, field: str) -> str | None:

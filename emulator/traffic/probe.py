@@ -25,7 +25,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from emulator.errors import UsageError
+from emulator.errors import MeasurementError, UsageError
 from emulator.traffic.frames import FCS_BYTES, MIN_FRAME_BYTES
 from emulator.traffic.probe_spec import (
     ETHERNET_BYTES,
@@ -253,6 +253,13 @@ def run_loaded(
             there all the time.
         MachineError: the kernel or the machine cannot do it, or the native parts are not built.
     """
-    from emulator.traffic.probe_streams import run_under_load
+    from emulator.traffic.probe_streams import lasted, run_under_load
 
-    return run_under_load(source, destination, measured, background, processes)
+    result, load = run_under_load(source, destination, measured, background, processes)
+    if not lasted(load, result):
+        raise MeasurementError(
+            "the background stream was not there all the time",
+            where=f"{source.name} → {destination.name}",
+            hint="the machine may be overloaded; try again",
+        )
+    return result, load

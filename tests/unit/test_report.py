@@ -530,7 +530,7 @@ def test_a_violated_service_level_says_when_and_why() -> None:
     )
     text = section(printed(summary(bad, good), 200), "Service levels")
     assert " ".join(row(text, "xdp")) == (
-        "xdp franka-fci fail 99.999 % 99 % 200 24 19 packet 8 123, 8.12 s"
+        "xdp franka-fci 370 fail 99.999 % 99 % 200 24 19 packet 8 123, 8.12 s"
     )
     assert row(text, "kernel")[1:3] == ["franka-fci", "pass"]
     assert "dataplane=xdp: franka-fci: 24 misses in a row, 19 are allowed." in text

@@ -6,11 +6,12 @@ import dataclasses
 from typing import TYPE_CHECKING
 
 from emulator.experiment.measured import BackToBackRecord
+from emulator.experiment.measuring.context import invalidating
 from emulator.experiment.measuring.gate import gated
 from emulator.measure.back_to_back import search_back_to_back
 
 if TYPE_CHECKING:
-    from emulator.experiment.measuring.context import CaseContext
+    from emulator.experiment.measuring.context import CaseContext, Measured
     from emulator.measure.throughput import Trial
 
 _REPEATS = 5
@@ -33,9 +34,10 @@ def measure_back_to_back(context: CaseContext) -> None:
     def burst(frames: int) -> Trial:
         context.tell(f"sending bursts, {frames} frames")
         probe = context.probe_spec(None, _LONGEST_S, record=False)
-        measured = gated(context.path, dataclasses.replace(probe, packets=frames))
-        return measured.trial
+        made.append(gated(context.path, dataclasses.replace(probe, packets=frames)))
+        return made[-1].trial
 
+    made: list[Measured] = []
     found = search_back_to_back(
         burst, max_frames=_LONGEST_FRAMES, repeats=_REPEATS, max_s=_END_WITHIN_S
     )
@@ -48,5 +50,6 @@ def measure_back_to_back(context: CaseContext) -> None:
             rate_pps=found.rate_pps,
             at_limit=found.limited_by != "loss",
             valid=found.valid,
+            findings=() if found.valid else invalidating(made),
         )
     )

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from emulator.experiment.samples import columns_of
+from emulator.measure.honesty import HINDRANCES
 from emulator.measure.throughput import Trial
 
 if TYPE_CHECKING:
@@ -27,6 +28,10 @@ ATTEMPTS = 3
 
 class Recorder(Protocol):
     """Where a case tells what it does and leaves what it measured."""
+
+    def begin(self, part: str) -> None:
+        """A part of the round begins, see :mod:`emulator.experiment.measuring.effort`."""
+        ...
 
     def tell(self, case: str, step: str) -> None:
         """Report the step that begins."""
@@ -73,7 +78,10 @@ class Measured:
         """As a search takes it."""
         result = self.result
         waited = result.wait_ns / result.elapsed_ns
-        return Trial.of(result, valid=self.valid, disturbed_ratio=waited)
+        broken = {each.rule for each in self.findings if each.severity == "invalid"}
+        return Trial.of(
+            result, valid=self.valid, disturbed_ratio=waited, only_hindered=broken <= HINDRANCES
+        )
 
 
 @dataclass(frozen=True)
@@ -137,6 +145,16 @@ class CaseContext:
             return measure()
 
         return best_of(attempt, each=each, attempts=attempts)
+
+
+def invalidating(trials: Iterable[Measured]) -> tuple[FindingRecord, ...]:
+    """What made trials invalid, each rule once, in the words of the first that broke it."""
+    found: dict[str, FindingRecord] = {}
+    for trial in trials:
+        for finding in trial.findings:
+            if finding.severity == "invalid":
+                found.setdefault(finding.rule, finding)
+    return tuple(found.values())
 
 
 def best_of(

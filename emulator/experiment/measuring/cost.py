@@ -31,7 +31,7 @@ def measure_cost(context: CaseContext) -> None:
     vnf_cpu_ns = {name: result.process_cpu_ns[pid] for name, pid in path.processes.items()}
     cost = {**asdict(cost_of(result)), "vnf_cpu_ns": vnf_cpu_ns, "valid": measured.valid}
     resources = _with_run_times(context, measured.resources)
-    context.keep(cost=CostRecord(**cost, resources=resources))
+    context.keep(cost=CostRecord(**cost, resources=resources, findings=measured.findings))
 
 
 def _with_run_times(context: CaseContext, resources: ResourcesRecord) -> ResourcesRecord:

@@ -15,6 +15,7 @@ from emulator.experiment.words import percent, rate
 from emulator.measure.honesty import check_trial
 from emulator.measure.meter import MeterTargets, ResourceMeter
 from emulator.measure.sensors import Sensors
+from emulator.traffic.probe_streams import lasted
 from emulator.unavailable import Unavailable, known
 
 if TYPE_CHECKING:
@@ -55,12 +56,15 @@ def gated_pair(
     reading = meter.reading()
     load = judged(path, second, reading, exact=False)
     found = judged(path, first, reading, exact=True)
-    return replace(found, findings=(*found.findings, *_of_load(load))), load
+    return replace(found, findings=(*found.findings, *_of_load(load, first))), load
 
 
-def _of_load(load: Measured) -> Iterator[FindingRecord]:
+def _of_load(load: Measured, measured: ProbeResult) -> Iterator[FindingRecord]:
     """What a reader of the stream that was measured must know of the one beside it."""
     result = load.result
+    if not lasted(result, measured):
+        text = "the background load was not there all the time"
+        yield FindingRecord(rule="background", severity="invalid", text=text)
     lost = percent(result.lost / result.sent) if result.sent else "nothing was sent"
     text = f"{rate(result.offered_pps)} of background load, of which {lost} were lost"
     yield FindingRecord(rule="background", severity="note", text=text)

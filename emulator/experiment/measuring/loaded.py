@@ -54,7 +54,7 @@ def _full_rate(context: CaseContext, goal: SearchGoal) -> float:
     known = context.record.throughput
     rate_pps = None if known is None else known.rate_pps
     if known is None:
-        rate_pps = search(context, [goal])[0].goals[0].throughput_pps
+        rate_pps = search(context, [goal]).result.goals[0].throughput_pps
     if rate_pps is None:
         raise MeasurementError(
             f"no rate meets the goal {goal.name}, so the path cannot be loaded with parts of it",

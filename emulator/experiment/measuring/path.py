@@ -12,7 +12,8 @@ from emulator.measure.resources import ResourceReading
 from emulator.network import Network
 from emulator.node import Node
 from emulator.traffic.machine import process_cpu_ns
-from emulator.traffic.probe import ProbeResult, ProbeSpec, run_loaded, run_probe
+from emulator.traffic.probe import ProbeResult, ProbeSpec, run_probe
+from emulator.traffic.probe_streams import run_under_load
 
 T = TypeVar("T")
 
@@ -59,8 +60,13 @@ class MeasuredPath:
     def probe_loaded(
         self, measured: ProbeSpec, background: ProbeSpec
     ) -> tuple[ProbeResult, ProbeResult]:
-        """One trial of two streams at the same time; raises as :meth:`probe`."""
-        return self.watched(lambda: run_loaded(self.source, self.destination, measured, background))
+        """One trial of two streams at the same time; raises as :meth:`probe`.
+
+        Whether the load lasted as long as the measured stream is the caller's to see to.
+        """
+        return self.watched(
+            lambda: run_under_load(self.source, self.destination, measured, background, ())
+        )
 
     def await_packets(self, probe: ProbeSpec) -> None:
         """Send a few packets again and again until some arrive.

@@ -20,6 +20,11 @@ if TYPE_CHECKING:
 _IPV4_UDP_BYTES = 28
 
 
+def frame_bytes_of(payload_bytes: int) -> int:
+    """The size of the frame that carries a payload over UDP and IPv4, with its FCS."""
+    return max(MIN_FRAME_BYTES, payload_bytes + _IPV4_UDP_BYTES + ETHERNET_BYTES + FCS_BYTES)
+
+
 def measure_sla(context: CaseContext) -> None:
     """Judge by every profile, with each size of payload that it names.
 
@@ -37,9 +42,8 @@ def measure_sla(context: CaseContext) -> None:
 
 
 def _judged(context: CaseContext, profile: SlaProfile, payload_bytes: int) -> SlaRecord:
-    frame_bytes = payload_bytes + _IPV4_UDP_BYTES + ETHERNET_BYTES + FCS_BYTES
     traffic = dataclasses.replace(
-        context.traffic, frames=str(max(MIN_FRAME_BYTES, frame_bytes)), pattern="const"
+        context.traffic, frames=str(frame_bytes_of(payload_bytes)), pattern="const"
     )
     rate_pps = context.traffic.rate_pps if profile.cycle_ns is None else 1e9 / profile.cycle_ns
     spec = context.spec

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import statistics
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from emulator.experiment.measured import (
+    FindingRecord,
     GoalRecord,
     SearchRecord,
     SearchTrialRecord,
     ThroughputRecord,
 )
+from emulator.experiment.measuring.context import invalidating
 from emulator.experiment.measuring.gate import gated
 from emulator.measure.search import repeatability, search_throughput
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from emulator.experiment.measuring.context import CaseContext
+    from emulator.experiment.measuring.context import CaseContext, Measured
     from emulator.measure.goals import SearchGoal
     from emulator.measure.search import GoalResult, SearchResult
     from emulator.measure.search_trials import SearchTrial
@@ -34,28 +37,42 @@ def measure_throughput(context: CaseContext) -> None:
     if any(search.round == context.round for found in known for search in found.searches):
         return
     goals = context.spec.search_goals()
-    found, wire_limited = search(context, goals)
+    found = search(context, goals)
     records = []
-    for goal, result in zip(goals, found.goals, strict=True):
+    for goal, result in zip(goals, found.result.goals, strict=True):
         before = next((each.searches for each in known if each.goal.name == goal.name), ())
-        now = _search_record(context.round, result, found, wire_limited)
+        now = _search_record(context.round, result, found)
         records.append(_throughput_record(context, goal, (*before, now)))
     context.keep(throughputs=tuple(records))
 
 
-def search(context: CaseContext, goals: Sequence[SearchGoal]) -> tuple[SearchResult, bool]:
-    """What a search finds, and whether what impairs links lost frames that nobody asked it to."""
-    wire_limited = False
+@dataclass(frozen=True)
+class Searched:
+    """What a search found.
+
+    Attributes:
+        wire_limited: whether what impairs links lost frames that nobody asked it to.
+        findings: what made trials invalid.
+    """
+
+    result: SearchResult
+    wire_limited: bool
+    findings: tuple[FindingRecord, ...]
+
+
+def search(context: CaseContext, goals: Sequence[SearchGoal]) -> Searched:
+    """Search on the path of a case."""
+    made: list[Measured] = []
 
     def measure(rate_pps: float | None, duration_s: float) -> Trial:
-        nonlocal wire_limited
         load = "at full load" if rate_pps is None else f"at {rate_pps / 1e6:.3g} Mpps"
         context.tell(f"searching throughput, {load}")
-        measured = gated(context.path, context.probe_spec(rate_pps, duration_s, record=False))
-        wire_limited |= bool(measured.trouble.unasked)
-        return measured.trial
+        made.append(gated(context.path, context.probe_spec(rate_pps, duration_s, record=False)))
+        return made[-1].trial
 
-    return search_throughput(measure, goals), wire_limited
+    result = search_throughput(measure, goals)
+    wire_limited = any(measured.trouble.unasked for measured in made)
+    return Searched(result, wire_limited, invalidating(made))
 
 
 def goal_record(goal: SearchGoal) -> GoalRecord:
@@ -87,9 +104,8 @@ def _throughput_record(
     )
 
 
-def _search_record(
-    round_number: int, result: GoalResult, found: SearchResult, wire_limited: bool
-) -> SearchRecord:
+def _search_record(round_number: int, result: GoalResult, searched: Searched) -> SearchRecord:
+    found = searched.result
     return SearchRecord(
         round=round_number,
         rate_pps=result.throughput_pps,
@@ -97,8 +113,9 @@ def _search_record(
         lower_pps=result.lower_pps,
         upper_pps=result.upper_pps,
         probe_limited=result.throughput_pps is not None and result.at_least,
-        wire_limited=wire_limited,
+        wire_limited=searched.wire_limited,
         valid=result.valid,
+        findings=() if result.valid else searched.findings,
         converged=result.converged,
         ended=found.ended,
         elapsed_s=found.elapsed_s,

@@ -102,7 +102,7 @@ _MEASURES = (
 def results(summary: SummaryRecord) -> Section | None:
     """The main table: a row per case, a column for everything that any case has."""
     measures = [each for each in _MEASURES if any(each.needed(case) for case in summary.cases)]
-    if not measures:
+    if all(measure.column.name == "idle" for measure in measures):
         return None
     keys, labels = labels_for(summary.cases)
     rows = [

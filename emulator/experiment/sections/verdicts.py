@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 def sla(summary: SummaryRecord) -> Section | None:
     columns = [
         Column("profile", number=False),
+        Column("payload", "B"),
         Column("verdict", number=False),
         Column("available"),
         Column("within", "deadline"),
@@ -38,6 +39,7 @@ def sla(summary: SummaryRecord) -> Section | None:
         allowed = found.consecutive_misses_allowed
         cells = (
             found.profile,
+            grouped(found.payload_bytes),
             found.verdict if found.valid else f"{INVALID}{found.verdict}",
             share(found.availability),
             share(found.within_deadline),
