@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -63,6 +64,8 @@ def test_a_stream_is_measured_beside_a_load(
     assert load.received_bytes == load.sent_bytes
     assert summarise(result).count == result.received
     assert load.received_ns is None
+    if len(os.sched_getaffinity(0)) > 1:
+        assert result.spec.core != load.spec.core
     assert load.start_ns < result.start_ns
     assert load.start_ns + load.elapsed_ns > result.start_ns + result.elapsed_ns
 
@@ -74,6 +77,15 @@ def test_a_load_as_fast_as_possible_is_none_of_the_measured_stream(star: Network
     check_consistency(load)
     assert result.sent + result.unsent == 200
     assert load.sent > result.sent
+
+
+def test_a_core_that_was_asked_for_is_kept(star: Network) -> None:
+    for core in (0, min(1, len(os.sched_getaffinity(0)) - 1)):
+        measured, background = ProbeSpec(1000, 0.05, core=core), ProbeSpec(1000, 0.05)
+        result, _ = run_loaded(star["h1"], star["h2"], measured, background)
+        assert result.spec.core == core
+        _, load = run_loaded(star["h1"], star["h2"], background, measured)
+        assert load.spec.core == core
 
 
 def test_both_streams_may_be_recorded(star: Network) -> None:
