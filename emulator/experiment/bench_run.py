@@ -24,7 +24,8 @@ from emulator.experiment.bundle import (
 )
 from emulator.experiment.certificates import CertificatesRecord, certify_cases
 from emulator.experiment.machine import describe_machine
-from emulator.experiment.measuring.case import measure_case, steps_of
+from emulator.experiment.measuring.case import measure_case
+from emulator.experiment.measuring.effort import Progress, efforts
 from emulator.experiment.measuring.limits import bench_limits
 from emulator.experiment.plot import draw_bundle
 from emulator.experiment.records import CaseRecord, SummaryRecord, TrafficRecord
@@ -69,11 +70,9 @@ class Run:
         self._on_event = on_event
         self._records: dict[str, CaseRecord] = {}
         self._limits: tuple[BenchLimitsRecord, ...] = ()
-        self._steps_per_unit = steps_of(spec)
+        self._progress = Progress([efforts(spec, unit.round) for unit in order])
         self._resources = ""
-        self._units_done = 0
         self._began_s = time.monotonic()
-        self._step = 0
         self._certificates: CertificatesRecord | None = None
         self._refused = False
         self._stopped_by: str | None = None
@@ -163,7 +162,7 @@ class Run:
             )
         elif known.status == "failed" and unit.round not in known.rounds_done:
             # What has failed once would only take its time to fail again.
-            self._units_done += 1
+            self._progress.end_round()
             return
         try:
             measure_case(ready, unit.round, self._spec, self._bundle, self)
@@ -183,15 +182,17 @@ class Run:
             finished = len(rounds_done) == self._spec.repeat
             status = "finished" if finished else "unfinished"
             self.keep(name, rounds_done=rounds_done, status=status)
-        self._units_done += 1
-        self._step = 0
+        self._progress.end_round()
         self._report(name, self._records[name].status, self._records[name])
+
+    def begin(self, part: str) -> None:
+        """A part of the round begins."""
+        self._progress.begin(part)
 
     def tell(self, case: str, step: str) -> None:
         """Report the step that begins now."""
+        self._progress.step()
         self._report(case, step, None)
-        # Trials that had to be repeated take steps that nobody counted on.
-        self._step = min(self._step + 1, self._steps_per_unit)
 
     def detail(self, case: str, step: str) -> None:
         """Report how far the step has come that goes on."""
@@ -218,9 +219,8 @@ class Run:
 
     def _report(self, case: str, step: str, record: CaseRecord | None) -> None:
         if self._on_event is not None:
-            completed = self._units_done * self._steps_per_unit + self._step
-            total = len(self._order) * self._steps_per_unit
-            self._on_event(BenchEvent(case, step, completed, total, record))
+            done_s, total_s = self._progress.done_s, self._progress.total_s
+            self._on_event(BenchEvent(case, step, done_s, total_s, record))
 
     def _stopped(self, stop: BaseException) -> None:
         """Keep what was measured before the run was stopped; nothing here may hide why it was."""

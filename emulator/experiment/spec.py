@@ -143,6 +143,10 @@ class BenchSpec:
     def record(self) -> dict[str, Any]:
         """The same as JSON can hold it."""
         values = dataclasses.asdict(self)
+        file, colon, name = self.target.partition(":")
+        if Path(file).is_file():
+            # Whoever repeats the run may stand in another folder.
+            values["target"] = f"{Path(file).resolve()}{colon}{name}"
         values["output"] = str(self.output)
         values["schedule"] = None if self.schedule is None else str(self.schedule.resolve())
         return {

@@ -104,7 +104,7 @@ def with_intervals(
         seed: of the resampling.
     """
     intervals = {
-        field: IntervalRecord(**asdict(interval))
+        field: _interval_record(interval)
         for field, quantile in _QUANTILES.items()
         if (interval := _latency_interval(record, field, quantile, single_ns, seed)) is not None
     }
@@ -112,11 +112,16 @@ def with_intervals(
     for found in record.throughputs:
         rates = [search.rate_pps for search in found.searches if search.rate_pps is not None]
         interval = None if found.rate_pps is None else median_interval(rates, seed=seed)
-        known = None if interval is None else IntervalRecord(**asdict(interval))
+        known = None if interval is None else _interval_record(interval)
         throughputs.append(found.model_copy(update={"interval": known}))
     return record.model_copy(
         update={"latency_intervals": intervals, "throughputs": tuple(throughputs)}
     )
+
+
+def _interval_record(interval: Interval) -> IntervalRecord:
+    """Delays and rates are not below 0, which an interval that is worked out as symmetric may be."""
+    return IntervalRecord(**{**asdict(interval), "low": max(0.0, interval.low)})
 
 
 def _latency_interval(

@@ -532,7 +532,7 @@ def test_a_violated_service_level_says_when_and_why() -> None:
     assert " ".join(row(text, "xdp")) == (
         "xdp franka-fci 370 fail 99.999 % 99 % 200 24 19 packet 8 123, 8.12 s"
     )
-    assert row(text, "kernel")[1:3] == ["franka-fci", "pass"]
+    assert row(text, "kernel")[1:4] == ["franka-fci", "370", "pass"]
     assert "dataplane=xdp: franka-fci: 24 misses in a row, 19 are allowed." in text
 
 
