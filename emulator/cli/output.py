@@ -6,7 +6,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -22,6 +22,8 @@ _PIPE_WIDTH = 1000
 _QUIET_S = 0.4
 # Where there is no terminal to redraw, a long step says once in this many seconds how far it is.
 _LINE_PERIOD_S = 2.0
+# So many seconds of what is seen weigh as much as the guess that was there before.
+_BELIEF_S = 5.0
 
 
 def print_rich(what: RenderableType) -> None:
@@ -163,6 +165,34 @@ class StepProgress:
         self._bar.update(self._tasks[step], completed=done, total=total)
 
 
+class Remaining:
+    """How long something will still take: what it was thought to take, times how wrong that was.
+
+    Args:
+        clock: tells the time in seconds.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._began_s = self._told_s = clock()
+        self._left_s = 0.0
+
+    def update(self, completed_s: float, total_s: float) -> None:
+        """So much is done of what there is to do, in seconds that it was thought to take."""
+        self._told_s = self._clock()
+        if completed_s <= 0:
+            # What comes before, such as measuring the bench itself, is not counted.
+            self._began_s = self._told_s
+        spent_s = self._told_s - self._began_s
+        # At the begin a guess is worth more than the little that has been seen.
+        pace = (spent_s + _BELIEF_S) / (completed_s + _BELIEF_S)
+        self._left_s = max(0.0, total_s - completed_s) * pace
+
+    def seconds(self) -> float:
+        """From now on; 0 when it takes longer than was thought."""
+        return max(0.0, self._left_s - (self._clock() - self._told_s))
+
+
 class BenchProgress:
     """Shows how far a bench has come and how long it will still take; ``on_event`` of a run.
 
@@ -172,6 +202,7 @@ class BenchProgress:
     def __init__(self, stream: TextIO | None = None) -> None:
         self._stream = sys.stderr if stream is None else stream
         self._printed_s = -_LINE_PERIOD_S
+        self._remaining = Remaining()
         self._bar: Progress | None = None
         self._task: TaskID | None = None
 
@@ -190,6 +221,7 @@ class BenchProgress:
 
     def __call__(self, event: BenchEvent) -> None:
         """Tell of a step of the bench."""
+        self._remaining.update(event.completed, event.total)
         if _can_redraw(self._stream):
             self._redraw(event)
             return
@@ -197,7 +229,9 @@ class BenchProgress:
         if event.record is not None:
             self._line(f"{event.case}: {event.record.status}")
         elif now_s - self._printed_s >= _LINE_PERIOD_S:
-            self._line(f"{event.case}: {event.step} ({event.completed}/{event.total})")
+            share = event.completed / event.total if event.total else 1.0
+            left = format_age(self._remaining.seconds())
+            self._line(f"{event.case}: {event.step} ({share:.0%}, about {left} left)")
 
     def _line(self, text: str) -> None:
         self._printed_s = time.monotonic()
@@ -207,11 +241,18 @@ class BenchProgress:
     def _redraw(self, event: BenchEvent) -> None:
         if self._bar is None:
             from rich.console import Console
-            from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+            from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
+            from rich.text import Text
+
+            remaining = self._remaining
+
+            class Left(ProgressColumn):
+                def render(self, task: Task) -> Text:
+                    return Text(f"{format_age(remaining.seconds())} left", no_wrap=True)
 
             self._bar = Progress(
-                BarColumn(),
-                TimeRemainingColumn(),
+                BarColumn(bar_width=20),
+                Left(),
                 TextColumn("{task.description}", markup=False),
                 console=Console(file=self._stream),
                 transient=True,

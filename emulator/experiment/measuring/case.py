@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from emulator.errors import MeasurementError
 from emulator.experiment.measuring.context import CaseContext, Recorder
+from emulator.experiment.measuring.effort import START, TOOLS
 from emulator.experiment.measuring.path import MeasuredPath
 from emulator.experiment.measuring.tools import measure_tools
 from emulator.experiment.records import ContainerRecord, VnfRecord
@@ -22,27 +23,6 @@ if TYPE_CHECKING:
 
 _READINESS_RATE_PPS, _READINESS_S = 1000.0, 0.01
 _WARM_UP_S = 0.2
-_STEPS_BESIDE = 4
-"""Start, readiness, warm-up and idle CPU."""
-_STEPS: Mapping[Measurement, int] = {
-    "latency": 1,
-    "throughput": 14,
-    "loaded-latency": 4,
-    "back-to-back": 12,
-    "sla": 1,
-    "soak": 1,
-    "cost": 1,
-}
-"""How many steps a measurement usually takes; of a throughput search for each goal."""
-
-
-def steps_of(spec: BenchSpec) -> int:
-    """How many steps a round of a case takes, about."""
-    steps = _STEPS_BESIDE
-    for name in spec.measurements:
-        often = {"throughput": len(spec.goals), "sla": len(spec.profiles)}.get(name, 1)
-        steps += _STEPS[name] * often
-    return steps + len(spec.tools)
 
 
 def measure_case(
@@ -66,6 +46,7 @@ def measure_case(
         recorder.detail(name, f"starting the network: {stage} {done}/{total}")
 
     network = Network(ready.topo, catalog=ready.catalog, progress=starting)
+    recorder.begin(START)
     recorder.tell(name, "starting the network")
     with network.start(schedule=False):
         path = MeasuredPath(network, network[ready.source], network[ready.destination])
@@ -91,6 +72,7 @@ def measure_case(
         failed: list[MeasurementError] = []
         for kind, measure in _measures().items():
             if spec.measures(kind):
+                recorder.begin(kind)
                 path.readings.clear()
                 try:
                     measure(context)
@@ -103,6 +85,7 @@ def measure_case(
                     )
                     for number, reading in enumerate(path.readings, 1)
                 )
+        recorder.begin(TOOLS)
         measure_tools(context)
         if failed:
             raise failed[0]

@@ -22,6 +22,7 @@ from emulator.measure.goals import goal_named
 from emulator.measure.latency import summarise
 from emulator.measure.search import search_throughput
 from emulator.network import Network
+from emulator.paths import cache_dir
 from emulator.topo import Topo
 from emulator.traffic.probe import ETHERNET_BYTES, FCS_BYTES
 
@@ -54,14 +55,23 @@ def bench_limits(
         BuildVnfError: a link alone cannot be measured.
     """
     file = _cache_file() if cache is None else cache
-    key = f"{_boot_id()} {spec.mechanism} {frames} {spec.core}"
-    known = _read(file)
-    if key in known and time.time() - known[key].measured_at.timestamp() < FRESH_S:
-        return known[key].model_copy(update={"reused": True})
+    known = _read(file).get(_key(spec, frames))
+    if known is not None and time.time() - known.measured_at.timestamp() < FRESH_S:
+        return known.model_copy(update={"reused": True})
     measured = _measure(spec, Traffic(_RATE_PPS, frames), tell)
     if measured.valid:
-        _write(file, {**known, key: measured})
+        remember(spec, measured, cache=file)
     return measured
+
+
+def remember(spec: BenchSpec, measured: BenchLimitsRecord, *, cache: Path | None = None) -> None:
+    """Have :func:`bench_limits` use this again; where it cannot be written, it is forgotten."""
+    file = _cache_file() if cache is None else cache
+    _write(file, {**_read(file), _key(spec, measured.frames): measured})
+
+
+def _key(spec: BenchSpec, frames: str) -> str:
+    return f"{_boot_id()} {spec.mechanism} {frames} {spec.core}"
 
 
 def _measure(spec: BenchSpec, traffic: Traffic, tell: Callable[[str], None]) -> BenchLimitsRecord:
@@ -94,8 +104,7 @@ def _measure(spec: BenchSpec, traffic: Traffic, tell: Callable[[str], None]) -> 
 
 
 def _cache_file() -> Path:
-    home = os.environ.get("XDG_CACHE_HOME")
-    return (Path(home) if home else Path.home() / ".cache") / "build-vnf" / "bench-limits.json"
+    return cache_dir() / "bench-limits.json"
 
 
 def _boot_id() -> str:
