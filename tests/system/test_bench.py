@@ -23,10 +23,11 @@ from emulator.experiment.bundle import Bundle, load_bundle
 from emulator.experiment.samples import latency_ns
 from emulator.measure.latency import summarise_latency
 
-pytestmark = [pytest.mark.root, pytest.mark.xdp]
+pytestmark = [pytest.mark.root, pytest.mark.xdp, pytest.mark.usefixtures("known_limits")]
 
-QUICK: dict[str, Any] = {"rate_pps": 2000, "duration_s": 0.2, "search_duration_s": 0.1}
-QUICK_OPTIONS = ["--rate", "2000", "--duration", "200ms", "--search-duration", "100ms"]
+GOAL = "loss=10%/trial=50ms/sum=100ms/width=20%"
+QUICK: dict[str, Any] = {"rates_pps": [2000], "duration_s": 0.2, "goals": [GOAL]}
+QUICK_OPTIONS = ["--rate", "2000", "--duration", "200ms", "--goal", GOAL]
 DEADLINE_S = 60.0
 PLANES = ("none", "kernel", "xdp", "packet")
 
@@ -70,7 +71,7 @@ def test_every_case_is_measured_and_reads_back(measured: BenchResult, bundle: Bu
         assert case.status == "finished"
         assert (case.source, case.destination) == ("client", "server")
         assert case.throughput is not None
-        assert case.throughput.rate_pps is not None
+        assert [search.round for search in case.throughput.searches] == [1, 2]
         assert case.cost is not None
         assert case.cost.cpu_ns_per_packet
 
@@ -98,7 +99,7 @@ def test_a_bundle_holds_what_the_readme_says(bundle: Bundle) -> None:
     names = {path.name for path in bundle.folder.iterdir()}
     plans = {f"plan-dataplane={plane}.json" for plane in PLANES}
     files = {"README.txt", "run.json", "machine.json", "summary.json", "latency-cdf.png"}
-    assert names == plans | files | {"samples"}
+    assert names == plans | files | {"samples", "resources.csv"}
     assert len(bundle.plan("dataplane=xdp").vnfs()) == 1
     assert bundle.plan("dataplane=none").vnfs() == []
 
@@ -109,7 +110,8 @@ def test_the_run_tells_its_order_and_what_was_asked_for(bundle: Bundle) -> None:
     assert bundle.run.outcome == "finished"
     assert bundle.run.ended_at is not None
     assert bundle.run.ended_at > bundle.run.started_at
-    assert bundle.run.spec["rate_pps"] == 2000
+    assert bundle.run.spec["rates_pps"] == [2000]
+    assert BenchSpec.from_record(bundle.run.spec).record() == bundle.run.spec
     assert bundle.run.command_line
 
 
@@ -171,7 +173,7 @@ def test_a_case_that_fails_does_not_stop_the_others(tmp_path: Path) -> None:
     spec = BenchSpec(
         str(file),
         vary={"mtu": ["600", "1500"]},
-        frame_size_bytes=1000,
+        frames=["imix"],
         output=tmp_path / "results",
         **QUICK,
     )
@@ -259,7 +261,7 @@ from emulator.experiment.bench import partial_result
 output = Path(sys.argv[1])
 
 def fill(event):
-    if event.step.startswith("measuring latency 2/2"):
+    if event.step == "measuring latency, round 2/2":
         with open(output / "rubbish", "ab", buffering=0) as file:
             try:
                 while True:
@@ -267,8 +269,8 @@ def fill(event):
             except OSError as error:
                 assert error.errno == errno.ENOSPC
 
-spec = BenchSpec("chain", settings={"dataplane": "none"}, repeat=2, rate_pps=5000, duration_s=0.2,
-                 search_duration_s=0.1, output=output)
+spec = BenchSpec("chain", settings={"dataplane": "none"}, repeat=2, rates_pps=[5000],
+                 duration_s=0.2, goals=[sys.argv[2]], output=output)
 try:
     run_bench(spec, fill)
 except ResultsError as error:
@@ -288,7 +290,7 @@ def test_a_full_disk_keeps_what_was_measured(tmp_path: Path) -> None:
     mount = f'mount -t tmpfs -o size=8m none {tmp_path} && exec "$0" "$@"'
     command = ["unshare", "--mount", "--propagation", "private", "sh", "-c", mount]
     done = subprocess.run(
-        [*command, sys.executable, "-c", FULL_DISK, str(tmp_path)],
+        [*command, sys.executable, "-c", FULL_DISK, str(tmp_path), GOAL],
         capture_output=True,
         text=True,
         timeout=DEADLINE_S,

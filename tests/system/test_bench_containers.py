@@ -10,7 +10,12 @@ from emulator.experiment.bench import BenchEvent, BenchSpec, run_bench
 from emulator.experiment.bundle import load_bundle
 from emulator.experiment.machine import UNAVAILABLE
 
-pytestmark = [pytest.mark.root, pytest.mark.xdp, pytest.mark.docker]
+pytestmark = [
+    pytest.mark.root,
+    pytest.mark.xdp,
+    pytest.mark.docker,
+    pytest.mark.usefixtures("known_limits"),
+]
 
 
 def test_a_bundle_says_which_containers_took_part(tmp_path: Path):
@@ -19,9 +24,9 @@ def test_a_bundle_says_which_containers_took_part(tmp_path: Path):
         "chain",
         settings={"dataplane": "packet", "cpus": "0.5", "memory": "64m"},
         vary={"runtime": ["docker"]},
-        rate_pps=2000,
+        rates_pps=[2000],
         duration_s=0.2,
-        search_duration_s=0.1,
+        goals=["loss=10%/trial=50ms/sum=100ms/width=20%"],
         output=tmp_path,
     )
     bundle = load_bundle(run_bench(spec, events.append).folder)
@@ -47,9 +52,9 @@ def test_without_containers_no_engine_is_named(tmp_path: Path):
     spec = BenchSpec(
         "chain",
         settings={"dataplane": "kernel"},
-        rate_pps=2000,
+        rates_pps=[2000],
         duration_s=0.2,
-        search_duration_s=0.1,
+        goals=["loss=10%/trial=50ms/sum=100ms/width=20%"],
         output=tmp_path,
     )
     bundle = load_bundle(run_bench(spec).folder)
@@ -63,9 +68,9 @@ def test_a_case_whose_container_cannot_be_had_fails_and_the_others_are_measured(
         "chain",
         settings={"dataplane": "packet", "runtime": "docker"},
         vary={"image": ["build-vnf/forward:packet", "nobody/has.this:1"]},
-        rate_pps=2000,
+        rates_pps=[2000],
         duration_s=0.2,
-        search_duration_s=0.1,
+        goals=["loss=10%/trial=50ms/sum=100ms/width=20%"],
         output=tmp_path,
     )
     result = run_bench(spec)

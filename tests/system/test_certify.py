@@ -158,9 +158,9 @@ def bench(tmp_path: Path, certify: Any) -> Any:
     return run_bench(
         BenchSpec(
             str(file),
-            rate_pps=500,
+            rates_pps=[500],
             duration_s=0.2,
-            search_duration_s=0.1,
+            goals=["loss=10%/trial=50ms/sum=100ms/width=20%"],
             output=tmp_path / "results",
             certify=certify,
         )
@@ -168,6 +168,7 @@ def bench(tmp_path: Path, certify: Any) -> Any:
 
 
 @pytest.mark.xdp
+@pytest.mark.usefixtures("known_limits")
 def test_a_bench_keeps_its_certificate(tmp_path: Path) -> None:
     result = bench(tmp_path, "warn")
     kept = load_bundle(result.folder).certificates()
@@ -196,6 +197,7 @@ def test_a_bench_measures_nothing_on_links_that_are_not_certified(
 
 
 @pytest.mark.xdp
+@pytest.mark.usefixtures("known_limits")
 def test_a_bench_does_without_a_certificate_when_told(tmp_path: Path) -> None:
     result = bench(tmp_path, "no")
 

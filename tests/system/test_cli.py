@@ -370,10 +370,12 @@ def test_a_script_that_is_stopped_leaves_nothing(signum: int, line: str):
     assert lab["id"] not in [record.id for record in list_labs()]
 
 
-BENCH = ("bench", "--topo", "chain", "--duration", "300ms", "--search-duration", "100ms")
+GOAL = "loss=10%/trial=50ms/sum=100ms/width=20%"
+BENCH = ("bench", "--topo", "chain", "--duration", "300ms", "--goal", GOAL)
 
 
 @pytest.mark.xdp
+@pytest.mark.usefixtures("known_limits")
 def test_bench_ends_with_a_table_and_the_folder_of_the_evidence(tmp_path: Path):
     done = vnf(*BENCH, "--vary", "dataplane=none,xdp", "--output", str(tmp_path), "--seed", "1")
     assert done.returncode == 0, done.stderr
@@ -388,6 +390,7 @@ def test_bench_ends_with_a_table_and_the_folder_of_the_evidence(tmp_path: Path):
 
 
 @pytest.mark.xdp
+@pytest.mark.usefixtures("known_limits")
 def test_bench_gives_programs_json(tmp_path: Path):
     done = vnf(*BENCH, "--set", "dataplane=none", "--output", str(tmp_path), "--json")
     assert done.returncode == 0, done.stderr
@@ -397,6 +400,7 @@ def test_bench_gives_programs_json(tmp_path: Path):
 
 
 @pytest.mark.xdp
+@pytest.mark.usefixtures("known_limits")
 def test_bench_that_is_interrupted_keeps_what_it_measured(tmp_path: Path):
     command = [*VNF, *BENCH, "--vary", "dataplane=none,xdp", "--repeat", "2"]
     with Terminal([*command, "--output", str(tmp_path)]) as terminal:
@@ -419,7 +423,12 @@ def test_bench_that_is_interrupted_keeps_what_it_measured(tmp_path: Path):
         (["--vary", "dataplane"], "--vary"),
         (["--vary", "planes=xdp"], "planes"),
         (["--set", "dataplane=warp"], "no data plane warp"),
-        (["--loss-goal", "7"], "--loss"),
+        (["--goal", "loss=7"], "goal loss=7"),
+        (["--goal", "fast"], "there is no goal 'fast'"),
+        (["--pattern", "waves"], "--pattern"),
+        (["sla", "--profile", "nobody"], "no profile nobody"),
+        (["sla"], "--profile"),
+        (["speed"], "'speed' is nothing that can be measured"),
         (["--repeat", "0"], "--repeat"),
         (["--output", "/proc/nowhere"], "/proc/nowhere"),
     ],

@@ -357,9 +357,9 @@ def test_a_bench_names_the_vnf_that_died(touchy: Path, tmp_path: Path) -> None:
     spec = BenchSpec(
         str(file),
         settings={"vnf": "touchy"},
-        rate_pps=2000,
+        rates_pps=[2000],
         duration_s=0.2,
-        search_duration_s=0.1,
+        goals=["loss=10%/trial=50ms/sum=100ms/width=20%"],
         output=tmp_path / "results",
     )
     result = run_bench(spec)
