@@ -8,7 +8,7 @@
 //
 // Usage: vnf-wire CONTROL_FD COUNTERS_FD SPIN_NS REALTIME MEMORY_BYTES
 // CONTROL_FD is a socket of the emulator's, and the end of this when it is closed; COUNTERS_FD is
-// memory for WIRE_MAX_LINKS links, see wire.h.
+// memory for the counters of WIRE_MAX_LINKS links, and more, see wire.h.
 
 #define _GNU_SOURCE
 #include <errno.h>
@@ -22,6 +22,7 @@
 #include <unistd.h>
 
 #include "wire.h"
+#include "wire_helper.h"
 #include "wire_port.h"
 #include "wire_queue.h"
 
@@ -31,8 +32,19 @@ enum {
     CLOCK_EVERY_NS = 1000000000,
     // So much time there has to be before memory is asked for.
     PREPARE_NS = 3000000,
-    // Of the emulator's socket, in place of a direction's number.
+    // Of the emulator's socket and the helper's, in place of a direction's number.
     CONTROL = 2 * WIRE_MAX_LINKS,
+    HELPER,
+    // Beside a direction's number: it is the socket that has something, not the ring.
+    FROM_SOCKET = 1 << 30,
+    // Taken from a ring at once, from a socket when it is behind, and sent, in turns: what waits in
+    // the kernel is lost when there is too much of it, what waits here is late at worst.
+    RING_AT_ONCE = 256,
+    BATCHES_IN = 8,
+    BATCHES_OUT = 4,
+    // A port that the kernel has so many full batches for in so short a time gets a ring.
+    BUSY_BATCHES = 8,
+    BUSY_NS = 1000000000,
     REALTIME_PRIORITY = 1,
 };
 
@@ -54,14 +66,20 @@ struct direction {
     int class;
     int heap; // where it is in the heap of those in which frames wait
     int used;
+    uint64_t life; // another one each time it is made
+    uint64_t busy_since_ns;
+    uint32_t busy_batches;
+    int ring_wanted; // it has a ring, or has been refused one
+    uint32_t longest_bytes;
 };
 
 static struct direction directions[2 * WIRE_MAX_LINKS];
 static struct direction *heap[2 * WIRE_MAX_LINKS];
 static int heap_count;
 static struct pool pool;
-static uint64_t arrivals;
+static uint64_t arrivals, lives;
 static uint64_t spin_ns;
+static struct wire_state *state;
 static int events;
 
 static struct port *far_port(struct direction *direction) {
@@ -167,7 +185,7 @@ static void take_over(struct direction *direction) {
     // It has been tried before, so it can fail for want of memory only.
     if (impair_change(&direction->stream, &wish->impairment, &wish->drops, &wish->table,
                       &wish->trace))
-        fprintf(stderr, "error: a change of a link was lost: no memory\n");
+        direction->counters->lost_changes++;
     forget_wish(wish);
     direction->next = NULL;
 }
@@ -202,9 +220,125 @@ static void admit(struct direction *direction, struct slot *slot, uint64_t arriv
     hold(direction, slot, verdict.due_ns);
 }
 
-static uint32_t receive(struct direction *direction) {
+// Rings: for ports that are busy ----------------------------------------------------------------
+
+static void refuse_ring(const char *what, int error) {
+    state->rings_refused++;
+    fprintf(stderr, "note: a busy port goes on without a ring: %s: %s\n", what, strerror(error));
+}
+
+static void want_ring(struct direction *direction) {
+    struct port *port = &direction->port;
+    struct helper_job job = {.task = HELPER_SPEED_UP,
+                             .direction = (uint32_t)(direction - directions),
+                             .life = direction->life,
+                             .port = *port,
+                             .far_index = far_port(direction)->index};
+
+    direction->ring_wanted = 1;
+    // Longer frames come so seldom that asking for each is no burden.
+    if (direction->longest_bytes > RING_MOST_BYTES)
+        return;
+    if (!port->group)
+        refuse_ring("its interface was down at first", ENETDOWN);
+    else if (pool.taken_bytes + RING_BYTES > pool.most_bytes / 2)
+        refuse_ring("half of the memory is in use", ENOMEM);
+    else if (helper_ask(&job))
+        pool.taken_bytes += RING_BYTES;
+    else
+        refuse_ring("asking for it", errno);
+}
+
+static void note_full_batch(struct direction *direction) {
+    uint64_t now_ns = now_monotonic_ns();
+
+    if (now_ns - direction->busy_since_ns > BUSY_NS) {
+        direction->busy_since_ns = now_ns;
+        direction->busy_batches = 0;
+    }
+    if (++direction->busy_batches == BUSY_BATCHES)
+        want_ring(direction);
+}
+
+static void close_port(struct port *port) {
+    struct helper_job job = {.task = HELPER_CLOSE, .port = *port};
+
+    // Until it is closed it might still be heard of.
+    epoll_ctl(events, EPOLL_CTL_DEL, port->fd, NULL);
+    epoll_ctl(events, EPOLL_CTL_DEL, port->ring.fd, NULL);
+    if (!helper_ask(&job))
+        port_close(port);
+}
+
+static int use_ring(struct direction *direction, const struct helper_job *job) {
+    struct epoll_event event = {.events = EPOLLIN, .data.u32 = job->direction};
+
+    struct ring ring = job->port.ring;
+    if (epoll_ctl(events, EPOLL_CTL_ADD, ring.fd, &event))
+        return errno;
+    int error = ring_begin(&ring);
+    if (error)
+        return error;
+    direction->port.ring = ring;
+    far_port(direction)->out = job->out;
+    // Frames that are in the socket already go first.
+    direction->port.more = 1;
+    return 0;
+}
+
+static void take_ring(void) {
+    struct helper_job job;
+
+    if (!helper_answer(&job))
+        return;
+    struct direction *direction = &directions[job.direction];
+    int wanted = direction->used && direction->life == job.life;
+    int error = job.error;
+    if (!error && wanted) {
+        error = use_ring(direction, &job);
+        job.what = "beginning it";
+    }
+    if (error && wanted)
+        refuse_ring(job.what, error);
+    if (error || !wanted) {
+        pool.taken_bytes -= RING_BYTES;
+        if (!job.error)
+            close_port(&(struct port){.fd = -1, .out = job.out, .ring = job.port.ring});
+    }
+}
+
+// Frames come in -------------------------------------------------------------------------------
+
+// Take frames out of the ring, those up to a moment and so many at most; returns how many.
+static uint32_t receive_ring(struct direction *direction, uint64_t until_ns, uint32_t most) {
+    struct port *port = &direction->port;
+    struct tpacket2_hdr *head;
+    uint32_t count = 0;
+    uint64_t now_ns = now_monotonic_ns();
+
+    for (; count < most && (head = ring_first(&port->ring)); count++) {
+        uint64_t arrival_ns = port_arrival_ns(ring_stamp_ns(head), now_ns);
+        if (arrival_ns > until_ns)
+            break;
+        struct slot *slot = pool_take(&pool, direction->class);
+        int whole = slot && ring_read(head, slot);
+        ring_drop_first(&port->ring, head);
+        if (whole) {
+            admit(direction, slot, arrival_ns);
+        } else if (slot) {
+            port->missed++;
+            pool_give(&pool, slot);
+        } else {
+            direction->counters->no_memory_packets++;
+        }
+    }
+    return count;
+}
+
+static void receive_socket(struct direction *direction) {
     struct slot *slots[PORT_BATCH];
     uint64_t arrivals_ns[PORT_BATCH];
+    struct port *port = &direction->port;
     uint32_t wanted = 0;
 
     while (wanted < PORT_BATCH && (slots[wanted] = pool_take(&pool, direction->class)))
@@ -212,25 +346,46 @@ static uint32_t receive(struct direction *direction) {
     if (!wanted) {
         // Nothing can be kept: take it away, or it would be late by the time there is room.
         char nothing;
-        while (recv(direction->port.fd, &nothing, 1, MSG_DONTWAIT | MSG_TRUNC) >= 0)
+        while (recv(port->fd, &nothing, 1, MSG_DONTWAIT | MSG_TRUNC) >= 0)
             direction->counters->no_memory_packets++;
-        return 0;
+        port->more = 0;
+        return;
     }
-    uint32_t count = port_receive(&direction->port, slots, arrivals_ns, wanted);
+    uint32_t count = port_receive(port, slots, arrivals_ns, wanted);
     for (uint32_t i = count; i < wanted; i++)
         pool_give(&pool, slots[i]);
-    for (uint32_t i = 0; i < count; i++)
+    for (uint32_t i = 0; i < count; i++) {
+        if (port->ring.memory)
+            receive_ring(direction, arrivals_ns[i], UINT32_MAX);
         admit(direction, slots[i], arrivals_ns[i]);
-    if (direction->port.missed) {
-        direction->counters->missed_packets += direction->port.missed;
-        direction->port.missed = 0;
     }
-    if (count)
-        heap_settle(direction);
-    return count;
+    if (port->more && !direction->ring_wanted)
+        note_full_batch(direction);
 }
 
-static void send_due(struct direction *direction, uint64_t now_ns) {
+static void receive(struct direction *direction) {
+    struct port *port = &direction->port;
+    uint32_t count = 0;
+
+    if (port->ring.memory && !port->more)
+        count = receive_ring(direction, UINT64_MAX, RING_AT_ONCE);
+    // A frame goes past a ring when three quarters of that are full. To look at the socket between
+    // so many and the next is to see it before any that came later.
+    if (!port->ring.memory || port->more || count == RING_AT_ONCE) {
+        for (int i = 0; i < BATCHES_IN && (!i || port->more); i++)
+            receive_socket(direction);
+        // That is also when the kernel may have run out of room.
+        if (port->more || count == RING_AT_ONCE)
+            port->missed += port_missed(port);
+    }
+    direction->counters->missed_packets += port->missed;
+    port->missed = 0;
+    heap_settle(direction);
+}
+
+// And out ---------------------------------------------------------------------------------------
+
+static void send_batch(struct direction *direction, uint64_t now_ns) {
     struct wire_counters *counters = direction->counters;
     struct slot *slots[PORT_BATCH], *slot;
     uint32_t count = 0;
@@ -251,6 +406,15 @@ static void send_due(struct direction *direction, uint64_t now_ns) {
         counters->out_bytes += slots[i]->frame.bytes;
         pool_give(&pool, slots[i]);
     }
+}
+
+// What is due, or some of it; returns what time it was.
+static uint64_t send_due(void) {
+    uint64_t now_ns = now_monotonic_ns();
+
+    for (int i = 0; i < BATCHES_OUT && heap_count && due_of(heap[0]) <= now_ns; i++)
+        send_batch(heap[0], now_ns);
+    return now_ns;
 }
 
 // Requests -------------------------------------------------------------------------------------
@@ -340,7 +504,9 @@ static void remove_direction(struct direction *direction) {
     heap_remove(direction);
     pool.users[direction->class]--;
     free(direction->queue.early);
-    port_close(&direction->port);
+    if (direction->port.ring.memory)
+        pool.taken_bytes -= RING_BYTES;
+    close_port(&direction->port);
     impair_free(&direction->stream);
     forget_wish(direction->next);
     *direction = (struct direction){.heap = NEVER_IN_HEAP, .counters = direction->counters};
@@ -349,7 +515,8 @@ static void remove_direction(struct direction *direction) {
 static int add_link(const struct wire_request *request, struct reading *from,
                     struct wire_answer *answer) {
     // Two VLAN tags, of which one is put back here.
-    int class = pool_class(request->mtu_bytes + FRAME_HEADER_BYTES + 2 * FRAME_TAG_BYTES);
+    uint32_t longest_bytes = request->mtu_bytes + FRAME_HEADER_BYTES + 2 * FRAME_TAG_BYTES;
+    int class = pool_class(longest_bytes);
 
     if (request->link >= WIRE_MAX_LINKS || request->directions != 2 || class < 0)
         return refuse(answer, EINVAL, "the link makes no sense");
@@ -364,14 +531,16 @@ static int add_link(const struct wire_request *request, struct reading *from,
         memcpy(name, request->ports[side], WIRE_NAME_BYTES);
         direction->class = class;
         pool.users[class]++;
-        direction->port.fd = -1;
+        direction->port = (struct port){.fd = -1, .out = -1, .ring = {.fd = -1}};
+        direction->longest_bytes = longest_bytes;
+        direction->life = ++lives;
         direction->used = 1;
         memset(direction->counters, 0, sizeof(*direction->counters));
         struct wish *wish = read_direction(from, &direction->stream, &number, answer);
         int error = wish ? port_open(&direction->port, name, &what) : answer->error;
         forget_wish(wish);
         struct epoll_event event = {.events = EPOLLIN,
-                                    .data.u32 = (uint32_t)(direction - directions)};
+                                    .data.u32 = (uint32_t)(direction - directions) | FROM_SOCKET};
         if (!error && epoll_ctl(events, EPOLL_CTL_ADD, direction->port.fd, &event)) {
             what = "watching it";
             error = errno;
@@ -476,15 +645,20 @@ static _Noreturn void run(int control) {
     for (;;) {
         int count = wait_for_events(found);
         for (int i = 0; i < count; i++) {
-            uint32_t number = found[i].data.u32;
-            if (number == CONTROL)
+            uint32_t number = found[i].data.u32 & ~(uint32_t)FROM_SOCKET;
+            if (number == CONTROL) {
                 answer_emulator(control);
-            else if (directions[number].used)
+            } else if (number == HELPER) {
+                take_ring();
+            } else if (directions[number].used) {
+                directions[number].port.more |= (found[i].data.u32 & FROM_SOCKET) != 0;
+                if (found[i].events & EPOLLERR)
+                    port_forget_error(&directions[number].port);
                 receive(&directions[number]);
+                send_due();
+            }
         }
-        uint64_t now_ns = now_monotonic_ns();
-        while (heap_count && due_of(heap[0]) <= now_ns)
-            send_due(heap[0], now_ns);
+        uint64_t now_ns = send_due();
         if (now_ns - clock_ns > CLOCK_EVERY_NS) {
             port_follow_clock();
             clock_ns = now_ns;
@@ -498,7 +672,8 @@ int main(int argc, char **argv) {
         return 2;
     }
     int control = atoi(argv[1]), shared = atoi(argv[2]);
-    uint64_t bytes = 2ULL * WIRE_MAX_LINKS * sizeof(struct wire_counters);
+    uint64_t bytes =
+        2ULL * WIRE_MAX_LINKS * sizeof(struct wire_counters) + sizeof(struct wire_state);
     struct wire_counters *counters =
         mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, shared, 0);
 
@@ -512,14 +687,22 @@ int main(int argc, char **argv) {
         directions[i].counters = &counters[i];
         directions[i].heap = NEVER_IN_HEAP;
     }
+    state = (struct wire_state *)&counters[2 * WIRE_MAX_LINKS];
     prctl(PR_SET_TIMERSLACK, 1);
     struct sched_param parameters = {.sched_priority = REALTIME_PRIORITY};
-    if (atoi(argv[4]) && sched_setscheduler(0, SCHED_FIFO, &parameters))
+    if (atoi(argv[4]) && sched_setscheduler(0, SCHED_FIFO, &parameters)) {
+        state->realtime_errno = (uint64_t)errno;
         fprintf(stderr, "note: no real-time priority: %s\n", strerror(errno));
+    }
+    // With the same priority: what it holds in the kernel meanwhile, this thread may have to wait
+    // for.
+    int helper = helper_start();
     events = epoll_create1(EPOLL_CLOEXEC);
-    struct epoll_event event = {.events = EPOLLIN, .data.u32 = CONTROL};
-    if (events < 0 || epoll_ctl(events, EPOLL_CTL_ADD, control, &event)) {
-        perror("vnf-wire: watching for requests");
+    struct epoll_event requests = {.events = EPOLLIN, .data.u32 = CONTROL};
+    struct epoll_event answers = {.events = EPOLLIN, .data.u32 = HELPER};
+    if (helper < 0 || events < 0 || epoll_ctl(events, EPOLL_CTL_ADD, control, &requests) ||
+        epoll_ctl(events, EPOLL_CTL_ADD, helper, &answers)) {
+        perror("vnf-wire: starting");
         return 1;
     }
     port_follow_clock();
