@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A thread for what the kernel takes its time over: it closes packet sockets and opens rings, each
- * of which has the caller wait some 10 ms, in which frames would be late.
+ * A thread for what the kernel takes its time over: it closes packet sockets and opens rings, which
+ * has the caller wait for 10 ms and more, in which frames would be late.
  */
 #ifndef WIRE_HELPER_H
 #define WIRE_HELPER_H

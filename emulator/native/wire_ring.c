@@ -12,6 +12,14 @@
 
 enum { BLOCK_BYTES = 64 << 10 };
 
+// Wait until the kernel delivers nothing to a socket any more by what it was before: to close a
+// packet socket does.
+static int wait_for_kernel(void) {
+    int fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
+
+    return fd < 0 ? errno : close(fd) ? errno : 0;
+}
+
 // All of it, so that the kernel finds no room, or the kernel's.
 static void ring_give(struct ring *ring, uint32_t status) {
     for (uint32_t i = 0; i < RING_FRAMES; i++) {
@@ -58,6 +66,15 @@ int ring_open(struct ring *ring, int index, int group, const char **what) {
         *what = "joining the port's socket";
         if (bind(ring->fd, (struct sockaddr *)&address, sizeof(address)) ||
             setsockopt(ring->fd, SOL_PACKET, PACKET_FANOUT, &group, sizeof(group)))
+            error = errno;
+    }
+    if (!error)
+        error = wait_for_kernel();
+    if (!error) {
+        // What it had no room for was not lost. Asking sets the count back to zero.
+        struct tpacket_stats stats;
+        socklen_t bytes = sizeof(stats);
+        if (getsockopt(ring->fd, SOL_PACKET, PACKET_STATISTICS, &stats, &bytes))
             error = errno;
     }
     if (error)

@@ -30,7 +30,7 @@ struct ring {
 };
 
 /*
- * Make one that takes nothing yet, which needs some 10 ms: the kernel waits until nobody looks at
+ * Make one that takes nothing yet, which needs some 20 ms: the kernel waits until nobody looks at
  * what was before. `group` is the fanout group of the port's socket, as the kernel tells it.
  * Returns 0 or an errno, and in `what` what it was that failed.
  */
