@@ -185,8 +185,12 @@ def _link(size_bytes: int = LEAST_BYTES, **options: Any) -> Iterator[Send]:
                 )
                 samples = checks.sent_only(ends.run(schedule, back=False, until=until))
                 counters = net.link("h1", "h2").counters().up
-                if counters.unasked_packets or counters.in_packets != len(samples.sent_ns):
-                    raise MeasurementError("the wire has not seen all frames")
+                sent = len(samples.sent_ns)
+                if counters.unasked_packets or counters.in_packets != sent:
+                    raise MeasurementError(
+                        f"of {sent} frames, {counters.in_packets} came to the wire, "
+                        f"which lost {counters.unasked_packets}"
+                    )
                 return samples, decisions[0]
 
             yield send

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from typing import TYPE_CHECKING, Any
 
+from emulator.at_once import AtOnce
 from emulator.closing import close_at_once
 from emulator.errors import BuildVnfError
 from emulator.plan.model import NodePlan, VnfPlan
@@ -62,23 +63,18 @@ class Vnfs:
             self._catalog = Catalog.load()
         self._progress("VNFs", 0, len(nodes))
         # Also a single one: a Ctrl-C strikes this thread, and so never in the middle of a start.
-        with ThreadPoolExecutor(min(_AT_ONCE, len(nodes)), "start-vnf") as pool:
-            started = {pool.submit(self._start, node): node for node in nodes}
-            try:
-                for done, each in enumerate(as_completed(started), 1):
-                    try:
-                        each.result()
-                    except BuildVnfError as error:
-                        if needed:
-                            raise
-                        node = started[each]
-                        self._failed(node.name, error)
-                        node.running_vnf = self.in_place_of(node.plan, error)
-                    self._progress("VNFs", done, len(nodes))
-            except BaseException:
-                for each in started:
-                    each.cancel()
-                raise
+        with AtOnce(self._start, min(_AT_ONCE, len(nodes))) as calls:
+            started = {calls.submit(node): node for node in nodes}
+            for done, each in enumerate(as_completed(started), 1):
+                try:
+                    each.result()
+                except BuildVnfError as error:
+                    if needed:
+                        raise
+                    node = started[each]
+                    self._failed(node.name, error)
+                    node.running_vnf = self.in_place_of(node.plan, error)
+                self._progress("VNFs", done, len(nodes))
 
     def stop(self, nodes: Iterable[Node], *, for_good: bool = False) -> None:
         """Stop the VNFs of these nodes, all of them whatever happens at one.

@@ -4,7 +4,7 @@
  *
  * Each request is one message on a SOCK_SEQPACKET socket, and so is its answer. Counters lie in
  * memory that both share, a struct wire_counters for each direction of each link: that from a to b
- * of link n at 2n, the other at 2n + 1.
+ * of link n at 2n, the other at 2n + 1. After the last of them comes a struct wire_state.
  */
 #ifndef WIRE_H
 #define WIRE_H
@@ -68,6 +68,13 @@ struct wire_counters {
     uint64_t missed_packets; /* the kernel had no room for them */
     uint64_t unsent_packets; /* the far end's ring was full, or its interface down */
     uint64_t no_memory_packets;
+    uint64_t lost_changes; /* that were agreed to, and for which there was no memory then */
+};
+
+/* What is not as it should be with the process as a whole. */
+struct wire_state {
+    uint64_t realtime_errno; /* why it has no real-time priority; 0: it has, or was not to */
+    uint64_t rings_refused;  /* busy ports that got no ring: they carry less */
 };
 
 #endif

@@ -19,6 +19,12 @@ enum {
     SEND_TRIES = 3,
 };
 
+// Newer than the headers of some systems. A kernel that does not know it takes no notice, and hears
+// nothing either: what is sent past queues is shown to nobody.
+#ifndef PACKET_FANOUT_FLAG_IGNORE_OUTGOING
+#define PACKET_FANOUT_FLAG_IGNORE_OUTGOING 0x4000
+#endif
+
 static int64_t wall_ahead_ns;
 
 static uint64_t clock_ns(clockid_t clock) {
@@ -54,11 +60,26 @@ static int set_option(int fd, int level, int option, const void *value, socklen_
     return errno;
 }
 
+// A group of one, to which the socket of a ring can be added.
+static int make_group(int fd) {
+    int group = PACKET_FANOUT_CBPF | PACKET_FANOUT_FLAG_ROLLOVER | PACKET_FANOUT_FLAG_UNIQUEID |
+                PACKET_FANOUT_FLAG_IGNORE_OUTGOING;
+    socklen_t bytes = sizeof(group);
+
+    group = (int)((unsigned)group << 16);
+    if (setsockopt(fd, SOL_PACKET, PACKET_FANOUT, &group, sizeof(group)) ||
+        getsockopt(fd, SOL_PACKET, PACKET_FANOUT, &group, &bytes))
+        return 0;
+    return group;
+}
+
 int port_open(struct port *port, const char *name, const char **what) {
     const int on = 1, bytes = SOCKET_BUFFER_BYTES;
     int error = 0;
 
-    *port = (struct port){.fd = socket(AF_PACKET, SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)};
+    *port = (struct port){.fd = socket(AF_PACKET, SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC, 0),
+                          .ring = {.fd = -1}};
+    port->out = port->fd;
     if (port->fd < 0) {
         *what = "opening a packet socket";
         return errno;
@@ -95,16 +116,41 @@ int port_open(struct port *port, const char *name, const char **what) {
     }
     if (error)
         port_close(port);
+    else
+        port->group = make_group(port->fd);
     return error;
 }
 
 void port_close(struct port *port) {
+    if (port->out >= 0 && port->out != port->fd)
+        close(port->out);
     if (port->fd >= 0)
         close(port->fd);
-    port->fd = -1;
+    ring_close(&port->ring);
+    port->fd = port->out = -1;
 }
 
-static uint64_t arrival_of(uint64_t stamp_ns, uint64_t now_ns) {
+int port_open_out(int *out, int index, const char **what) {
+    const int on = 1, bytes = SOCKET_BUFFER_BYTES;
+    struct sockaddr_ll address = {.sll_family = AF_PACKET, .sll_ifindex = index};
+    int error = 0;
+
+    *what = "a socket to send by";
+    *out = socket(AF_PACKET, SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (*out < 0)
+        return errno;
+    if (setsockopt(*out, SOL_SOCKET, SO_SNDBUFFORCE, &bytes, sizeof(bytes)) ||
+        setsockopt(*out, SOL_PACKET, PACKET_VNET_HDR, &on, sizeof(on)) ||
+        setsockopt(*out, SOL_PACKET, PACKET_QDISC_BYPASS, &on, sizeof(on)) ||
+        bind(*out, (struct sockaddr *)&address, sizeof(address))) {
+        error = errno;
+        close(*out);
+        *out = -1;
+    }
+    return error;
+}
+
+uint64_t port_arrival_ns(uint64_t stamp_ns, uint64_t now_ns) {
     uint64_t arrival_ns = stamp_ns - (uint64_t)wall_ahead_ns;
 
     return arrival_ns <= now_ns && now_ns - arrival_ns <= STAMP_MOST_NS ? arrival_ns : now_ns;
@@ -118,7 +164,7 @@ static uint64_t take_notes(struct msghdr *message, struct frame *frame, uint64_t
         if (note->cmsg_level == SOL_SOCKET && note->cmsg_type == SCM_TIMESTAMPNS) {
             struct timespec stamp;
             memcpy(&stamp, CMSG_DATA(note), sizeof(stamp));
-            arrival_ns = arrival_of(
+            arrival_ns = port_arrival_ns(
                 (uint64_t)stamp.tv_sec * 1000000000ULL + (uint64_t)stamp.tv_nsec, now_ns);
         } else if (note->cmsg_level == SOL_PACKET && note->cmsg_type == PACKET_AUXDATA) {
             struct tpacket_auxdata data;
@@ -141,6 +187,19 @@ static uint64_t missed_since(int fd) {
     return getsockopt(fd, SOL_PACKET, PACKET_STATISTICS, &stats, &bytes) ? 0 : stats.tp_drops;
 }
 
+uint64_t port_missed(const struct port *port) {
+    return missed_since(port->fd) + (port->ring.memory ? missed_since(port->ring.fd) : 0);
+}
+
+void port_forget_error(const struct port *port) {
+    int error;
+    socklen_t bytes = sizeof(error);
+
+    getsockopt(port->fd, SOL_SOCKET, SO_ERROR, &error, &bytes);
+    if (port->ring.memory)
+        getsockopt(port->ring.fd, SOL_SOCKET, SO_ERROR, &error, &bytes);
+}
+
 uint32_t port_receive(struct port *port, struct slot **slots, uint64_t *arrivals_ns,
                       uint32_t wanted) {
     struct mmsghdr messages[PORT_BATCH];
@@ -159,6 +218,9 @@ uint32_t port_receive(struct port *port, struct slot **slots, uint64_t *arrivals
                                               .msg_controllen = sizeof(notes[i])};
     }
     int count = recvmmsg(port->fd, messages, wanted, MSG_DONTWAIT, NULL);
+    // Beside a ring only nothing is nothing: what overflows while these are sorted in is no less
+    // in the order.
+    port->more = port->ring.memory ? count > 0 : count == (int)wanted;
     if (count <= 0)
         return 0;
     uint64_t now_ns = now_monotonic_ns();
@@ -175,9 +237,6 @@ uint32_t port_receive(struct port *port, struct slot **slots, uint64_t *arrivals
         slots[i] = slots[kept];
         slots[kept++] = slot;
     }
-    // A full batch is when the kernel may have run out of room.
-    if (count == PORT_BATCH)
-        port->missed += missed_since(port->fd);
     return kept;
 }
 
@@ -192,7 +251,7 @@ uint32_t port_send(struct port *port, struct slot *const *slots, uint32_t count)
         messages[i].msg_hdr = (struct msghdr){.msg_iov = &parts[i], .msg_iovlen = 1};
     }
     while (sent < count) {
-        int done = sendmmsg(port->fd, messages + sent, count - sent, MSG_DONTWAIT);
+        int done = sendmmsg(port->out, messages + sent, count - sent, MSG_DONTWAIT);
         if (done > 0) {
             sent += (uint32_t)done;
             tries = 0;

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from emulator.at_once import AtOnce
 from emulator.closing import close_at_once
 from emulator.errors import BuildVnfError, LabError
 from emulator.native_parts import native_part
@@ -280,9 +281,10 @@ class Containers:
         self._progress(stage, 0, len(nodes))
         self._interrupted.clear()
         failures: list[tuple[str, BuildVnfError]] = []
-        with ThreadPoolExecutor(min(_AT_ONCE, len(nodes)), stage) as pool:
-            begun: dict[Future[T], NodePlan] = {pool.submit(work, node): node for node in nodes}
-            try:
+        calls = AtOnce(work, min(_AT_ONCE, len(nodes)), self._interrupted.set)
+        try:
+            with calls:
+                begun = {calls.submit(node): node for node in nodes}
                 for done, each in enumerate(as_completed(begun), 1):
                     node = begun[each]
                     try:
@@ -291,15 +293,11 @@ class Containers:
                         error.where = error.where or node.name
                         failures.append((node.name, error))
                     self._progress(stage, done, len(nodes))
-            except BaseException:
-                self._interrupted.set()
-                for each in begun:
-                    each.cancel()
-                # A container that has started by now is ours to end.
-                for each, node in begun.items():
-                    if not each.cancelled() and each.exception() is None:
-                        done_with(node, each.result())
-                raise
+        except BaseException:
+            # A container that has started by now is ours to end.
+            for node, result in calls.made:
+                done_with(node, result)
+            raise
         for name, failure in failures:
             self._failed(name, failure)
 

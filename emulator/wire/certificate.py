@@ -53,7 +53,7 @@ class DirectionCertificate(_Record):
         late_frames, late_most_ns: that the wire released more than 100 µs late, meanwhile.
         unasked_frames: that it lost although nobody asked for it.
         reason: why it is not certified.
-        notes: what was not measured, and why.
+        notes: what was not measured, and why; and what keeps the wires from doing better.
     """
 
     direction: Literal["up", "down"]

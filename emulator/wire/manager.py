@@ -36,10 +36,12 @@ class LinkCounters:
     Attributes:
         up: of those from the link's first node to its second.
         down: of those the other way.
+        warnings: why whatever carries it does less well than it should.
     """
 
     up: WireCounters
     down: WireCounters
+    warnings: tuple[str, ...] = ()
 
 
 class Wires:
@@ -133,7 +135,11 @@ class Wires:
             return LinkCounters(*self._by_kernel[link].counters())
         number = self._links[link][2].number
         process = self._running(link)
-        return LinkCounters(process.counters(2 * number), process.counters(2 * number + 1))
+        return LinkCounters(
+            process.counters(2 * number),
+            process.counters(2 * number + 1),
+            process.state().warnings,
+        )
 
     def failure(self) -> str | None:
         """Why no impaired link carries anything; None while they do."""
@@ -277,7 +283,7 @@ def counters_of(described: Mapping[str, Any], link: str) -> LinkCounters:
     Raises:
         LabError: its wires have ended.
     """
-    from emulator.wire.protocol import COUNTER_BYTES, read_counters
+    from emulator.wire.protocol import SHARED_BYTES, read_counters, read_state
 
     number = described["numbers"].get(link)
     if number is None:
@@ -289,11 +295,13 @@ def counters_of(described: Mapping[str, Any], link: str) -> LinkCounters:
     try:
         import mmap
 
-        with mmap.mmap(fd, COUNTER_BYTES, prot=mmap.PROT_READ) as memory:
+        with mmap.mmap(fd, SHARED_BYTES, prot=mmap.PROT_READ) as memory:
             view = memoryview(memory)
             try:
                 return LinkCounters(
-                    read_counters(view, 2 * number), read_counters(view, 2 * number + 1)
+                    read_counters(view, 2 * number),
+                    read_counters(view, 2 * number + 1),
+                    read_state(view).warnings,
                 )
             finally:
                 view.release()

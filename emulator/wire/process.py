@@ -47,8 +47,8 @@ class WireProcess(Closing):
         with ExitStack() as undo:
             self._shared = os.memfd_create("wire counters", os.MFD_CLOEXEC)
             undo.callback(os.close, self._shared)
-            os.ftruncate(self._shared, protocol.COUNTER_BYTES)
-            self._memory = mmap.mmap(self._shared, protocol.COUNTER_BYTES)
+            os.ftruncate(self._shared, protocol.SHARED_BYTES)
+            self._memory = mmap.mmap(self._shared, protocol.SHARED_BYTES)
             undo.callback(self._memory.close)
             ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
             undo.callback(ours.close)
@@ -77,7 +77,7 @@ class WireProcess(Closing):
 
     @property
     def shared_fd(self) -> int:
-        """The memory of its counters."""
+        """The memory of its counters and its state."""
         return self._shared
 
     def ask(self, request: bytes, *, where: str) -> None:
@@ -113,6 +113,10 @@ class WireProcess(Closing):
     def counters(self, number: int) -> protocol.WireCounters:
         """Those of a direction; its number is twice the link's, and one more for down."""
         return protocol.read_counters(memoryview(self._memory), number)
+
+    def state(self) -> protocol.WireState:
+        """What is not as it should be with it as a whole."""
+        return protocol.read_state(memoryview(self._memory))
 
     def failure(self) -> str | None:
         """Why it does not run any more; None while it does."""

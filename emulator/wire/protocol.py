@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
@@ -40,6 +41,7 @@ class WireCounters:
         missed_packets: nobody asked for their loss: the machine was too slow to take them.
         unsent_packets: nor for that of these: the far end took no more, or was down.
         no_memory_packets: nor for these: there was no memory to hold them.
+        lost_changes: times it was to do something else from then on and had no memory for it.
     """
 
     in_packets: int
@@ -58,6 +60,7 @@ class WireCounters:
     missed_packets: int
     unsent_packets: int
     no_memory_packets: int
+    lost_changes: int
 
     @property
     def unasked_packets(self) -> int:
@@ -65,13 +68,46 @@ class WireCounters:
         return self.missed_packets + self.unsent_packets + self.no_memory_packets
 
 
+@dataclass(frozen=True)
+class WireState:
+    """What is not as it should be with the process as a whole.
+
+    Attributes:
+        realtime_errno: why it has no real-time priority; 0: it has.
+        rings_refused: busy ends of links that were refused the memory by which they carry more.
+    """
+
+    realtime_errno: int
+    rings_refused: int
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """It in words."""
+        found = []
+        if self.realtime_errno:
+            reason = os.strerror(self.realtime_errno)
+            found.append(f"no real-time priority ({reason}): frames are late on a busy machine")
+        if self.rings_refused:
+            found.append(
+                f"{self.rings_refused} busy ends have no ring: they carry less, see the log"
+            )
+        return tuple(found)
+
+
 _COUNTERS = struct.Struct(f"={len(fields(WireCounters))}Q")
-COUNTER_BYTES = 2 * MAX_LINKS * _COUNTERS.size
+_STATE = struct.Struct(f"={len(fields(WireState))}Q")
+_STATE_AT = 2 * MAX_LINKS * _COUNTERS.size
+SHARED_BYTES = _STATE_AT + _STATE.size
 
 
 def read_counters(memory: memoryview, number: int) -> WireCounters:
     """The counters of a direction; its number is twice the link's, and one more for down."""
     return WireCounters(*_COUNTERS.unpack_from(memory, number * _COUNTERS.size))
+
+
+def read_state(memory: memoryview) -> WireState:
+    """What is not as it should be with the process."""
+    return WireState(*_STATE.unpack_from(memory, _STATE_AT))
 
 
 def add_request(link: int, ports: tuple[str, str], mtu_bytes: int, specs: Sequence[Spec]) -> bytes:

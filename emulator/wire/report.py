@@ -30,9 +30,10 @@ _WORDS = {
     "missed_packets": "NOT ASKED FOR: missed, the machine was too slow",
     "unsent_packets": "NOT ASKED FOR: unsent, the far end took no more",
     "no_memory_packets": "NOT ASKED FOR: lost for want of memory",
+    "lost_changes": "NOT DONE: changes for which there was no memory",
 }
 # Of no interest as long as they are 0.
-_EXCEPTIONAL = ("missed_packets", "unsent_packets", "no_memory_packets")
+_EXCEPTIONAL = ("missed_packets", "unsent_packets", "no_memory_packets", "lost_changes")
 
 
 def link_report(link: LinkPlan, counters: LinkCounters | None, failure: str | None) -> str:
@@ -46,6 +47,7 @@ def link_report(link: LinkPlan, counters: LinkCounters | None, failure: str | No
     if failure is not None:
         lines.append(f"no counters: {failure}")
     if counters is not None:
+        lines += [f"warning: {warning}" for warning in counters.warnings]
         heads = (f"{a.node} -> {b.node}", f"{b.node} -> {a.node}")
         lines += ["", *_columns([("", *heads), *_counter_rows(counters)])]
     return "\n".join(lines)

@@ -114,7 +114,7 @@ class _Direction:
             unasked_frames=self._unasked,
             verdict=verdict,
             reason=reason,
-            notes=tuple(self._notes),
+            notes=(*self._notes, *self._warnings()),
         )
 
     def _try(self, trial: Callable[[], list[Check]]) -> None:
@@ -279,6 +279,10 @@ class _Direction:
         if self._trace_ns[0] != self._trace_ns[1]:
             self._align(samples)
         return samples, self._decide(self._trace_ns[0])
+
+    def _warnings(self) -> tuple[str, ...]:
+        """Why the wires do less well than they should."""
+        return self._way.lab.wire_counters(self._way.link.id).warnings if self._known else ()
 
     def _counters(self) -> WireCounters | None:
         if not self._known:

@@ -283,6 +283,10 @@ def test_an_emulator_that_is_asked_to_end_takes_all_with_it(number: signal.Signa
         end(process)
 
 
+# An interrupt between the opening of a file and the block that closes it leaves that to the
+# collector.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
 @pytest.mark.parametrize("delay_s", [0.01, 0.1, 0.2, 0.3, 0.45, 0.6, 0.8])
 @pytest.mark.usefixtures("alarm_as_ctrl_c")
 def test_ctrl_c_during_the_start_leaves_nothing(delay_s: float) -> None:

@@ -260,6 +260,8 @@ def test_ctrl_c_while_vnfs_start_leaves_nothing() -> None:
     # What could be left is looked for after every test.
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
 @pytest.mark.usefixtures("alarm_as_ctrl_c")
 def test_ctrl_c_while_the_first_process_of_a_lab_starts_leaves_nothing() -> None:
     for step in range(60):
