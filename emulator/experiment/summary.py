@@ -120,7 +120,7 @@ def with_intervals(
 
 
 def _interval_record(interval: Interval) -> IntervalRecord:
-    """Delays and rates are not below 0, which an interval that is worked out as symmetric may be."""
+    """Delays and rates are not below 0, which the end of a symmetric interval may be."""
     return IntervalRecord(**{**asdict(interval), "low": max(0.0, interval.low)})
 
 
