@@ -57,8 +57,8 @@ class GoalResult:
             could not send more, or a receiver that could not take more; the path then carries at
             least this much.
         converged: whether the bounds are as near to each other as the goal asks for.
-        valid: whether the trials at both bounds, or where they are missing all of them, were left
-            undisturbed.
+        valid: whether the trials at both bounds, or where they are missing all of them, are sound:
+            left undisturbed, or good in spite of what disturbed them.
     """
 
     goal: SearchGoal
@@ -174,8 +174,10 @@ def search_throughput(
     lost that would tell more, the search ends: it would be held up at lower loads too. In the same
     way the limit is the receiver's where the path alone would have met the goal.
 
-    A trial that was disturbed (:attr:`Trial.valid`) is made again, ``attempts`` times at most. If
-    it stays so, the least disturbed one counts, and the result says that it is not valid.
+    A trial that was disturbed (:attr:`Trial.valid`) is made again, ``attempts`` times at most, and
+    less often on a machine that does not come to rest. If it stays so, the least disturbed one
+    counts, and the result says that it is not valid. A load that arrived in spite of what kept
+    packets back (:attr:`Trial.only_hindered`) is carried: disturbed or not, that is evidence.
 
     A trial with too few packets to bound the loss (:func:`packets_to_bound`), or to tell two loads
     from each other, is no evidence, so trials at low loads are longer than the goal says, up to its
@@ -285,7 +287,7 @@ def _goal_result(
         carried_pps=_carried_pps(goal, maker.trials, upper_pps),
         limited_by=_limited_by(goal, counted, too_much_pps),
         converged=settled,
-        valid=all(made.trial.valid for made in at_bounds or counted),
+        valid=all(made.sound for made in at_bounds or counted),
     )
 
 

@@ -40,6 +40,8 @@ class SearchTrial:
         counted: whether it was evidence; the warm-up is not, and neither are disturbed trials that
             were made again.
         limited_by: why it did not meet the strictest of the goals; None: it did.
+        sound: whether it can be relied on: nothing disturbed it, or what did only kept packets
+            back, and all goals were met at this load in spite of that.
     """
 
     number: int
@@ -49,6 +51,7 @@ class SearchTrial:
     bad_ratio: float
     counted: bool
     limited_by: LimitedBy | None
+    sound: bool
 
     def missed(self, goal: SearchGoal) -> LimitedBy | None:
         """Why the trial did not meet a goal; None: it did."""
@@ -85,6 +88,7 @@ class TrialMaker:
     ) -> None:
         self._measure = measure
         self._attempts = attempts
+        self._patience = attempts
         self._on_trial = on_trial
         self._clock = clock
         self._started_s = clock()
@@ -151,7 +155,11 @@ class TrialMaker:
     def _trial(
         self, rate_pps: float | None, load_pps: float | None, duration_s: float
     ) -> SearchTrial:
-        """Make a trial until it is undisturbed, or as often as is allowed; the best of them counts.
+        """Make a trial until it is sound, or as often as is allowed; the best of them counts.
+
+        Each one that stays disturbed takes an attempt from those that follow, down to a single one,
+        and each one that does not gives it back: on a machine that is busy all the time, attempts
+        would only take the time that the search has.
 
         Args:
             rate_pps: what the generator is told; None: as fast as it can.
@@ -159,21 +167,20 @@ class TrialMaker:
             duration_s: how long it lasts.
         """
         made: list[SearchTrial] = []
-        while len(made) < self._attempts:
+        while len(made) < self._patience:
             if self.trials and self.elapsed_s + duration_s > self._budget_s:
                 break
             trial = self._checked(rate_pps, duration_s)
             load = trial.offered_pps if load_pps is None else load_pps
             made.append(self._made(len(self.trials) + 1, load, duration_s, trial))
             self.trials.append(made[-1])
-            if self._undisturbed(trial, load):
+            if self._undisturbed(made[-1]):
                 break
         if not made:
             raise SearchEndError("time")
-        best = min(
-            made,
-            key=lambda m: (not self._undisturbed(m.trial, m.load_pps), m.trial.disturbed_ratio),
-        )
+        best = min(made, key=lambda m: (not self._undisturbed(m), m.trial.disturbed_ratio))
+        change = 1 if self._undisturbed(best) else -1
+        self._patience = min(max(1, self._patience + change), self._attempts)
         held_up = _ABLE * best.trial.offered_pps <= self._paced_pps
         tells_more = best.trial.loss_ratio > self._strictest.loss_ratio
         if held_up and self._fell_short(best.trial, best.load_pps) and not tells_more:
@@ -207,8 +214,12 @@ class TrialMaker:
             bad_ratio=self._told(trial, load_pps, duration_s).loss_ratio,
             counted=False,
             limited_by=None,
+            sound=trial.valid,
         )
-        made = replace(made, limited_by=made.missed(self._strictest))
+        limited_by = made.missed(self._strictest)
+        # At full speed nobody knows what load it would have been if nothing had held it up.
+        carried = trial.only_hindered and trial.rate_pps is not None and limited_by is None
+        made = replace(made, limited_by=limited_by, sound=trial.valid or carried)
         if self._on_trial is not None:
             self._on_trial(made)
         return made
@@ -233,8 +244,8 @@ class TrialMaker:
         missing_allowed = max(1.0, self._tolerance * load_pps * trial.elapsed_ns / 1e9)
         return trial.rate_pps is not None and missing > missing_allowed
 
-    def _undisturbed(self, trial: Trial, load_pps: float) -> bool:
-        """Whether neither the caller objects to a trial nor the generator was kept from a load that
-        it is able to give."""
-        able = max(self._paced_pps, self._fastest_pps / _ABLE) >= load_pps
-        return trial.valid and not (able and self._fell_short(trial, load_pps))
+    def _undisturbed(self, made: SearchTrial) -> bool:
+        """Whether a trial is sound, and the generator was not kept from a load that it is able to
+        give."""
+        able = max(self._paced_pps, self._fastest_pps / _ABLE) >= made.load_pps
+        return made.sound and not (able and self._fell_short(made.trial, made.load_pps))

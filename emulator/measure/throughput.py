@@ -29,6 +29,8 @@ class Trial:
             a generator can give, to see what it can.
         disturbed_ratio: the share of packets or of time that they lost to something else, by which
             the least disturbed of several trials is found.
+        only_hindered: whether all that disturbed it was such as keeps packets back: then a load
+            that arrived all the same is carried, and would be the more so without.
     """
 
     rate_pps: float | None
@@ -42,9 +44,17 @@ class Trial:
     overrun: int = 0
     valid: bool = True
     disturbed_ratio: float = 0.0
+    only_hindered: bool = False
 
     @classmethod
-    def of(cls, result: ProbeResult, *, valid: bool = True, disturbed_ratio: float = 0.0) -> Trial:
+    def of(
+        cls,
+        result: ProbeResult,
+        *,
+        valid: bool = True,
+        disturbed_ratio: float = 0.0,
+        only_hindered: bool = False,
+    ) -> Trial:
         """The trial that a probe made."""
         return cls(
             rate_pps=result.spec.rate_pps,
@@ -58,6 +68,7 @@ class Trial:
             overrun=result.overrun,
             valid=valid,
             disturbed_ratio=disturbed_ratio,
+            only_hindered=only_hindered,
         )
 
     @property

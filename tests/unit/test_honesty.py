@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from emulator.kernel.proc import NS_PER_TICK
 from emulator.measure.honesty import (
+    HINDRANCES,
     HOG_SHARE,
     MAX_DISTURBED_SHARE,
     MAX_LOADED_SHARE,
@@ -83,6 +84,28 @@ def test_a_generator_without_a_cpu_spoils_a_trial(exact: bool, limit: float) -> 
     assert finding.severity == "invalid"
     assert finding.limit == limit
     assert "python3 hog.py (77)" in finding.text
+
+
+@pytest.mark.parametrize(
+    ("exact", "carriers_ns", "others_ns", "severity"),
+    [
+        (False, S // 10, 0, "warn"),
+        (False, S // 10, S // 25, "warn"),
+        (True, S // 10, 0, "invalid"),
+        (False, S // 25, 0, "invalid"),
+        (False, S // 10, S // 10, "invalid"),
+    ],
+)
+def test_a_generator_that_waits_for_the_path_is_what_is_measured_at_high_loads(
+    exact: bool, carriers_ns: int, others_ns: int, severity: str
+) -> None:
+    """It waited for a tenth of the time; somebody else explains at most half of that."""
+    used = reading(others=(other(others_ns / S),) if others_ns else ())
+    machine = replace(used.machine, carriers_cpu_ns=carriers_ns)
+    watched = sensors(replace(used, machine=machine), generator_wait_ns=S // 10)
+    finding = only(check_trial(watched, exact=exact), "generator-wait")
+    assert finding.severity == severity
+    assert ("threads that carry packets" in finding.text) == (severity == "warn")
 
 
 def test_a_vnf_without_a_cpu_spoils_a_trial_when_others_had_it() -> None:
@@ -224,6 +247,16 @@ def test_wires_that_are_late_or_lose_what_they_should_not_are_told() -> None:
 def test_deep_idle_states_are_noted_where_they_could_not_be_kept_out() -> None:
     assert severities(check_trial(sensors(idle_states_kept_out=False))) == {"idle-states": "note"}
     assert check_trial(sensors(idle_states_kept_out=None)) == []
+
+
+def test_generic_xdp_is_no_hindrance_but_another_path() -> None:
+    """It is the one rule whose trials say nothing, not even of a load that has arrived."""
+    busy = sensors(generator_wait_ns=S, unsent=5_000, overrun=200, wire_late=300, wire_unasked=5)
+    broken = {each.rule for each in check_trial(busy) if each.severity == "invalid"}
+    assert len(broken) >= 5
+    assert broken <= HINDRANCES
+    generic = check_trial(sensors(modes={"vnf1": "generic XDP"}))
+    assert not {each.rule for each in generic} & HINDRANCES
 
 
 def test_the_worst_comes_first_and_only_it_makes_a_trial_invalid() -> None:
