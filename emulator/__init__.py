@@ -15,8 +15,11 @@ if TYPE_CHECKING:
         TopologyError,
         UsageError,
     )
-    from emulator.experiment.bench import run_bench
+    from emulator.experiment.bench import resume_bench, run_bench
     from emulator.experiment.bundle import Bundle, load_bundle
+    from emulator.experiment.compare import compare_bundles
+    from emulator.experiment.html.write import write_report
+    from emulator.experiment.scenario import load_scenario
     from emulator.experiment.spec import BenchSpec
     from emulator.labs import clean, list_labs
     from emulator.link import Link
@@ -26,7 +29,9 @@ if TYPE_CHECKING:
     from emulator.plan.model import Plan
     from emulator.topo import Topo
     from emulator.topofile import load_topology
-    from emulator.traffic.probe import ProbeResult, ProbeSpec, run_probe
+    from emulator.traffic.frames import FrameMix
+    from emulator.traffic.probe import ProbeResult, ProbeSpec, run_loaded, run_probe
+    from emulator.traffic.schedule import parse_pattern
 
 __version__ = "0.1.0"
 
@@ -34,6 +39,7 @@ _HOME = {
     "BenchSpec": "emulator.experiment.spec",
     "BuildVnfError": "emulator.errors",
     "Bundle": "emulator.experiment.bundle",
+    "FrameMix": "emulator.traffic.frames",
     "LabError": "emulator.errors",
     "Link": "emulator.link",
     "MachineError": "emulator.errors",
@@ -49,18 +55,25 @@ _HOME = {
     "TopologyError": "emulator.errors",
     "UsageError": "emulator.errors",
     "clean": "emulator.labs",
+    "compare_bundles": "emulator.experiment.compare",
     "compile_plan": "emulator.plan.compile",
     "list_labs": "emulator.labs",
     "load_bundle": "emulator.experiment.bundle",
+    "load_scenario": "emulator.experiment.scenario",
     "load_topology": "emulator.topofile",
+    "parse_pattern": "emulator.traffic.schedule",
+    "resume_bench": "emulator.experiment.bench",
     "run_bench": "emulator.experiment.bench",
+    "run_loaded": "emulator.traffic.probe",
     "run_probe": "emulator.traffic.probe",
+    "write_report": "emulator.experiment.html.write",
 }
 
 __all__ = [
     "BenchSpec",
     "BuildVnfError",
     "Bundle",
+    "FrameMix",
     "LabError",
     "Link",
     "MachineError",
@@ -76,12 +89,18 @@ __all__ = [
     "TopologyError",
     "UsageError",
     "clean",
+    "compare_bundles",
     "compile_plan",
     "list_labs",
     "load_bundle",
+    "load_scenario",
     "load_topology",
+    "parse_pattern",
+    "resume_bench",
     "run_bench",
+    "run_loaded",
     "run_probe",
+    "write_report",
 ]
 
 

@@ -15,6 +15,7 @@ PUBLIC_NAMES = [
     "BenchSpec",
     "BuildVnfError",
     "Bundle",
+    "FrameMix",
     "LabError",
     "Link",
     "MachineError",
@@ -30,12 +31,18 @@ PUBLIC_NAMES = [
     "TopologyError",
     "UsageError",
     "clean",
+    "compare_bundles",
     "compile_plan",
     "list_labs",
     "load_bundle",
+    "load_scenario",
     "load_topology",
+    "parse_pattern",
+    "resume_bench",
     "run_bench",
+    "run_loaded",
     "run_probe",
+    "write_report",
 ]
 
 
