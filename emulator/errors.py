@@ -81,12 +81,19 @@ class Problem:
 
 
 class TopologyError(UsageError):
-    """A topology has mistakes; ``problems`` holds all of them, in the order they were found."""
+    """A topology has mistakes; ``problems`` holds all of them, in the order they were found.
 
-    def __init__(self, problems: Iterable[Problem], *, where: str = "") -> None:
+    Args:
+        problems: the mistakes.
+        of: what has them, where it is no topology.
+    """
+
+    def __init__(
+        self, problems: Iterable[Problem], *, where: str = "", of: str = "topology"
+    ) -> None:
         self.problems = tuple(problems)
         count = len(self.problems)
-        super().__init__(f"{count} mistake{'s' if count != 1 else ''} in the topology", where=where)
+        super().__init__(f"{count} mistake{'s' if count != 1 else ''} in the {of}", where=where)
 
     def __str__(self) -> str:
         head = _line(self.where, self.message, "")

@@ -114,7 +114,8 @@ def _check_end(plan: Plan, node: NodePlan, option: str) -> None:
         raise UsageError(
             f"{node.name} is a {node.kind} with {lacks}",
             where=f"{option} {node.name}",
-            hint="choose one of " + ", ".join(host.name for host in plan.hosts()),
+            hint="choose one of "
+            + ", ".join(host.name for host in plan.hosts() if plan.address_of(host.name)),
         )
 
 

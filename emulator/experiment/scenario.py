@@ -42,6 +42,11 @@ def _text(value: object) -> object:
     return str(value) if isinstance(value, int | float) else value
 
 
+def _certify(value: object) -> object:
+    """YAML reads no as false."""
+    return "no" if value is False else value
+
+
 def _seconds(value: object) -> object:
     return _amount(value, lambda text: parse_duration(text, where=""))
 
@@ -152,7 +157,11 @@ class Scenario(_Part):
     """A file that says how links change over time; the topology's own schedule if not given."""
     stop: StopPart | None = None
     """When not to begin with what is left; its keys are below."""
-    certify: Literal["require", "warn", "no"] = "require"
+    certify: Annotated[
+        Literal["require", "warn", "no"],
+        BeforeValidator(_certify),
+        WithJsonSchema({"enum": ["require", "warn", "no", False]}),
+    ] = "require"
     """Whether impaired links are measured first, and what follows when they are not good."""
     seed: int | None = None
     """Decides the order of the cases, and of packets; drawn, and recorded, if not given."""
@@ -233,7 +242,7 @@ def load_scenario(path: Path) -> BenchSpec:
             raise UsageError("is no scenario: it has no keys", where=str(path), hint=_HINT)
         repeated = [_repeated(path, key) for key in _keys_twice(root)]
         if repeated:
-            raise TopologyError(repeated, where=str(path))
+            raise TopologyError(repeated, where=str(path), of="scenario")
         values = loader.construct_document(root)
     except OSError as error:
         raise UsageError(f"cannot be read: {error.strerror}", where=str(path)) from error
@@ -252,7 +261,7 @@ def load_scenario(path: Path) -> BenchSpec:
         return Scenario.model_validate(values).spec(path.parent)
     except ValidationError as error:
         problems = [_problem(path, root, each) for each in error.errors()]
-        raise TopologyError(problems, where=str(path)) from error
+        raise TopologyError(problems, where=str(path), of="scenario") from error
 
 
 def schema() -> dict[str, Any]:
