@@ -10,6 +10,7 @@ import contextlib
 import dataclasses
 import inspect
 import io
+import json
 import os
 import re
 import sys
@@ -22,12 +23,21 @@ from emulator.catalog import Catalog, Manifest
 from emulator.cli.main import app
 from emulator.cli.shell_commands import COMMANDS
 from emulator.cli.shell_vnf import SHADOWED, VNF_COMMANDS
+from emulator.experiment.scenario import schema
 
 REFERENCE = Path(__file__).resolve().parents[1] / "docs" / "reference"
 HELP_WIDTH = 90
 SHELL = (
     "`vnf run` and `vnf attach` open it; `help` lists these commands, and `help COMMAND` explains "
     "one. A line that begins with a node's name is a command for that node."
+)
+SCENARIO = (
+    "Written by `scripts/docs` from the model that `vnf bench FILE.yaml` is read by. "
+    "[Write a scenario](../how-to/write-a-scenario.md) has examples. Editors check and complete "
+    "such files by [scenario.schema.json](scenario.schema.json), which is made from the same.\n\n"
+    "Everything is checked before anything starts, and every mistake is told with its line and "
+    "column. An amount is a number, or a text with its unit: packets per second `10k` or `1.5M`, "
+    "seconds `500ms` or `1min`. Where there may be a list, a single value needs no brackets."
 )
 SECTIONS = ("Args:", "Attributes:", "Returns:", "Raises:", "Yields:")
 
@@ -124,6 +134,80 @@ def vnfs() -> str:
     catalog = Catalog.load()
     parts += [_manifest(catalog[name]) for name in catalog.names()]
     return _document(parts)
+
+
+def scenario() -> str:
+    """Every key of a scenario's file, from the model that reads it."""
+    whole = schema()
+    parts = [
+        "# Scenario files",
+        SCENARIO,
+        _keys(whole, whole),
+    ]
+    for name, value in whole["properties"].items():
+        part = _referred(value)
+        if part:
+            found = whole["$defs"][part]
+            parts += [f"## {name}", _sentence(found["description"]), _keys(found, whole)]
+    return _document(parts)
+
+
+def scenario_schema() -> str:
+    """The JSON schema of scenarios."""
+    about = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
+    return json.dumps({**about, **schema()}, indent=2, ensure_ascii=False) + "\n"
+
+
+def _keys(part: dict[str, Any], whole: dict[str, Any]) -> str:
+    rows = ["| key | takes | default | meaning |", "|---|---|---|---|"]
+    for name, value in part["properties"].items():
+        default = "required"
+        if name not in part.get("required", ()):
+            default = _scenario_default(value.get("default"))
+        rows.append(f"| `{name}` | {_takes(value)} | {default} | {value['description']} |")
+    return "\n".join(rows)
+
+
+def _takes(value: dict[str, Any]) -> str:
+    """What may be written, in words."""
+    if _referred(value):
+        return "keys of its own"
+    if "enum" in value:
+        # Beside a word that YAML takes for something else stands what it makes of it.
+        return ", ".join(f"`{each}`" for each in value["enum"] if isinstance(each, str))
+    if "anyOf" in value:
+        kinds = [each for each in value["anyOf"] if each.get("type") != "null"]
+        return _takes(kinds[0]) + (", or a list of these" if len(kinds) > 1 else "")
+    kind = value["type"]
+    if kind == "object":
+        return f"names, and for each {_takes(value['additionalProperties'])}"
+    if kind == "array":
+        return f"a list, and in it {_takes(value['items'])}"
+    if kind == ["number", "string"]:
+        return "an amount"
+    if isinstance(kind, list):
+        return "a text or number"
+    return {
+        "string": "a text",
+        "integer": "a whole number",
+        "boolean": "`true`, `false`",
+    }[kind]
+
+
+def _scenario_default(value: Any) -> str:
+    if value in (None, [], {}) or isinstance(value, dict):
+        return "–"
+    values = value if isinstance(value, list) else [value]
+    texts = [f"{each:g}" if isinstance(each, float) else str(each) for each in values]
+    return ", ".join(f"`{text.lower() if text in ('True', 'False') else text}`" for text in texts)
+
+
+def _referred(value: dict[str, Any]) -> str:
+    """The name of the part that a key has, empty for a plain value."""
+    for each in (value, *value.get("anyOf", ())):
+        if "$ref" in each:
+            return str(each["$ref"]).rpartition("/")[2]
+    return ""
 
 
 def _manifest(manifest: Manifest) -> str:
@@ -285,7 +369,13 @@ def _document(parts: list[str]) -> str:
     return "\n\n".join(part.strip("\n") for part in parts) + "\n"
 
 
-DOCUMENTS: dict[str, Callable[[], str]] = {"cli.md": cli, "api.md": api, "vnfs.md": vnfs}
+DOCUMENTS: dict[str, Callable[[], str]] = {
+    "cli.md": cli,
+    "api.md": api,
+    "vnfs.md": vnfs,
+    "scenario.md": scenario,
+    "scenario.schema.json": scenario_schema,
+}
 
 if __name__ == "__main__":
     sys.exit(main())

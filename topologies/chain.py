@@ -26,6 +26,10 @@ comparison; client and server stay as they are:
 
     vnf bench topologies/chain.py --vary runtime=namespace,docker --vary dataplane=kernel,xdp,afxdp
 
+``mtu`` is that of the links, for frames of more than 1518 bytes:
+
+    vnf bench topologies/chain.py latency --set mtu=2500 --size 64,1518,2500
+
 Other settings are parameters of the VNF: ``--set vnf=drop --set every=100`` loses every hundredth
 frame. With ``runtime=docker`` they may be options of its container: ``--set memory=256m``.
 """
@@ -47,6 +51,7 @@ class Chain(Topo):
         idle: str | None = None,
         driver: str | None = None,
         kind: str = "veth",
+        mtu: int | None = None,
         runtime: str = "namespace",
         **parameters: Any,
     ) -> None:
@@ -58,9 +63,9 @@ class Chain(Topo):
             name = self.addVNF(
                 f"vnf{number}", vnf, dataplane=dataplane, runtime=runtime, **parameters
             )
-            self.addLink(before, name, kind=kind if number > 1 else "veth")
+            self.addLink(before, name, kind=kind if number > 1 else "veth", mtu=mtu)
             before = name
-        self.addLink(before, server)
+        self.addLink(before, server, mtu=mtu)
 
 
 topos = {"chain": Chain}
