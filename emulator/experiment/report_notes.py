@@ -23,7 +23,7 @@ from emulator.experiment.words import (
 from emulator.measure.throughput import packets_to_bound
 
 if TYPE_CHECKING:
-    from emulator.experiment.measured import FindingRecord
+    from emulator.experiment.measured import FindingRecord, ThroughputRecord
     from emulator.experiment.records import CaseRecord, SummaryRecord
 
 _MOST_LINKS = 8
@@ -224,11 +224,29 @@ def _limits(summary: SummaryRecord) -> list[str]:
                     f"a trial takes {needed} packets or more."
                 )
             elif not found.converged:
-                lines.append(
-                    f"{case.name}: the search for {found.goal.name} ran out of time before it was "
-                    f"within {percent(found.goal.width)} of the limit."
-                )
+                lines += [f"{case.name}: {text}." for text in _unsettled(found)]
     return lines
+
+
+def _unsettled(found: ThroughputRecord) -> list[str]:
+    """Why searches did not come as near to the limit as they were meant to; each reason once."""
+    reasons = []
+    for search in found.searches:
+        if search.converged:
+            continue
+        near = f"before it was within {percent(found.goal.width)} of the limit"
+        if search.ended == "generator":
+            text = f"ended {near}: the probe was kept from rates that it had given before"
+        elif search.ended == "packets":
+            text = f"ended {near}: a trial at such rates has too few packets to tell a loss"
+        elif search.ended == "time":
+            text = f"ran out of time {near}"
+        else:
+            text = "found no rate that is carried for sure"
+        if search.lower_pps is not None and search.upper_pps is not None:
+            text += f"; that lies between {rate(search.lower_pps)} and {rate(search.upper_pps)}"
+        reasons.append(f"the search for {found.goal.name} {text}")
+    return list(dict.fromkeys(reasons))
 
 
 def _invalid(summary: SummaryRecord) -> list[str]:

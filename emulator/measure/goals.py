@@ -81,7 +81,7 @@ GOALS: dict[str, SearchGoal] = {
   loses packets is made once more (RFC 9971, §4.10.3, "MLRsearch Compliant with TST009").
 - ``csit-ndr``, ``csit-pdr``: the non-drop rate, and the partial drop rate with a loss of 0.5 %, of
   the FD.io CSIT project, whose values are also the defaults of the library that searches.
-- ``quick``: our own, for a laptop: 5 to 10 s on a path that is steady, 33 s at most by default.
+- ``quick``: our own, for a laptop: 5 to 10 s on a path that is steady, 44 s at most by default.
 
 RFC 9971 leaves the length of the first trials to the implementation. They decide only where the
 search looks, and for ``rfc2544`` and ``tst009`` we take the 1 s of CSIT.

@@ -616,10 +616,25 @@ def test_what_makes_a_trial_invalid_is_named_once_for_each_case() -> None:
     assert "honesty gate" not in printed(summary(XDP))
 
 
-def test_a_search_that_had_no_time_left_is_told() -> None:
-    early = throughput(1e6).model_copy(update={"searches": (search(1e6, converged=False),)})
-    lines = notes(summary(XDP.model_copy(update={"throughputs": (early,)})))
-    assert any("ran out of time before it was within 2 %" in line for line in lines)
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        (
+            {"ended": "time", "lower_pps": 0.9e6, "upper_pps": 1e6},
+            "within 2 % of the limit; that lies between 900 kpps and 1.00 Mpps.",
+        ),
+        ({"ended": "time", "upper_pps": None}, "ran out of time before it was within 2 % of"),
+        ({"ended": "generator", "lower_pps": None}, "kept from rates that it had given before."),
+        ({"ended": "packets", "lower_pps": None}, "too few packets to tell a loss"),
+        ({"lower_pps": None}, "found no rate that is carried for sure"),
+    ],
+)
+def test_a_search_that_did_not_settle_says_why(changed: dict[str, Any], said: str) -> None:
+    early = search(1e6, converged=False, **changed)
+    unsettled = throughput(1e6).model_copy(update={"searches": (early, early)})
+    lines = notes(summary(XDP.model_copy(update={"throughputs": (unsettled,)})))
+    (line,) = [each for each in lines if "the search for" in each]
+    assert said in line
 
 
 def test_only_throughput_has_only_its_columns() -> None:

@@ -97,6 +97,20 @@ def test_a_noisy_capacity_is_found_where_it_is(goal: SearchGoal, seed: int) -> N
     assert system.elapsed_s <= time_budget_s([goal])
 
 
+def test_a_limit_that_moves_far_from_trial_to_trial_is_settled_on_all_the_same() -> None:
+    """As that of a VNF that is a process on a small virtual machine. The time between trials, in
+    which lost packets are waited for, counts too."""
+    for seed in range(20):
+        system = System(700e3, 3.6e6, noise=0.15, seed=seed)
+
+        def clock(system: System = system) -> float:
+            return system.elapsed_s + 0.25 * len(system.asked)
+
+        found = only(search_throughput(system.measure, [QUICK], clock=clock))
+        assert found.converged
+        assert found.throughput_pps == pytest.approx(700e3, rel=0.15)
+
+
 def test_repeated_searches_of_a_noisy_path_agree() -> None:
     systems = [System(1e6, noise=0.03, seed=seed) for seed in range(10)]
     rates = [only(search(system)).throughput_pps for system in systems]
