@@ -58,7 +58,7 @@ def probe(session: Session) -> list[Row]:
         for number in session.rounds():
             for name, send in senders.items():
                 session.step(number, f"{name} as fast as it can")
-                found.setdefault(name, []).append(_arrival_rate_pps(server, send) / 1e6)
+                found.setdefault(name, []).append(arrival_rate_pps(server, send) / 1e6)
             session.step(number, "latency")
             spec = ProbeSpec(_LATENCY_RATE_PPS, _DURATION_S)
             p50_ns = summarise(run_probe(client, server, spec)).p50_ns
@@ -110,7 +110,7 @@ def _iperf3(client: Node, server: Node) -> None:
             _finish(sender, "iperf3")
 
 
-def _arrival_rate_pps(server: Node, send: Callable[[], object]) -> float:
+def arrival_rate_pps(server: Node, send: Callable[[], object]) -> float:
     """The rate at which packets arrive while ``send`` sends, its beginning and end left out.
 
     Raises:

@@ -52,6 +52,7 @@ def _benchmarks() -> dict[str, Benchmark]:
     from benchmarks.commands import help_text, popen
     from benchmarks.containers import docker_20, docker_one, docker_peers, image_size
     from benchmarks.labs import hosts_1000, linear_100, single_256
+    from benchmarks.measuring import bench_ceiling, hop_sum, ndr_spread, planes_time
     from benchmarks.planes import (
         docker_planes,
         handlers,
@@ -75,6 +76,10 @@ def _benchmarks() -> dict[str, Benchmark]:
         "chain": chain,
         "probe": probe,
         "agreement": agreement,
+        "bench-limits": bench_ceiling,
+        "ndr-spread": ndr_spread,
+        "hop-sum": hop_sum,
+        "planes-time": planes_time,
         "xdp-chain": xdp_chain,
         "polling": polling,
         "handlers": handlers,
