@@ -158,7 +158,8 @@ def resume_bench(
     order, prepared = _prepared(spec)
     done = {(case.name, number) for case in bundle.summary.cases for number in case.rounds_done}
     left = [unit for unit in order if (unit.case.name, unit.round) not in done]
-    if not left:
+    # Of one that was stopped after its last trial, only the end is left to be written.
+    if not left and bundle.run.outcome in ("finished", "stopped", "failed"):
         raise UsageError(
             "there is nothing left to measure",
             where=str(folder),

@@ -260,7 +260,8 @@ def load_scenario(path: Path) -> BenchSpec:
     try:
         return Scenario.model_validate(values).spec(path.parent)
     except ValidationError as error:
-        problems = [_problem(path, root, each) for each in error.errors()]
+        found = sorted(error.errors(), key=lambda each: _mark(root, each["loc"]).index)
+        problems = [_problem(path, root, each) for each in found]
         raise TopologyError(problems, where=str(path), of="scenario") from error
 
 

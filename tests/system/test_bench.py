@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from emulator.errors import ResultsError
+from emulator.errors import ResultsError, UsageError
 from emulator.experiment.bench import BenchEvent, BenchResult, BenchSpec, partial_result, run_bench
 from emulator.experiment.bundle import Bundle, load_bundle
 from emulator.experiment.samples import latency_ns
@@ -31,13 +31,39 @@ QUICK_OPTIONS = ["--rate", "2000", "--duration", "200ms", "--goal", GOAL]
 DEADLINE_S = 60.0
 PLANES = ("none", "kernel", "xdp", "packet")
 
-ODD = """
+MORTAL_MANIFEST = """
+name = "mortal"
+summary = "forwards some frames, and dies"
+ports = 2
+[dataplanes.python]
+[parameters.frames]
+type = "int"
+default = 500
+summary = "how many it lives for"
+"""
+MORTAL = """
+import os
+from vnf import FORWARD, peer
+
+
+class State:
+    frames = 0
+
+
+def handle(ctx, packet, port):
+    ctx.state.frames += 1
+    if ctx.state.frames > ctx.parameters.frames:
+        os.abort()
+    return FORWARD(peer(port))
+"""
+CHAIN = """
 from emulator import Topo
 
 
-class Odd(Topo):
-    def build(self, mtu=1500):
-        self.addLink(self.addHost("a"), self.addHost("b"), mtu=mtu)
+class Chain(Topo):
+    def build(self, vnf="forward"):
+        self.addLink(self.addHost("a"), self.addVNF("fw", vnf, dataplane="python"))
+        self.addLink("fw", self.addHost("b"))
 """
 
 
@@ -167,23 +193,37 @@ def test_an_application_can_be_the_probe(tmp_path: Path) -> None:
     assert result.summary.cases[0].lost == 0
 
 
-def test_a_case_that_fails_does_not_stop_the_others(tmp_path: Path) -> None:
-    file = tmp_path / "odd.py"
-    file.write_text(ODD)
+def test_a_node_that_dies_in_mid_trial_fails_its_case_and_not_the_others(tmp_path: Path) -> None:
+    (tmp_path / "chain.py").write_text(CHAIN)
+    folder = tmp_path / "vnfs" / "mortal"
+    folder.mkdir(parents=True)
+    (folder / "vnf.toml").write_text(MORTAL_MANIFEST)
+    (folder / "vnf.py").write_text(MORTAL)
     spec = BenchSpec(
-        str(file),
-        vary={"mtu": ["600", "1500"]},
-        frames=["imix"],
+        str(tmp_path / "chain.py"),
+        vary={"vnf": ["mortal", "forward"]},
+        measurements=["latency"],
+        # 410 frames are for readiness and warm-up.
+        rates_pps=[2000],
+        duration_s=0.2,
         output=tmp_path / "results",
-        **QUICK,
     )
     result = run_bench(spec)
     assert result.exit_code == 1
-    assert [case.name for case in result.failed] == ["mtu=600"]
-    assert "do not fit" in (result.failed[0].error or "")
-    other = load_bundle(result.folder).summary.case("mtu=1500")
+    (failed,) = result.failed
+    assert failed.name == "vnf=mortal"
+    assert (failed.error or "").startswith("fw: the VNF's process was ended by signal 6 (SIGABRT)")
+    other = load_bundle(result.folder).summary.case("vnf=forward")
     assert other.status == "finished"
     assert other.trials
+
+
+def test_what_does_not_fit_is_told_before_anything_starts(tmp_path: Path) -> None:
+    events: list[BenchEvent] = []
+    with pytest.raises(UsageError, match="do not fit"):
+        run_bench(BenchSpec("chain", frames=["1600"], output=tmp_path / "results"), events.append)
+    assert events == []
+    assert not (tmp_path / "results").exists()
 
 
 def test_stopped_before_anything_was_measured_nothing_stays(tmp_path: Path) -> None:

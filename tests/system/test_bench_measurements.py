@@ -124,7 +124,7 @@ def test_latency_under_load_has_a_point_for_each_load(case: CaseRecord, bundle: 
         assert point.samples is not None
         assert (bundle.folder / point.samples).is_file()
         beside = [each for each in point.findings if each.rule == "background"]
-        assert len(beside) == (1 if point.load_ratio else 0)
+        assert bool(beside) is (point.load_ratio > 0)
 
 
 def test_bursts_are_counted_in_frames(case: CaseRecord) -> None:
@@ -210,9 +210,14 @@ def test_a_violation_ends_the_command_with_1_and_a_level_that_is_kept_with_0(
     tmp_path: Path, profiles: Path
 ) -> None:
     common = ["bench", "--topo", "chain", "--set", "dataplane=none", "sla", "--duration", "100ms"]
-    for name, code in (("patient", 0), ("hasty", 1)):
-        done = vnf(*common, "--profile", f"{profiles}:{name}", "--output", str(tmp_path / name))
-        assert done.returncode == code, done.stderr
+    for name, verdict in (("patient", "pass"), ("hasty", "fail")):
+        output = tmp_path / name
+        done = vnf(*common, "--profile", f"{profiles}:{name}", "--output", str(output))
+        (case,) = load_bundle(bundle_in(output)).summary.cases
+        assert {each.verdict for each in case.sla} == {verdict}
+        # On a busy machine a trial does not count, and then neither does a level that is kept.
+        kept = verdict == "pass" and all(each.valid for each in case.sla)
+        assert done.returncode == (0 if kept else 1), done.stderr
         assert name in done.stdout
 
 
@@ -249,8 +254,8 @@ def test_a_load_beside_the_packets_that_are_measured_is_told(tmp_path: Path) -> 
     assert case.status == "finished"
     for trial in case.trials:
         assert trial.sent + trial.unsent == 400
-        (found,) = (each for each in trial.findings if each.rule == "background")
-        assert "of background load" in found.text
+        found = [each.text for each in trial.findings if each.rule == "background"]
+        assert any("of background load" in text for text in found)
 
 
 def test_sizes_patterns_and_rates_are_cases(tmp_path: Path) -> None:
@@ -337,8 +342,9 @@ def test_a_scenario_says_all_there_is_to_measure(tmp_path: Path) -> None:
     (tmp_path / "levels.toml").write_text(PROFILES)
     (tmp_path / "night.yaml").write_text(SCENARIO)
     done = vnf("bench", str(tmp_path / "night.yaml"), "--output", str(tmp_path / "results"))
-    assert done.returncode == 0, done.stderr
     bundle = load_bundle(bundle_in(tmp_path / "results"))
+    valid = all(verdict.valid for case in bundle.summary.cases for verdict in case.sla)
+    assert done.returncode == (0 if valid else 1), done.stderr
     assert [case.name for case in bundle.summary.cases] == ["rate=1000", "rate=2000"]
     for case in bundle.summary.cases:
         assert (case.status, case.rounds_done) == ("finished", (1, 2))

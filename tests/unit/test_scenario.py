@@ -104,6 +104,20 @@ def test_a_file_that_is_missing_is_named(tmp_path: Path) -> None:
         load_scenario(tmp_path / "none.yaml")
 
 
+def test_mistakes_are_told_in_the_order_of_their_lines(tmp_path: Path) -> None:
+    text = "colour: red\ntopology: chain\nrepeat: 0\nspeed: 1\nduration: soon\n"
+    with pytest.raises(TopologyError, match="4 mistakes in the scenario") as caught:
+        load_scenario(written(tmp_path, text))
+    lines = [int(problem.where.split(":")[1]) for problem in caught.value.problems]
+    assert lines == [1, 3, 4, 5]
+
+
+def test_certify_no_is_not_false(tmp_path: Path) -> None:
+    assert load_scenario(written(tmp_path, "topology: chain\ncertify: no\n")).certify == "no"
+    with pytest.raises(TopologyError):
+        load_scenario(written(tmp_path, "topology: chain\ncertify: yes\n"))
+
+
 def test_what_a_bench_refuses_is_refused_in_a_scenario_too(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="different hosts|same node"):
         load_scenario(written(tmp_path, "topology: chain\nfrom: a\nto: a\n"))
