@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import importlib.util
+import inspect
 import re
 import shlex
 import shutil
 import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -18,7 +20,10 @@ import typer.main
 from typer import TyperException
 
 from emulator.cli.main import app
+from emulator.experiment.measuring import faults
 from emulator.experiment.scenario import load_scenario
+from emulator.measure import honesty
+from emulator.measure.goals import GOALS, SearchGoal
 from emulator.measure.sla_profiles import PROFILES, read_profiles
 
 ROOT = Path(__file__).parents[2]
@@ -49,16 +54,21 @@ class Block:
 
 
 def blocks(*languages: str) -> list[Block]:
+    return [block for block in all_blocks() if block.language in languages]
+
+
+@cache
+def all_blocks() -> list[Block]:
     found = []
     for document in DOCUMENTS:
         text = document.read_text()
         for match in FENCE.finditer(text):
-            if match[1] in languages:
-                line = text.count("\n", 0, match.start()) + 1
-                found.append(Block(document, line, match[1], match[2]))
+            line = text.count("\n", 0, match.start()) + 1
+            found.append(Block(document, line, match[1], match[2]))
     return found
 
 
+@cache
 def generator() -> ModuleType:
     """``scripts/generate_docs.py``, which is no module of a package."""
     spec = importlib.util.spec_from_file_location(
@@ -162,12 +172,37 @@ def test_profiles_can_be_read(block: Block, tmp_path: Path) -> None:
     assert read_profiles(tmp_path / "press.toml")
 
 
+def cells_of(document: str, name: str) -> list[str]:
+    """The cells of the one row of a table that begins with this name."""
+    text = (ROOT / "docs" / "how-to" / document).read_text()
+    (row,) = [line for line in text.splitlines() if line.startswith(f"| `{name}`")]
+    return [cell.strip() for cell in row.strip("|").split(" | ")]
+
+
+@pytest.mark.parametrize("goal", GOALS.values(), ids=lambda goal: goal.name)
+def test_every_goal_is_told_with_its_numbers(goal: SearchGoal) -> None:
+    cells = cells_of("measure-throughput.md", goal.name)
+    loss, exceed, width = (
+        "0" if not ratio else f"{100 * ratio:g} %"
+        for ratio in (goal.loss_ratio, goal.exceed_ratio, goal.width)
+    )
+    times = f"{goal.final_trial_s:g} s", f"{goal.duration_sum_s:g} s"
+    assert cells[1:6] == [*times, loss, exceed, width]
+
+
+def test_every_rule_of_the_gate_is_explained() -> None:
+    source = inspect.getsource(honesty) + inspect.getsource(faults)
+    names = set(re.findall(r'Finding(?:Record)?\(\s*(?:rule=)?"([\w-]+)"', source))
+    assert names >= honesty.HINDRANCES
+    text = (ROOT / "docs" / "how-to" / "believe-a-result.md").read_text()
+    assert [name for name in sorted(names) if f"`{name}`" not in text] == []
+
+
 def test_every_built_in_profile_is_explained() -> None:
-    text = (ROOT / "docs" / "how-to" / "judge-service-levels.md").read_text()
     for profile in PROFILES.values():
-        (row,) = [line for line in text.splitlines() if line.startswith(f"| `{profile.name}` |")]
-        assert profile.source.split(",")[0] in row
-        assert ("secondary" in row) == profile.secondary
+        source = cells_of("judge-service-levels.md", profile.name)[-1]
+        assert profile.source.split(",")[0] in source
+        assert ("secondary" in source) == profile.secondary
 
 
 @pytest.mark.parametrize(
