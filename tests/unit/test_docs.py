@@ -125,9 +125,14 @@ def commands() -> Iterator[tuple[str, str]]:
             yield str(block), shlex.join(words)
 
 
+@cache
+def whole_command() -> Any:
+    return typer.main.get_command(app)
+
+
 @pytest.mark.parametrize(("place", "line"), sorted(set(commands())))
 def test_every_command_parses(place: str, line: str) -> None:
-    command: Any = typer.main.get_command(app)
+    command = whole_command()
     words, name = shlex.split(line), "vnf"
     try:
         while True:
