@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from emulator.experiment.records import CaseRecord, SummaryRecord
 
 _MOST_LINKS = 8
+_OF_THE_PATH = ("loss", "slow")
+_AFTER_NAME = {"hog": " took ", "vnf-wait": " was "}
+"""Rules that blame somebody -> what follows the name."""
 
 
 def title(summary: SummaryRecord) -> str:
@@ -88,17 +91,23 @@ def notes(summary: SummaryRecord) -> list[str]:
 def findings(summary: SummaryRecord) -> list[tuple[str, str, str]]:
     """What the honesty gate saw: severity, where, and what; each thing once, the gravest first.
 
-    What makes trials invalid is told of every case, other things of the run; and what several
-    trials have in common, of the first of them, with how many more there are.
+    What makes trials invalid, and faults of the path, are told of every case, other things of the
+    run; and what several trials have in common, of the first of them, with how many more there are.
     """
-    seen: dict[tuple[str, str, str], dict[str, str]] = {}
+    seen: dict[tuple[str, str, str, str], dict[str, str]] = {}
     for case in summary.cases:
         for place, found in _all_findings(case):
-            of = case.name if found.severity == "invalid" else ""
-            places = seen.setdefault((of, found.severity, found.rule), {})
+            of = case.name if found.severity == "invalid" or found.rule in _OF_THE_PATH else ""
+            # Every process and VNF that a rule blames is named.
+            blamed = (
+                found.text.partition(_AFTER_NAME[found.rule])[0]
+                if found.rule in _AFTER_NAME
+                else ""
+            )
+            places = seen.setdefault((of, found.severity, found.rule, blamed), {})
             places.setdefault(f"{case.name}, {place}", found.text)
     lines = []
-    for (_, severity, rule), places in seen.items():
+    for (_, severity, rule, _), places in seen.items():
         where, text = next(iter(places.items()))
         more = f" and {len(places) - 1} more" if len(places) > 1 else ""
         lines.append((severity, where + more, f"{rule}: {text}"))

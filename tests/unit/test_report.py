@@ -616,6 +616,32 @@ def test_what_makes_a_trial_invalid_is_named_once_for_each_case() -> None:
     assert "honesty gate" not in printed(summary(XDP))
 
 
+def test_each_process_that_was_in_the_way_is_named_and_each_case_that_lost_packets() -> None:
+    def found(rule: str, text: str, severity: Any = "warn") -> FindingRecord:
+        return FindingRecord(rule=rule, severity=severity, text=text)
+
+    hogs = [
+        found("hog", f"process {pid} (stress) took {pid} % of a CPU", "invalid") for pid in (7, 8)
+    ]
+    again = found("hog", "process 7 (stress) took 9 % of a CPU", "invalid")
+    trials = (
+        trial(latency(700), findings=(*hogs, found("loss", "3 of 5 packets were lost"))),
+        trial(latency(700), number=2, round=2, findings=(again,)),
+    )
+    other = (trial(latency(700), findings=(found("loss", "1 of 5 packets was lost"),)),)
+    lines = findings(
+        summary(
+            XDP.model_copy(update={"trials": trials}), KERNEL.model_copy(update={"trials": other})
+        )
+    )
+    assert [(where, text) for _, where, text in lines] == [
+        ("dataplane=xdp, trial 1 and 1 more", f"hog: {hogs[0].text}"),
+        ("dataplane=xdp, trial 1", f"hog: {hogs[1].text}"),
+        ("dataplane=xdp, trial 1", "loss: 3 of 5 packets were lost"),
+        ("dataplane=kernel, trial 1", "loss: 1 of 5 packets was lost"),
+    ]
+
+
 @pytest.mark.parametrize(
     ("changed", "said"),
     [

@@ -83,7 +83,7 @@ def rates(figure: Figure, *, cases: Sequence[tuple[str, CaseRecord]]) -> None:
     for place, (_, case) in enumerate(cases):
         found = case.throughput
         if found is None or found.rate_pps is None:
-            axes.annotate("no rate met the goal", (0, place), (4, 0), **_BESIDE)
+            axes.annotate("no rate met the goal", (0, place), **_BESIDE)
             continue
         limited = found.bench_limited or found.probe_limited or found.wire_limited
         value = found.rate_pps / 1e6
