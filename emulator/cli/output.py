@@ -181,7 +181,7 @@ class Remaining:
         """So much is done of what there is to do, in seconds that it was thought to take."""
         self._told_s = self._clock()
         if completed_s <= 0:
-            # What comes before, such as measuring the bench itself, is not counted.
+            # What comes before, such as certifying links, is not counted.
             self._began_s = self._told_s
         spent_s = self._told_s - self._began_s
         # At the begin a guess is worth more than the little that has been seen.
@@ -242,6 +242,7 @@ class BenchProgress:
         if self._bar is None:
             from rich.console import Console
             from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
+            from rich.table import Column
             from rich.text import Text
 
             remaining = self._remaining
@@ -253,7 +254,11 @@ class BenchProgress:
             self._bar = Progress(
                 BarColumn(bar_width=20),
                 Left(),
-                TextColumn("{task.description}", markup=False),
+                TextColumn(
+                    "{task.description}",
+                    markup=False,
+                    table_column=Column(no_wrap=True, overflow="ellipsis"),
+                ),
                 console=Console(file=self._stream),
                 transient=True,
             )

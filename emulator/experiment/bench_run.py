@@ -25,7 +25,7 @@ from emulator.experiment.bundle import (
 from emulator.experiment.certificates import CertificatesRecord, certify_cases
 from emulator.experiment.machine import describe_machine
 from emulator.experiment.measuring.case import measure_case
-from emulator.experiment.measuring.effort import Progress, efforts
+from emulator.experiment.measuring.effort import LIMITS, Progress, efforts, limits_effort
 from emulator.experiment.measuring.limits import bench_limits
 from emulator.experiment.plot import draw_bundle
 from emulator.experiment.records import CaseRecord, SummaryRecord, TrafficRecord
@@ -70,7 +70,8 @@ class Run:
         self._on_event = on_event
         self._records: dict[str, CaseRecord] = {}
         self._limits: tuple[BenchLimitsRecord, ...] = ()
-        self._progress = Progress([efforts(spec, unit.round) for unit in order])
+        rounds = [efforts(spec, unit.round) for unit in order]
+        self._progress = Progress([limits_effort(spec), *rounds])
         self._resources = ""
         self._began_s = time.monotonic()
         self._certificates: CertificatesRecord | None = None
@@ -122,13 +123,14 @@ class Run:
 
     def _measure_limits(self) -> None:
         """Measure the bench itself, once for each kind of frames."""
-        if self._limits:
-            return
-        self._limits = tuple(
-            bench_limits(self._spec, frames, lambda step: self._report("the bench", step, None))
-            for frames in dict.fromkeys(self._spec.frames)
-        )
-        self._write_summary()
+        self.begin(LIMITS)
+        if not self._limits:
+            self._limits = tuple(
+                bench_limits(self._spec, frames, lambda step: self.tell("the bench", step))
+                for frames in dict.fromkeys(self._spec.frames)
+            )
+            self._write_summary()
+        self._progress.end_round()
 
     def _rule_to_stop(self) -> str | None:
         """The rule of the specification which says that it is enough."""

@@ -10,7 +10,14 @@ from hypothesis import strategies as st
 
 from emulator.cli.output import BenchProgress, Remaining
 from emulator.experiment.bench import BenchEvent
-from emulator.experiment.measuring.effort import START, TOOLS, Effort, Progress, efforts
+from emulator.experiment.measuring.effort import (
+    START,
+    TOOLS,
+    Effort,
+    Progress,
+    efforts,
+    limits_effort,
+)
 from emulator.experiment.spec import MEASUREMENTS, BenchSpec
 
 PARTS = {START: Effort(4, 2.0), "latency": Effort(1, 3.0), "throughput": Effort(10, 5.0)}
@@ -30,6 +37,11 @@ def test_what_is_measured_once_is_in_the_first_round_only() -> None:
     assert second["latency"].steps == 1
     assert first["sla"].steps == 2
     assert all(each.seconds > 0 and each.steps > 0 for each in first.values())
+
+
+def test_the_bench_itself_takes_its_time_for_each_kind_of_frames() -> None:
+    one, two = (limits_effort(BenchSpec("chain", frames=each)) for each in (["64"], ["64", "imix"]))
+    assert two["limits"].seconds == 2 * one["limits"].seconds > 0
 
 
 def test_a_long_trial_is_more_to_do_than_a_short_one() -> None:

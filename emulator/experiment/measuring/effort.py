@@ -17,6 +17,8 @@ START = "start"
 """The part of a round before its measurements: network, readiness, warm-up and idle CPU."""
 TOOLS = "tools"
 """The part after them."""
+LIMITS = "limits"
+"""Measuring the bench itself, before all rounds."""
 
 _BESIDE_TRIAL_S = 0.4
 """What a trial takes beside sending: getting ready, the drain, reading what it took."""
@@ -24,6 +26,7 @@ _BACKGROUND_S = 0.7
 """A background stream begins before and ends after."""
 _BURSTS, _BURST_S = 55, 0.25
 _SEARCH_TRIALS = 12
+_LIMITS_S = 8.0
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,12 @@ def efforts(spec: BenchSpec, round_number: int) -> dict[str, Effort]:
     kept = {name: found[name] for name in spec.measurements if first or name in again}
     tools = {TOOLS: Effort(len(spec.tools), 3.0 * len(spec.tools))} if spec.tools and first else {}
     return {START: Effort(4, 1.5), **kept, **tools}
+
+
+def limits_effort(spec: BenchSpec) -> dict[str, Effort]:
+    """What measuring the bench itself takes, where nothing of it is known from before."""
+    kinds = len(set(spec.frames))
+    return {LIMITS: Effort(_SEARCH_TRIALS * kinds, _LIMITS_S * kinds)}
 
 
 class Progress:
