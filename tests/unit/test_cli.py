@@ -10,8 +10,8 @@ import sys
 
 import pytest
 
-from emulator.cli import main, outcome
 from emulator.amounts import parse_duration, parse_rate
+from emulator.cli import main, outcome
 from emulator.cli.options import parse_settings
 from emulator.cli.output import StepProgress, format_age, print_table
 from emulator.errors import LabError, MachineError, Problem, TopologyError, UsageError
