@@ -32,6 +32,6 @@ def known_limits(own_cache: None) -> None:
     A busy machine would spoil it, and the bench would measure it anew for every test; no test says
     what it should be.
     """
-    spec = BenchSpec("chain")
-    found = bench_limits(spec, "64", lambda _: None)
-    remember(spec, found.model_copy(update={"valid": True}))
+    found = bench_limits(BenchSpec("chain"), "64", lambda _: None)
+    for core in (None, 0):
+        remember(BenchSpec("chain", core=core), found.model_copy(update={"valid": True}))

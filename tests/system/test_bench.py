@@ -69,12 +69,11 @@ class Chain(Topo):
 
 @pytest.fixture(scope="module")
 def measured(tmp_path_factory: pytest.TempPathFactory) -> BenchResult:
-    """Four cases, two rounds each, much as the demonstration runs them."""
+    """Four cases, much as the demonstration runs them."""
     spec = BenchSpec(
         "chain",
         settings={"cores": "0", "idle": "spin:10us,wait"},
         vary={"dataplane": list(PLANES)},
-        repeat=2,
         seed=3,
         output=tmp_path_factory.mktemp("results"),
         **QUICK,
@@ -97,14 +96,14 @@ def test_every_case_is_measured_and_reads_back(measured: BenchResult, bundle: Bu
         assert case.status == "finished"
         assert (case.source, case.destination) == ("client", "server")
         assert case.throughput is not None
-        assert [search.round for search in case.throughput.searches] == [1, 2]
+        assert [search.round for search in case.throughput.searches] == [1]
         assert case.cost is not None
         assert case.cost.cpu_ns_per_packet
 
 
 def test_every_packet_of_the_schedule_is_a_row_and_the_counts_agree(bundle: Bundle) -> None:
     for case in bundle.summary.cases:
-        assert len(case.trials) >= 2
+        assert case.trials
         for trial in case.trials:
             samples = bundle.samples(case.name, trial.number)
             assert len(samples["seq"]) == trial.sent + trial.unsent == 400
