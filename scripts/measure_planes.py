@@ -135,6 +135,8 @@ def _tell(document: dict[str, Any], began_s: float, *, as_json: bool) -> None:
     print(answer(bundle.summary).sentence)
     print(f"Bundle   {bundle.folder}")
     print(f"Report   {page}")
+    if any(case.status == "unfinished" for case in bundle.summary.cases):
+        print(f"Go on    vnf bench --resume {bundle.folder}")
     print(f"Took     {took(took_s)}")
 
 
