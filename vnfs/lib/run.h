@@ -332,13 +332,14 @@ static __always_inline void vnf_handle_burst(__u32 port, struct vnf_packet *pack
 
     if (__builtin_expect(tap.table != NULL, 0))
         tap_taken(port, packets, count);
-    in->rx_packets += count;
     vnf_set_clock();
     vnf_ask(&ctx, packets, count, in, to);
     vnf_dispatch(port, packets, count, to);
 #ifdef VNF_BURST
     vnf_send_emitted();
 #endif
+    /* Last, so that whoever finds frames counted finds what became of them counted too. */
+    __atomic_store_n(&in->rx_packets, in->rx_packets + count, __ATOMIC_RELEASE);
 }
 
 /* One look at every port; returns how many frames there were. */
