@@ -146,7 +146,12 @@ def test_a_replay_measures_the_same_again_and_compares(place: Path, bundle: str)
 
 def test_a_replay_says_what_is_not_as_it_was(place: Path, bundle: str, tmp_path: Path) -> None:
     (tmp_path / "other.py").write_text(TOPOLOGY.replace('addHost("b")', 'addHost("c")'))
-    gone = vnf(tmp_path, "replay", str(place / bundle))
+    topology = place / "net.py"
+    topology.rename(place / "elsewhere.py")
+    try:
+        gone = vnf(tmp_path, "replay", str(place / bundle))
+    finally:
+        (place / "elsewhere.py").rename(topology)
     assert gone.returncode == 2
     assert "the topology's file is not there" in gone.stderr
     done = vnf(tmp_path, "replay", str(place / bundle), "--topology", "other.py", "--output", "new")
