@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, get_args
 
 from emulator import labs
-from emulator.compat.mininet import from_mininet, is_mininet_topo
+from emulator.compat.foreign_topo import from_mininet, is_mininet_topo
 from emulator.errors import LabError, UsageError
 from emulator.fabric import Progress
 from emulator.lab import Lab

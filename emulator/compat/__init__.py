@@ -1,1 +1,1 @@
-"""Topologies written for other emulators, taken over as our own."""
+"""Other emulators' topologies and scripts: their names, on our engine."""

@@ -11,7 +11,7 @@ import re
 from typing import Any
 
 from emulator.catalog import Catalog
-from emulator.compat.mininet import from_mininet, is_mininet_topo
+from emulator.compat.foreign_topo import from_mininet, is_mininet_topo
 from emulator.control import ParameterError, content_of, port_infos
 from emulator.errors import Problem, TopologyError, UsageError
 from emulator.names import NAME_RULE, is_name

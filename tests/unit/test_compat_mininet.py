@@ -16,7 +16,7 @@ from mininet.topo import (
 from mininet.topo import Topo as MininetTopo
 from mininet.topolib import TorusTopo, TreeTopo
 
-from emulator.compat.mininet import from_mininet, is_mininet_topo
+from emulator.compat.foreign_topo import from_mininet, is_mininet_topo
 from emulator.errors import TopologyError
 from emulator.plan.compile import compile_plan
 from emulator.topo import Topo

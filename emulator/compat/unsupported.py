@@ -1,0 +1,102 @@
+"""What scripts for other emulators may name and we do not have, each with the way out.
+
+The table is data: modules refuse names by it, and the parity table in the documentation is made
+from it.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+from emulator.errors import UsageError
+from emulator.names import suggestion
+
+
+class UnsupportedError(UsageError, ImportError):
+    """A script names something that is not supported.
+
+    It is an ``ImportError`` as well, so that a script which has a way of its own to do without
+    a name, in ``try: … except ImportError:``, takes it.
+    """
+
+
+_CLUSTER = "a lab lives on one machine: leave the placement out and use an ordinary Mininet"
+_IN_NAMESPACES = "switches of a lab share one namespace; see the documentation of switch kinds"
+
+NAMES: dict[str, dict[str, str]] = {
+    "mininet.net": {
+        "MininetWithControlNet": "controllers reach their switches without a network of their "
+        "own; use Mininet",
+    },
+    "mininet.node": {
+        "IVSSwitch": "Indigo's switch is no longer maintained; use OVSSwitch",
+        "OVSLegacyKernelSwitch": "Open vSwitch has been without it since 1.9; use OVSSwitch",
+        "NOX": 'NOX needs Python 2; give your application to Ryu("c0", "app.py"), or reach a '
+        "controller of your own by RemoteController",
+    },
+}
+"""Module -> name -> what to use instead."""
+
+MODULES: dict[str, str] = {
+    "mininet.examples.cluster": _CLUSTER,
+    "mininet.examples.clustercli": _CLUSTER,
+    "mininet.examples.clusterdemo": _CLUSTER,
+    "mininet.examples.clusterSanity": _CLUSTER,
+    "mininet.examples.miniedit": "draw the lab with the shell's command graph",
+    "mininet.examples.consoles": "open terminals with xterm in the shell",
+}
+"""Submodules that are not there -> what to use instead."""
+
+
+def refused_module(fullname: str) -> UnsupportedError:
+    """The error for a submodule that is not supported, by the name the script imports it by."""
+    hint = MODULES.get(fullname, "")
+    if not hint and fullname.startswith("mininet.examples."):
+        hint = "the examples are programs: run a copy of the file with vnf script"
+    return UnsupportedError(f"the module {fullname} is not supported", hint=hint)
+
+
+def refuse_names(module: str, *, package: bool = False) -> Callable[[str], Any]:
+    """A module's ``__getattr__``: submodules of a package are imported, other names refused.
+
+    Args:
+        module: its name as scripts import it: ``mininet.node``.
+        package: whether it has submodules.
+    """
+
+    def getattr_(name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)  # Python asks for these itself, to see what is there
+        if package:
+            found = submodule(f"emulator.compat.{module}.{name}")
+            if found is not None:
+                return found
+        raise refused_name(module, name)
+
+    return getattr_
+
+
+def submodule(fullname: str) -> ModuleType | None:
+    """One of our modules, imported; None where there is none of that name."""
+    try:
+        return importlib.import_module(fullname)
+    except ModuleNotFoundError as error:
+        if error.name != fullname:
+            raise
+        return None
+
+
+def refused_name(module: str, name: str) -> UnsupportedError:
+    """The error for a name that a module has not."""
+    hint = NAMES.get(module, {}).get(name)
+    if hint is None:
+        known = [
+            key
+            for key in vars(importlib.import_module(f"emulator.compat.{module}"))
+            if not key.startswith("_")
+        ]
+        hint = suggestion(name, known) or ""
+    return UnsupportedError(f"{name} is not supported", where=module, hint=hint)
