@@ -208,6 +208,11 @@ class Network:
         return [node for node in self.nodes if node.kind == "switch"]
 
     @property
+    def controllers(self) -> list[Node]:
+        """The running controllers, in natural order."""
+        return [node for node in self.nodes if node.kind == "controller"]
+
+    @property
     def vnfs(self) -> list[Node]:
         """The running VNFs, in natural order."""
         return [node for node in self.nodes if node.kind == "vnf"]
@@ -224,6 +229,10 @@ class Network:
     def addSwitch(self, name: str, **opts: Any) -> Node | str:
         """As ``Topo.addSwitch``; on a running network, returns the new node."""
         return self._add("addSwitch", name, opts)
+
+    def addController(self, name: str = "c0", kind: str | None = None, **opts: Any) -> Node | str:
+        """As ``Topo.addController``; on a running network, returns the new node."""
+        return self._add("addController", name, opts if kind is None else {"kind": kind, **opts})
 
     def addRouter(self, name: str, **opts: Any) -> Node | str:
         """As ``Topo.addRouter``; on a running network, returns the new node."""
@@ -385,6 +394,7 @@ class Network:
         *,
         count: int = 1,
         timeout_s: float = 1.0,
+        apart: bool = False,
     ) -> PingMatrix:
         """Pings between all pairs of nodes, both ways, all at the same time.
 
@@ -392,6 +402,7 @@ class Network:
             nodes: which ones; by default every host and router with an address.
             count: requests per pair.
             timeout_s: how long to wait for a reply.
+            apart: whether round-trip times matter: short ones are taken one after the other.
 
         Raises:
             UsageError: when a node that was named has no address.
@@ -408,7 +419,7 @@ class Network:
                 raise UsageError("the node has no address to ping", where=node.name)
         indices = range(len(endpoints))
         pairs = [(a, b) for a in indices for b in indices if a != b]
-        return ping(endpoints, pairs, count=count, timeout_s=timeout_s)
+        return ping(endpoints, pairs, count=count, timeout_s=timeout_s, apart=apart)
 
     def pingAll(self, timeout: float = 1.0) -> float:
         """Pings between all hosts; returns the percentage that was lost."""

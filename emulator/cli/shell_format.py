@@ -142,16 +142,40 @@ def ping_text(matrix: PingMatrix) -> str:
             if destination != source
         ]
         lines.append(" ".join([source, "->", *words]))
+    return "\n".join([*lines, _ping_result(matrix)])
+
+
+def ping_full_text(matrix: PingMatrix) -> str:
+    """A line for each pair with the round-trip times of its replies, and the line of results."""
+    if not matrix.requests:
+        return ping_text(matrix)
+    lines = ["*** Results:"]
+    for (source, destination), replies in matrix.rtts_ns.items():
+        text = f" {source}->{destination}: {len(replies)}/{matrix.sent}"
+        rtt = matrix.round_trips(source, destination)
+        if rtt is not None:
+            ms = (rtt.min_ns / 1e6, rtt.mean_ns / 1e6, rtt.max_ns / 1e6, rtt.mdev_ns / 1e6)
+            text += f", rtt min/avg/max/mdev {'/'.join(f'{each:.3f}' for each in ms)} ms"
+        lines.append(text)
+    return "\n".join([*lines, _ping_result(matrix)])
+
+
+def _ping_result(matrix: PingMatrix) -> str:
     lost = matrix.requests - matrix.replies
     # A single loss among thousands must not read as none.
     dropped = max(1, 100 * lost // matrix.requests) if lost else 0
-    lines.append(f"*** Results: {dropped}% dropped ({matrix.replies}/{matrix.requests} received)")
-    return "\n".join(lines)
+    return f"*** Results: {dropped}% dropped ({matrix.replies}/{matrix.requests} received)"
 
 
-def iperf_text(result: IperfResult) -> str:
-    """The rates at the receiver and at the sender."""
-    return f"*** Results: ['{rate_text(result.received_bps)}', '{rate_text(result.sent_bps)}']"
+def iperf_text(result: IperfResult, asked: str | None = None) -> str:
+    """The rates at the receiver and at the sender, behind the one that was asked for, if any."""
+    rates = [rate_text(result.received_bps), rate_text(result.sent_bps)]
+    if asked is not None:
+        rates.insert(0, asked)
+    text = f"*** Results: {rates}"
+    if result.lost_percent is not None:
+        text += f", {result.lost_percent:.3g}% of the datagrams lost"
+    return text
 
 
 def rate_text(rate_bps: float) -> str:

@@ -11,11 +11,12 @@ import errno
 import secrets
 import selectors
 import socket
+import statistics
 import struct
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import chain, islice
 
 from emulator.kernel.netns import Netns
 from emulator.kernel.rtnl import forget_neighbours
@@ -31,6 +32,9 @@ _PAIRS_AT_ONCE = 200
 """The kernel's table of neighbours, shared by all namespaces, holds 1024 fresh entries; a pair of
 nodes takes two, and other labs want some."""
 
+_SHORT_NS = 5_000_000
+"""Beside a longer round trip, it does not show that a reply had to wait for others to be read."""
+
 _COPIES_IN_FLIGHT, _LEAST_IN_FLIGHT = 100_000, 32
 """How many requests wait at the same time. The first to a neighbour is preceded by a question to
 everybody, so that many times the number of nodes is what the network has to copy and to queue."""
@@ -43,6 +47,22 @@ class Endpoint:
     name: str
     netns: Netns
     address: str
+
+
+@dataclass(frozen=True)
+class RoundTrips:
+    """The round-trip times of a pair's replies, in ns.
+
+    Attributes:
+        min_ns, max_ns: the shortest and the longest.
+        mean_ns: on average.
+        mdev_ns: how far they lie from that, as a standard deviation of just these.
+    """
+
+    min_ns: int
+    mean_ns: float
+    max_ns: int
+    mdev_ns: float
 
 
 @dataclass
@@ -62,6 +82,14 @@ class PingMatrix:
     def replied(self, source: str, destination: str) -> bool:
         """Whether every request from one node to the other was answered."""
         return len(self.rtts_ns[source, destination]) == self.sent
+
+    def round_trips(self, source: str, destination: str) -> RoundTrips | None:
+        """How long replies from one node to the other took; None without any."""
+        times_ns = self.rtts_ns[source, destination]
+        if not times_ns:
+            return None
+        mdev_ns = statistics.pstdev(times_ns)
+        return RoundTrips(min(times_ns), statistics.fmean(times_ns), max(times_ns), mdev_ns)
 
     @property
     def requests(self) -> int:
@@ -85,12 +113,16 @@ def ping(
     *,
     count: int = 1,
     timeout_s: float = 1.0,
+    apart: bool = False,
 ) -> PingMatrix:
     """Sends echo requests between pairs of endpoints, given by their positions.
 
     Args:
         count: requests per pair, one after the other.
         timeout_s: how long to wait for a reply.
+        apart: whether the times matter: those that are short are then taken one after the other,
+            so that no reply waits for others to be read, and after a round that is not counted, in
+            which neighbours are found.
     """
     wanted = list(pairs)
     # Replies to another call, one in another thread or one that gave up waiting, do not count.
@@ -105,10 +137,17 @@ def ping(
             if start:
                 forget_neighbours(endpoints[index].netns for index in used)
             batch = wanted[start : start + _PAIRS_AT_ONCE]
+            together, alone = batch, []
+            if apart:
+                first = _round(endpoints, sockets, batch, first_identity - 1, timeout_s)
+                quick = {(a, b) for a, b, rtt_ns in first if rtt_ns < _SHORT_NS}
+                together = [pair for pair in batch if pair not in quick]
+                alone = [pair for pair in batch if pair in quick]
             for number in range(count):
-                identity = (first_identity + number) & 0xFFFF
-                for source, destination, rtt_ns in _round(
-                    endpoints, sockets, batch, identity, timeout_s
+                identity = first_identity + number
+                for source, destination, rtt_ns in chain(
+                    _round(endpoints, sockets, together, identity, timeout_s),
+                    _round(endpoints, sockets, alone, identity, timeout_s, window=1),
                 ):
                     key = (endpoints[source].name, endpoints[destination].name)
                     matrix.rtts_ns[key].append(rtt_ns)
@@ -124,9 +163,16 @@ def _round(
     pairs: Sequence[tuple[int, int]],
     identity: int,
     timeout_s: float,
+    window: int = 0,
 ) -> Iterator[tuple[int, int, int]]:
-    """One request per pair; yields (source, destination, round-trip time) for each reply."""
-    window = max(_LEAST_IN_FLIGHT, _COPIES_IN_FLIGHT // len(endpoints))
+    """One request per pair; yields (source, destination, round-trip time) for each reply.
+
+    Args:
+        window: how many wait at the same time until the first is lost; as many as can by default.
+    """
+    identity &= 0xFFFF
+    widest = max(_LEAST_IN_FLIGHT, _COPIES_IN_FLIGHT // len(endpoints))
+    window = window or widest
     timeout_ns = int(timeout_s * 1e9)
     unsent = enumerate(pairs)
     waiting: dict[tuple[int, int], tuple[int, int]] = {}
@@ -136,14 +182,20 @@ def _round(
         while True:
             for sequence, (source, destination) in islice(unsent, window - len(waiting)):
                 address = endpoints[destination].address
-                if _send(sockets[source], _request(identity, sequence), address):
-                    waiting[source, sequence] = (destination, time.monotonic_ns())
+                request = _request(identity, sequence)
+                # Before it is sent: the kernel may carry it to the other end, and the reply back,
+                # within the call.
+                sent_ns = time.monotonic_ns()
+                if _send(sockets[source], request, address):
+                    waiting[source, sequence] = (destination, sent_ns)
             if not waiting:
                 return
             oldest, (_, sent_ns) = next(iter(waiting.items()))
             left_ns = sent_ns + timeout_ns - time.monotonic_ns()
             if left_ns <= 0:
                 del waiting[oldest]
+                # Nobody wants to wait for each of the others that may be lost too.
+                window = widest
                 continue
             for key, _ in selector.select(left_ns / 1e9):
                 for sequence in _replies(sockets[key.data], identity):

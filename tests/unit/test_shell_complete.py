@@ -12,7 +12,7 @@ from tests.unit.fake_lab import make_plan
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("pi", ["pingall", "pingpair"]),
+        ("pi", ["pingall", "pingallfull", "pingpair", "pingpairfull"]),
         ("h", ["help", "h1", "h2", "h3"]),
         ("help li", ["link", "links"]),
         ("link ", ["fw", "h1", "h2", "h3", "s1"]),
@@ -26,7 +26,7 @@ from tests.unit.fake_lab import make_plan
         ("link h1 s1 down ", []),
         ("iperf ", ["h1", "h2", "h3"]),
         ("counters fw ", ["fw"]),
-        ("time pinga", ["pingall"]),
+        ("time pinga", ["pingall", "pingallfull"]),
         ("time time link h1 s1 u", ["up"]),
         ("h1 ping h", ["h2", "h3", "h1", "h1-eth0"]),
         ("s1 ip link show s1-e", ["s1-eth1", "s1-eth2", "s1-eth3"]),
