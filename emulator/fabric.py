@@ -27,6 +27,8 @@ _PORTS_PER_BRIDGE = 1000
 
 _FIRST_INDEX = 10
 _SOCKETS_AT_ONCE = 64
+_IN_FABRIC = ("switch", "controller")
+"""Kinds of nodes that have no namespace of their own."""
 _NEW_VETH = Offloads(receive_napi=False, frame_offload=True, segment_offload=True)
 """Offloads of a veth as the kernel makes it: frames may leave unfinished, GRO is off."""
 _GONE_ALONE_S = 1.0
@@ -43,6 +45,11 @@ class _Switch:
     node: NodePlan
     bridges: list[int] = field(default_factory=list)
     members: list[set[str]] = field(default_factory=list)
+
+    @property
+    def is_bridge(self) -> bool:
+        """Whether the kernel's bridge does its work; otherwise its ports are veths and no more."""
+        return self.node.switch is None or self.node.switch.kind == "bridge"
 
     def bridge_with_room(self) -> int | None:
         """Which of the bridges takes another port; None when all are full."""
@@ -97,6 +104,7 @@ class Fabric:
         self._ipv6 = ipv6
         self._progress = progress or (lambda stage, done, total: None)
         self._switches: dict[str, _Switch] = {}
+        self._controllers: set[str] = set()
         self._next_index = _FIRST_INDEX
         self._index: dict[tuple[str, str], int] = {}
         self._leading_out: set[int] = set()
@@ -116,9 +124,9 @@ class Fabric:
         Args:
             given: for nodes that have one already, their namespace, which is taken over.
         """
-        known = {*self.netns, *self._switches}
+        known = {*self.netns, *self._switches, *self._controllers}
         wanted = [node for node in nodes if node.name not in known and node.kind != "app"]
-        spaces = [node for node in wanted if node.kind != "switch"]
+        spaces = [node for node in wanted if node.kind not in _IN_FABRIC]
         self._progress("nodes", 0, len(spaces))
         for name, netns in given.items():
             self.netns[name] = netns
@@ -135,7 +143,10 @@ class Fabric:
         for node in wanted:
             if node.kind == "switch":
                 self._switches[node.name] = _Switch(node)
-                self._add_bridge(self._switches[node.name])
+                if self._switches[node.name].is_bridge:
+                    self._add_bridge(self._switches[node.name])
+            elif node.kind == "controller":
+                self._controllers.add(node.name)
         self._rtnl.commit()
         self._progress("nodes", len(spaces), len(spaces))
 
@@ -193,6 +204,7 @@ class Fabric:
         """Removes nodes whose links have been removed."""
         for node in nodes:
             switch = self._switches.pop(node.name, None)
+            self._controllers.discard(node.name)
             if switch is not None:
                 for index in switch.bridges:
                     self._rtnl.delete_link(index, where=node.name)
@@ -239,7 +251,9 @@ class Fabric:
 
     def namespace(self, node: str) -> Netns:
         """The namespace that holds a node's interfaces."""
-        return self.switch_netns if node in self._switches else self.netns[node]
+        if node in self._switches or node in self._controllers:
+            return self.switch_netns
+        return self.netns[node]
 
     def close(self) -> None:
         """Gives everything back; returns when the kernel has taken the links down."""
@@ -320,8 +334,8 @@ class Fabric:
         if far.node in self._switches:
             master, far_end = far_end.master, replace(far_end, master=None)
             self._rtnl.add_veth(near_end, far_end, where=link.id)
-            assert master is not None
-            self._rtnl.set_master(far_end.index, master, where=link.id)
+            if master is not None:
+                self._rtnl.set_master(far_end.index, master, where=link.id)
             self._rtnl.set_up(far_end.index, where=link.id)
         else:
             self._rtnl.add_veth(near_end, far_end, where=link.id)
@@ -344,7 +358,7 @@ class Fabric:
             mac = f"02:04:{index.to_bytes(4).hex(':')}"
             port = End(name, index, self.wires_netns, mac, mtu=node_end.mtu)
             self._rtnl.add_veth(node_end, port, where=link.id)
-            if node_end.master is not None:
+            if node_end.up:
                 self._leading_out.add(node_end.index)
             ports.append(WirePort(name, index))
         self._wired[link.id] = WirePorts(number, ports[0], ports[1])
@@ -377,7 +391,8 @@ class Fabric:
             netns=self.namespace(end.node),
             mac=interface.mac,
             mtu=interface.mtu,
-            master=self._port_of(switch, end.interface) if switch else None,
+            master=self._port_of(switch, end.interface) if switch and switch.is_bridge else None,
+            up=switch is not None,
         )
 
     def _inside_each(self, names: Sequence[str]) -> Iterator[tuple[str, Rtnl]]:
@@ -395,9 +410,8 @@ class Fabric:
             index = self._index[node.name, interface.name]
             where = f"{node.name} {interface.name}"
             rtnl.set_up(index, where=where)
-            for address in (interface.ipv4, interface.ipv6):
-                if address is not None:
-                    rtnl.add_address(index, address, where=where)
+            for address in interface.addresses:
+                rtnl.add_address(index, address, where=where)
         _add_routes(rtnl, node)
         rtnl.commit()
 

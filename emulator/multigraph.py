@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-NodeKind = Literal["host", "switch", "router", "vnf", "app"]
+NodeKind = Literal["host", "switch", "router", "vnf", "app", "controller"]
 Options = dict[str, Any]
 
 

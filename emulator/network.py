@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, get_args
@@ -25,6 +25,7 @@ from emulator.topo import Topo
 
 if TYPE_CHECKING:
     from emulator.catalog import Catalog
+    from emulator.rest.server import RestServer
     from emulator.traffic.iperf import IperfResult
     from emulator.traffic.ping import PingMatrix
     from emulator.wire.scheduling import ScheduleRun
@@ -42,6 +43,8 @@ class Network:
         name: the lab's id; made from the topology's name when not given.
         ip_base: the network that hosts get their addresses from.
         ipv6: give hosts IPv6 addresses too.
+        static_arp: have nodes know each other's MAC addresses from the start, so that none asks.
+        set_macs: have the hosts' MAC addresses count like the hosts: 00:00:00:00:00:01 and on.
         catalog: the VNFs to choose from; those that ship with the product by default.
         on_failure: whether a node that fails at the start ends the lab (``stop``), or is marked
             as failed while the others go on (``keep``).
@@ -62,6 +65,8 @@ class Network:
         name: str | None = None,
         ip_base: str = "10.0.0.0/8",
         ipv6: bool = False,
+        static_arp: bool = False,
+        set_macs: bool = False,
         catalog: Catalog | None = None,
         on_failure: OnFailure = "stop",
         progress: Progress | None = None,
@@ -72,11 +77,14 @@ class Network:
         self._wanted_id = name
         self._ip_base = ip_base
         self._ipv6 = ipv6
+        self._static_arp = static_arp
+        self._set_macs = set_macs
         self._catalog = catalog
         self._on_failure = on_failure
         self._progress = progress
         self._lab: Lab | None = None
         self._links = RunningLinks(self._running, self.change)
+        self._servers: list[RestServer] = []
         # What the topology of the running lab asked for, before any container was updated.
         self._asked: Plan | None = None
 
@@ -124,12 +132,11 @@ class Network:
     def stop(self) -> None:
         """Ends the lab and everything in it; stopping twice is allowed."""
         atexit.unregister(self.stop)
-        try:
-            self._links.close()
-        finally:
-            if self._lab is not None:
-                self._lab.close()
-                self._lab = None
+        with contextlib.ExitStack() as undo:
+            undo.callback(self._close_lab)
+            undo.callback(self._links.close)
+            while self._servers:
+                undo.callback(self._servers.pop().close)
 
     def __enter__(self) -> Self:
         return self if self.running else self.start()
@@ -295,9 +302,10 @@ class Network:
                 where=self.id,
                 hint="do it in the terminal of vnf run, or in the script",
             )
-        topo = self.topo.copy()
-        yield topo
+        # From here on: of two threads that change it, none may lose what the other one does.
         with self._links.lock:
+            topo = self.topo.copy()
+            yield topo
             if self._lab is not None:
                 running = self._lab.plan
                 asked = self._compile(topo, running)
@@ -458,13 +466,57 @@ class Network:
             source, destination, protocol=l4Type, seconds=seconds, rate_bps=rate_bps, port=port
         )
 
+    # Others -------------------------------------------------------------------------------------
+
+    def serve_rest(
+        self,
+        address: str = "127.0.0.1",
+        port: int = 8000,
+        *,
+        token: str | None = "",
+        log: Callable[[str], None] | None = None,
+    ) -> RestServer:
+        """Has app containers managed over HTTP until the network stops, or the server is closed.
+
+        Args:
+            address: of this machine, or of a node, whose programs then reach it.
+            port: 0 takes a free one.
+            token: what requests have to show; one is made unless it is given, and None lets
+                everybody in who reaches the address.
+            log: called with a line for each request.
+
+        Raises:
+            UsageError: nothing can listen there.
+            LabError: the network is not running, or another process runs it.
+        """
+        from emulator.rest.server import RestServer
+
+        if not isinstance(self._running(), OwnedLab):
+            raise LabError(
+                "only the process that runs the lab can serve it",
+                where=self.id,
+                hint="do it in the terminal of vnf run, or in the script",
+            )
+        server = RestServer(self, address, port, token, log)
+        self._servers.append(server)
+        return server
+
     # Inside -------------------------------------------------------------------------------------
+
+    def _close_lab(self) -> None:
+        # Not while a server's thread still changes it.
+        with self._links.lock:
+            if self._lab is not None:
+                self._lab.close()
+                self._lab = None
 
     def _compile(self, topo: Topo | None = None, previous: Plan | None = None) -> Plan:
         return compile_plan(
             topo if topo is not None else self.topo,
             ip_base=self._ip_base,
             ipv6=self._ipv6,
+            static_arp=self._static_arp,
+            set_macs=self._set_macs,
             catalog=self._catalog,
             previous=previous,
         )

@@ -135,10 +135,13 @@ class Topo:
         return self._add(name, "app", {**given, "host": _name_of(host)})
 
     def addSwitch(self, name: str, **opts: Any) -> str:
-        """Add a learning switch (a Linux bridge); returns the name.
+        """Add a learning switch (a Linux bridge, unless another kind is asked for).
 
-        Options: ``stp=True`` for the spanning tree that a loop of switches needs. ``dpid`` is
-        accepted for scripts that give one and means nothing to a Linux bridge.
+        Returns the name. Options: ``stp=True`` for the spanning tree that a loop of switches
+        needs; ``kind="ovs"`` for Open vSwitch, with ``dpid``, ``failMode``, ``protocols``,
+        ``datapath``, ``controllers`` and more; ``kind="xdp"`` for our own switch in BPF. Mininet's
+        classes of switches are taken as ``cls``. ``dpid`` is accepted for scripts that give one
+        and means nothing to a Linux bridge.
         """
         return self._add(name, "switch", {**(opts or self.sopts), "isSwitch": True})
 
@@ -149,6 +152,21 @@ class Topo:
         links: ``addLink(s2, r1, params2={"ip": "172.16.0.1/12"})``.
         """
         return self._add(name, "router", opts or dict(self.hopts))
+
+    def addController(self, name: str = "c0", kind: str | None = None, **opts: Any) -> str:
+        """Add a controller of Open vSwitch bridges, which is linked to nothing; returns the name.
+
+        Args:
+            name: the controller's name.
+            kind: ``learning`` (a learning switch for OpenFlow 1.3, the default), ``app`` (the
+                user's own, run by os-ken), ``ovs`` (ovs-testcontroller), ``remote`` (what listens
+                on the machine) or ``none``.
+            opts: ``ip`` and ``port`` of a remote one; ``app`` or ``apps``, the path of a file or
+                the name of a module, or several; ``options`` for the program that runs them;
+                ``wait_s``, so long its switches may take to connect.
+        """
+        given = opts if kind is None else {"kind": kind, **opts}
+        return self._add(name, "controller", given)
 
     def addVNF(self, name: str, vnf: str, dataplane: str = "kernel", **parameters: Any) -> str:
         """Add a network function; returns the name.
@@ -293,12 +311,16 @@ class Topo:
         """The names of the VNFs."""
         return self._of_kind("vnf", sort)
 
+    def controllers(self, sort: bool = True) -> list[str]:
+        """The names of the controllers."""
+        return self._of_kind("controller", sort)
+
     def apps(self, sort: bool = True) -> list[str]:
         """The names of the app containers."""
         return self._of_kind("app", sort)
 
     def kind(self, name: str) -> NodeKind:
-        """What a node is: host, switch, router, vnf or app."""
+        """What a node is: host, switch, router, vnf, app or controller."""
         return self._node(name).kind
 
     def isSwitch(self, n: str) -> bool:

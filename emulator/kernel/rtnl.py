@@ -146,7 +146,7 @@ class Rtnl(Closing):
         """A pair of interfaces, each end in its own namespace, under its own name and index."""
         peer = _ifinfo(far.index) + far.attributes()
         data = _attribute(_VETH_PEER, peer)
-        up = near.master is not None
+        up = near.up or near.master is not None
         body = _ifinfo(near.index, up=up) + near.attributes() + _linkinfo("veth", data)
         self._create(_RTM_NEWLINK, body, where)
 
@@ -266,6 +266,9 @@ class End:
     mac: str
     mtu: int = 1500
     master: int | None = None
+    """The bridge that it is to be a port of; it is up then."""
+    up: bool = False
+    """Whether it is up at once, if it is the near end."""
 
     def attributes(self) -> bytes:
         parts = [_name(self.name), _mac(self.mac), _u32(_IFLA_MTU, self.mtu)]

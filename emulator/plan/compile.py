@@ -20,8 +20,11 @@ from emulator.plan.addresses import AddressMistake, BaseNetwork
 from emulator.plan.container_checks import check_apps, check_published_ports
 from emulator.plan.link_options import read_link
 from emulator.plan.model import EndPlan, InterfacePlan, LinkPlan, MemifPlan, NodePlan, Plan
+from emulator.plan.more_addresses import count_macs
 from emulator.plan.node_options import read_node
 from emulator.plan.schedules import LinkNames, compile_steps, read_entries
+from emulator.plan.switch_checks import settle_switches
+from emulator.plan.switch_model import Datapath
 from emulator.topo import Topo
 
 _DEFAULT_BASE = "10.0.0.0/8"
@@ -36,6 +39,9 @@ def compile_plan(
     ipv6: bool = False,
     catalog: Catalog | None = None,
     previous: Plan | None = None,
+    ovs_datapath: Datapath = "auto",
+    static_arp: bool = False,
+    set_macs: bool = False,
 ) -> Plan:
     """Decide every name, address, port and setting of a topology.
 
@@ -47,6 +53,10 @@ def compile_plan(
         catalog: the VNFs there are; read from their folders by default.
         previous: the plan of the running lab that the topology is a change of. Every interface
             that is in both keeps its addresses and its kernel name.
+        ovs_datapath: what Open vSwitch bridges get that leave their datapath to the machine.
+            With ``auto`` the plan is for both, and hosts beside them finish their frames.
+        static_arp: whether nodes know each other's MAC addresses from the start.
+        set_macs: whether the hosts' MAC addresses count like the hosts.
 
     Raises:
         TopologyError: the topology has mistakes; it carries all of them.
@@ -72,6 +82,7 @@ def compile_plan(
         [read_link(link, ipv6, problems) for link in graph.link_entries()],
         problems,
     )
+    settle_switches(network, previous, problems, auto_datapath=ovs_datapath)
     check_apps(network, previous, problems)
     check_published_ports(network, problems)
     wiring.check_port_counts(network, problems)
@@ -90,6 +101,8 @@ def compile_plan(
     if previous is not None:
         assign.recall(network, previous)
     assign.assign_addresses(network, base, ipv6=ipv6, problems=problems)
+    if set_macs:
+        count_macs(network, ip_base)
     assign.assign_macs(network, problems)
     assign.assign_kernel_names(network)
     assign.assign_routes(network, problems)
@@ -99,6 +112,7 @@ def compile_plan(
         name=name,
         ip_base=str(base),
         ipv6=ipv6,
+        static_arp=static_arp,
         nodes=tuple(_node_plan(node) for node in network.nodes.values()),
         links=tuple(_link_plan(a, b) for a, b in network.links),
     )
@@ -159,6 +173,8 @@ def _node_plan(node: wiring.Node) -> NodePlan:
         default_route=node.default_route,
         default_route_ipv6=node.default_route_ipv6,
         stp=node.wish.stp,
+        switch=node.wish.switch and node.wish.switch.plan(),
+        controller=node.wish.controller and node.wish.controller.plan(),
         kernel_name=node.kernel_name,
         vnf=node.wish.vnf,
     )
@@ -179,6 +195,7 @@ def _interface_plan(interface: wiring.Interface) -> InterfacePlan:
         port=interface.port,
         ipv4=interface.ipv4,
         ipv6=interface.ipv6,
+        more_addresses=interface.more_addresses,
         mtu=interface.wish.mtu,
         frame_offload=frame_offload,
         segment_offload=frame_offload and not interface.impaired,

@@ -15,6 +15,10 @@ from pydantic import BaseModel, ValidationError
 from emulator.errors import UsageError
 from emulator.multigraph import NodeKind
 from emulator.names import choice_hint
+from emulator.plan.host_model import ExternalPlan as ExternalPlan
+from emulator.plan.host_model import LimitsPlan as LimitsPlan
+from emulator.plan.host_model import NatPlan as NatPlan
+from emulator.plan.host_model import PrivateDirPlan as PrivateDirPlan
 from emulator.plan.link_model import FROZEN
 from emulator.plan.link_model import EndPlan as EndPlan
 from emulator.plan.link_model import ImpairmentPlan as ImpairmentPlan
@@ -22,6 +26,8 @@ from emulator.plan.link_model import LinkChangePlan as LinkChangePlan
 from emulator.plan.link_model import LinkKind as LinkKind
 from emulator.plan.link_model import LinkPlan as LinkPlan
 from emulator.plan.link_model import StepPlan as StepPlan
+from emulator.plan.switch_model import ControllerPlan as ControllerPlan
+from emulator.plan.switch_model import SwitchPlan as SwitchPlan
 
 Runtime = Literal["namespace", "docker"]
 Mechanism = Literal["bridge", "ip-forwarding", "bpf", "process"]
@@ -55,6 +61,8 @@ class InterfacePlan(_Frozen):
     """Address and prefix length: ``10.0.0.1/8``."""
     ipv6: str | None = None
     """Address and prefix length: ``fd00::1/64``."""
+    more_addresses: tuple[str, ...] = ()
+    """Further ones of both kinds."""
     mtu: int = 1500
     """Bytes of payload per frame."""
     frame_offload: bool = True
@@ -70,6 +78,13 @@ class InterfacePlan(_Frozen):
     hear each other's broadcasts that the common queue would overflow."""
     memif: MemifPlan | None = None
     """Given: the VNF's port is an end of a memif link, and the kernel knows no such interface."""
+    external: ExternalPlan | None = None
+    """Given: it is an interface of the machine, and of no link."""
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """All its addresses, with their prefix lengths."""
+        return tuple(each for each in (self.ipv4, self.ipv6, *self.more_addresses) if each)
 
 
 class VnfPlan(_Frozen):
@@ -189,8 +204,17 @@ class NodePlan(_Frozen):
     """The IPv4 gateway."""
     default_route_ipv6: str | None = None
     """The IPv6 gateway."""
+    limits: LimitsPlan | None = None
+    """What its processes may use, where it is in no container."""
+    private_dirs: tuple[PrivateDirPlan, ...] = ()
+    nat: NatPlan | None = None
+    """Routers only: that it leads out of the lab."""
     stp: bool = False
     """Switches only: whether the bridge runs the spanning tree protocol."""
+    switch: SwitchPlan | None = None
+    """Given for switches."""
+    controller: ControllerPlan | None = None
+    """Given for controllers."""
     kernel_name: str | None = None
     """Switches only: the bridge device's name, unique among the lab's switches and their ports."""
     vnf: VnfPlan | None = None
@@ -219,6 +243,8 @@ class Plan(_Frozen):
     """The network that addresses were taken from."""
     ipv6: bool = False
     """Whether the lab uses IPv6."""
+    static_arp: bool = False
+    """Whether nodes know each other's MAC addresses from the start and never ask."""
     nodes: tuple[NodePlan, ...] = ()
     """In natural order of their names."""
     links: tuple[LinkPlan, ...] = ()
@@ -254,6 +280,10 @@ class Plan(_Frozen):
     def vnfs(self) -> list[NodePlan]:
         """The VNFs, in natural order."""
         return self._of_kind("vnf")
+
+    def controllers(self) -> list[NodePlan]:
+        """The controllers, in natural order."""
+        return self._of_kind("controller")
 
     def apps(self, host: str | None = None) -> list[NodePlan]:
         """The app containers, in natural order; given a node, those that live in it."""

@@ -22,6 +22,12 @@ from emulator.plan.container_options import (
 from emulator.plan.model import Runtime, VnfPlan
 from emulator.plan.options import AUTOMATIC, class_name, not_yet, pop_meant
 from emulator.plan.process_options import read_process_options
+from emulator.plan.switch_options import (
+    ControllerWish,
+    SwitchWish,
+    read_controller,
+    read_switch,
+)
 
 RUNTIMES = get_args(Runtime)
 """What can enclose a node."""
@@ -32,10 +38,7 @@ _DOCKER_CLASSES = ("Docker", "DockerHost")
 """Containernet's and ComNetsEmu's classes of hosts in containers."""
 # fmt: off
 _HOST_LATER = frozenset(("cpu", "cores", "sched", "period_us", "privateDirs"))
-_SWITCH_LATER = frozenset((
-    "cls", "failMode", "protocols", "datapath", "inband", "reconnectms", "batch", "listenPort",
-    "dpopts", "opts", "verbose", "controller", "prio",
-))
+_SWITCH_LATER = frozenset(("inband", "dpopts", "opts", "verbose"))
 # fmt: on
 
 
@@ -48,12 +51,15 @@ class NodeWish:
     ip: Any = None
     ipv6: Any = AUTOMATIC
     mac: Any = AUTOMATIC
+    more_addresses: tuple[Any, ...] = ()
     default_route: Any = None
     stp: bool = False
     runtime: Runtime = "namespace"
     container: ContainerWish | None = None
     host: Any = None
     """App containers only: the node they are to live in."""
+    switch: SwitchWish | None = None
+    controller: ControllerWish | None = None
     vnf: VnfPlan | None = None
     manifest: Manifest | None = None
 
@@ -63,6 +69,11 @@ class NodeWish:
         if self.vnf is not None:
             return self.vnf.mechanism != "ip-forwarding"
         return self.entry.kind == "switch"
+
+    @property
+    def ends_loops(self) -> bool:
+        """Whether it is a switch that takes part in keeping frames from going round for ever."""
+        return self.stp or (self.switch is not None and self.switch.told_of_loops)
 
 
 def read_node(
@@ -92,7 +103,13 @@ def read_node(
     if entry.kind == "vnf":
         _read_vnf(wish, options, catalog, problems, near_misses)
     elif entry.kind == "switch":
-        _read_switch(wish, options, problems)
+        wish.stp = bool(options.get("stp", False))
+        wish.switch, known = read_switch(where, options, problems)
+        _refuse_later(wish, options, _SWITCH_LATER, problems)
+        _refuse_rest(wish, options, known, problems)
+    elif entry.kind == "controller":
+        wish.controller, known = read_controller(where, options, entry.folder, problems)
+        _refuse_rest(wish, options, known, problems)
     elif entry.kind == "app":
         _read_app(wish, options, problems)
     else:
@@ -119,7 +136,7 @@ def _read_runtime(wish: NodeWish, options: dict[str, Any], problems: list[Proble
         hint = suggestion(runtime, RUNTIMES) or f"there are: {', '.join(RUNTIMES)}"
         problems.append(Problem(wish.where, f"there is no runtime {runtime}", hint))
         runtime = default
-    elif runtime != default and wish.entry.kind in ("switch", "app"):
+    elif runtime != default and wish.entry.kind in ("switch", "app", "controller"):
         what = f"{_article(wish.entry.kind)} {kind_word(wish.entry.kind)}"
         text = f"{what} cannot have the runtime {runtime}"
         problems.append(Problem(wish.where, text, "leave runtime out"))
@@ -173,19 +190,12 @@ def _read_host(wish: NodeWish, options: dict[str, Any], problems: list[Problem])
     _refuse_rest(wish, options, (*_ADDRESSES, "defaultRoute", "runtime"), problems)
 
 
-def _read_switch(wish: NodeWish, options: dict[str, Any], problems: list[Problem]) -> None:
-    options.pop("dpid", None)
-    wish.stp = bool(options.pop("stp", False))
-    if class_name(options.get("cls")) == "LinuxBridge":
-        del options["cls"]
-    for name in ("ip", "mac"):
-        if options.get(name, "") is None:
-            del options[name]
-    later = pop_meant(options, _SWITCH_LATER)
+def _refuse_later(
+    wish: NodeWish, options: dict[str, Any], names: frozenset[str], problems: list[Problem]
+) -> None:
+    later = pop_meant(options, names)
     if later:
-        text = f"{later}: another kind of switch"
-        problems.append(not_yet(wish.where, text, "the Linux bridge, with or without stp=True"))
-    _refuse_rest(wish, options, ("stp", "dpid", "runtime"), problems)
+        problems.append(not_yet(wish.where, later, "the options of its kind of switch"))
 
 
 def _read_vnf(

@@ -41,6 +41,7 @@ class Interface:
     """Whether a broadcast on the segment is more than the kernel's common queue can take."""
     ipv4: str | None = None
     ipv6: str | None = None
+    more_addresses: tuple[str, ...] = ()
     mac: str = ""
     kernel_name: str = ""
     memif_role: Literal["server", "client"] | None = None
@@ -112,7 +113,9 @@ class Node:
 
     @property
     def sees_frames(self) -> bool:
-        """Whether it is a VNF that handles frames as they are on the link, outside the stack."""
+        """Whether it is one that handles frames as they are on the link, outside the stack."""
+        if self.wish.switch is not None:
+            return self.wish.switch.sees_frames
         return self.wish.vnf is not None and self.wish.vnf.mechanism in ("bpf", "process")
 
 
@@ -131,14 +134,18 @@ def wire(nodes: Iterable[NodeWish], links: Iterable[LinkWish], problems: list[Pr
     names: dict[tuple[str, str], Interface] = {}
     for link in links:
         first, second = (end.node for end in link.ends)
-        apps = [end.node for end in link.ends if _is_app(wiring, end.node)]
-        for name in dict.fromkeys(apps):
-            text = f"{name} is an app container, which has no interfaces of its own"
-            problems.append(Problem(link.where, text, f"link {wiring.nodes[name].wish.host}"))
-        if apps or first == second or not {first, second} <= wiring.nodes.keys():
+        bare = [end.node for end in link.ends if _is_bare(wiring, end.node)]
+        for name in dict.fromkeys(bare):
+            node = wiring.nodes[name]
+            what, hint = "an app container", f"link {node.wish.host}"
+            if node.kind == "controller":
+                what, hint = "a controller", "switches reach it without a link"
+            text = f"{name} is {what}, which has no interfaces of its own"
+            problems.append(Problem(link.where, text, hint))
+        if bare or first == second or not {first, second} <= wiring.nodes.keys():
             # That has been told of already; for the nodes that do exist the link still counts.
             for end in link.ends:
-                if end.node in wiring.nodes and end.node not in apps:
+                if end.node in wiring.nodes and end.node not in bare:
                     _loose_end(wiring.nodes[end.node], end)
             continue
         pair = [_interface(wiring.nodes[end.node], end, problems) for end in link.ends]
@@ -163,9 +170,10 @@ def make_changeable(wiring: Wiring, links: Collection[str]) -> None:
             a.impairments = b.impairments = idle_wire(names, ports)
 
 
-def _is_app(wiring: Wiring, name: str) -> bool:
+def _is_bare(wiring: Wiring, name: str) -> bool:
+    """Whether it is a node that never has interfaces."""
     node = wiring.nodes.get(name)
-    return node is not None and node.kind == "app"
+    return node is not None and node.kind in ("app", "controller")
 
 
 def _interface(node: Node, end: EndWish, problems: list[Problem]) -> Interface:
@@ -280,7 +288,7 @@ def check_loops(wiring: Wiring, problems: list[Problem]) -> None:
     for part in loops(forwarders, edges):
         nodes = [forwarders[name] for name in part]
         switches = [node for node in nodes if node.kind == "switch"]
-        lacking = [node.name for node in switches if not node.wish.stp]
+        lacking = [node.name for node in switches if not node.wish.ends_loops]
         # A VNF passes the protocol's frames on but takes no part in it.
         circles = loops([node.name for node in nodes if node.kind == "vnf"], edges)
         if not lacking and not circles:

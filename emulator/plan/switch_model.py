@@ -1,0 +1,78 @@
+"""What a plan says of switches and of the controllers that tell them what to do."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel
+
+from emulator.plan.link_model import FROZEN
+
+SwitchKind = Literal["bridge", "ovs", "xdp"]
+FailMode = Literal["secure", "standalone"]
+Datapath = Literal["auto", "kernel", "userspace"]
+PortType = Literal["system", "afxdp"]
+ControllerKind = Literal["learning", "ovs", "remote", "app", "none"]
+
+
+class _Frozen(BaseModel):
+    model_config = FROZEN
+
+
+class OvsPlan(_Frozen):
+    """An Open vSwitch bridge."""
+
+    dpid: str
+    """The datapath's identity in OpenFlow: 16 hexadecimal digits."""
+    fail_mode: FailMode
+    """Without a controller that answers: ``secure`` forwards by the flows there are and nothing
+    else, ``standalone`` learns addresses like any other switch."""
+    protocols: tuple[str, ...] = ()
+    """The versions of OpenFlow that it speaks; none given, all that Open vSwitch does."""
+    datapath: Datapath = "auto"
+    """``auto``: the kernel's where its module is, or else the one in user space."""
+    port_type: PortType = "system"
+    """How a datapath in user space reaches its ports: packet sockets, or XDP sockets."""
+    priority: int | None = None
+    """In the spanning tree; the lowest is its root."""
+    controllers: tuple[str, ...] = ()
+    """Names of the controllers that it connects to."""
+    reconnect_ms: int = 1000
+    """The longest that it waits before it calls a controller again that did not answer."""
+    listen_port: int | None = None
+    """A TCP port of the fabric at which it listens for OpenFlow itself."""
+
+
+class XdpSwitchPlan(_Frozen):
+    """Our own learning switch in BPF."""
+
+    ageing_s: float = 300.0
+    """So long it remembers where an address was seen last."""
+
+
+class SwitchPlan(_Frozen):
+    """What does a switch's work; ``ovs`` and ``xdp`` are given for the kind of that name."""
+
+    kind: SwitchKind = "bridge"
+    ovs: OvsPlan | None = None
+    xdp: XdpSwitchPlan | None = None
+
+
+class ControllerPlan(_Frozen):
+    """A controller of Open vSwitch bridges."""
+
+    kind: ControllerKind
+    """``learning``: our own application; ``app``: the user's, both run by os-ken; ``ovs``:
+    ovs-testcontroller; ``remote``: what listens on the machine; ``none``: nothing at all."""
+    ip: str = "127.0.0.1"
+    """Remote only: an address that the machine reaches."""
+    port: int = 6653
+    """Where it listens: in the lab's fabric, and for a remote one on ``ip``."""
+    relay_port: int | None = None
+    """Remote only: where the switches find it in the lab's fabric."""
+    apps: tuple[str, ...] = ()
+    """Apps only: absolute paths of files, or dotted names of modules."""
+    options: tuple[str, ...] = ()
+    """Further arguments of the program that runs it."""
+    wait_s: float = 30.0
+    """So long it may take until every one of its switches is connected."""

@@ -1,0 +1,1 @@
+"""The kinds of switches that are more than a Linux bridge, and the controllers of some."""
