@@ -16,11 +16,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 
-from emulator.errors import LabError
+from emulator.errors import LabError, UsageError
 from emulator.kernel.netns import Netns, configure_ipv6
 from emulator.kernel.offload import Offloads, receive_unmerged, set_offloads
 from emulator.kernel.rtnl import LOOPBACK_INDEX, End, Rtnl
 from emulator.plan.model import EndPlan, InterfacePlan, LinkPlan, NodePlan, Plan
+from emulator.switch_service import OUT_OF_SERVICE
 
 _PORTS_PER_BRIDGE = 1000
 """A Linux bridge takes 1023 ports; the rest are for the links between the parts of a switch."""
@@ -420,11 +421,18 @@ def set_interface(netns: Netns, interface: InterfacePlan, *, up: bool) -> None:
     """Raises or lowers an interface of a node.
 
     Raises:
+        UsageError: when it is a port of a switch that is out of service.
         LabError: when it is not there.
     """
     with Rtnl.inside(netns) as rtnl:
         for state in rtnl.links():
             if state.name == interface.kernel_name:
+                if state.group == OUT_OF_SERVICE:
+                    raise UsageError(
+                        "its switch is out of service",
+                        where=interface.name,
+                        hint="start that first: switch NAME start, or set_switch(NAME, up=True)",
+                    )
                 rtnl.set_up(state.index, up, where=interface.name)
                 rtnl.commit()
                 return

@@ -308,7 +308,8 @@ class Network:
             yield topo
             if self._lab is not None:
                 running = self._lab.plan
-                asked = self._compile(topo, running)
+                # As asked for before: what was changed since then is put on top of it below.
+                asked = self._compile(topo, self._asked or running)
                 kept = keep_limits(asked, asked=self._asked or asked, running=running)
                 plan = self._links.overlaid(kept)
                 self._lab.apply(plan)
@@ -327,6 +328,19 @@ class Network:
         self._links.set_status(
             [link.plan for link in self._links.find(node1, node2)], up=status == "up"
         )
+
+    def set_switch(self, switch: str | Node, *, up: bool) -> None:
+        """Takes a switch out of service, so that its links lose their carrier, or back.
+
+        Links that were down before stay down after, and until then none of them goes up or down.
+
+        Raises:
+            UsageError: when it is no switch.
+        """
+        from emulator.switch_service import set_switch
+
+        with self._links.lock:
+            set_switch(self._running(), _name(switch), up=up)
 
     def link(self, node1: str | Node, node2: str | Node | None = None) -> Link:
         """A link of the running network, to look at and to change.

@@ -6,11 +6,15 @@ from typing import TYPE_CHECKING
 
 from emulator.cli.shell_links import LINK_WORDS, link_settings, schedules_text, wires_table
 from emulator.cli.shell_registry import CHANGE, command, read_words
+from emulator.cli.shell_vnf import run_for_vnf
 from emulator.errors import LabError, UsageError
-from emulator.names import suggestion
+from emulator.names import kind_word, suggestion
 
 if TYPE_CHECKING:
     from emulator.cli.shell import Shell
+
+SERVICE_WORDS = ("start", "stop")
+"""What can be asked of a switch."""
 
 
 @command(
@@ -86,3 +90,31 @@ def _schedules(shell: Shell, text: str) -> None:
     """
     read_words("schedules", text, 0)
     shell.print(schedules_text(shell.net.schedules))
+
+
+@command("switch", "SWITCH start|stop", "switch", "service", group=CHANGE)
+def _switch(shell: Shell, text: str) -> None:
+    """Take a switch out of service, or back: switch s1 stop
+
+    Its links lose their carrier, as if it were switched off. Links that were down before stay down
+    when it starts again.
+    """
+    name, what = read_words("switch", text, 2)
+    if what not in SERVICE_WORDS:
+        hint = suggestion(what, SERVICE_WORDS) or "switch s1 stop"
+        raise UsageError(f"a switch starts or stops, not {what!r}", where="switch", hint=hint)
+    shell.node(name, "switch")
+    shell.net.set_switch(name, up=what == "start")
+
+
+@command("set", "VNF NAME=VALUE...", "vnf", "parameter...", group=CHANGE)
+def _set(shell: Shell, text: str) -> None:
+    """Change a VNF's parameters: set fw every=3
+
+    The same as VNF set, where the name comes first.
+    """
+    words = read_words("set", text, *range(1, 100))
+    node = shell.node(words[0], "set")
+    if node.kind != "vnf":
+        raise UsageError(f"{node.name} is a {kind_word(node.kind)}, not a VNF", where="set")
+    run_for_vnf(node, ["set", *words[1:]])

@@ -35,7 +35,7 @@ _REQUEST, _ACK, _REPLACE, _EXCL, _CREATE, _DUMP = 0x1, 0x4, 0x100, 0x200, 0x400,
 _IFF_UP = 0x1
 _IFLA_ADDRESS, _IFLA_IFNAME, _IFLA_MTU, _IFLA_MASTER, _IFLA_OPERSTATE = 1, 3, 4, 10, 16
 _OPERSTATE_UP = b"\x06"
-_IFLA_LINKINFO, _IFLA_STATS64, _IFLA_NET_NS_FD = 18, 23, 28
+_IFLA_LINKINFO, _IFLA_STATS64, _IFLA_GROUP, _IFLA_NET_NS_FD = 18, 23, 27, 28
 _INFO_KIND, _INFO_DATA, _VETH_PEER = 1, 2, 1
 _BR_FORWARD_DELAY, _BR_STP_STATE, _BR_MCAST_SNOOPING = 1, 5, 23
 _BRPORT_STATE = 1
@@ -64,7 +64,8 @@ class LinkState:
 
     ``up`` is what was asked for, ``operational`` what the kernel has brought about; ``rx_*`` and
     ``tx_*`` count from the creation of the interface; ``bridge_port_state`` is the state of a
-    bridge port as in linux/if_bridge.h, None for other interfaces.
+    bridge port as in linux/if_bridge.h, None for other interfaces; ``group`` is a number for us to
+    give.
     """
 
     index: int
@@ -80,6 +81,7 @@ class LinkState:
     rx_dropped: int
     tx_dropped: int
     bridge_port_state: int | None
+    group: int = 0
 
 
 class Rtnl(Closing):
@@ -157,6 +159,11 @@ class Rtnl(Closing):
     def set_master(self, index: int, master: int, *, where: str) -> None:
         """Makes an interface a port of a bridge."""
         body = _ifinfo(index) + _u32(_IFLA_MASTER, master)
+        self._add(_RTM_NEWLINK, _REQUEST | _ACK, body, where)
+
+    def set_group(self, index: int, group: int, *, where: str) -> None:
+        """Gives an interface a number by which it can be told later."""
+        body = _ifinfo(index) + _u32(_IFLA_GROUP, group)
         self._add(_RTM_NEWLINK, _REQUEST | _ACK, body, where)
 
     def move(self, index: int, netns: Netns, *, where: str) -> None:
@@ -376,4 +383,5 @@ def _link_state(payload: bytes) -> LinkState:
         rx_dropped=rx_dropped,
         tx_dropped=tx_dropped,
         bridge_port_state=port,
+        group=struct.unpack("=I", attributes.get(_IFLA_GROUP, bytes(4)))[0],
     )
