@@ -13,7 +13,7 @@ from emulator.errors import LabError, UsageError
 from emulator.fabric import Fabric
 from emulator.kernel.netns import Netns, ensure_root
 from emulator.node import Node
-from emulator.plan.model import EndPlan, LinkPlan, Plan
+from emulator.plan.model import EndPlan, LinkPlan, NodePlan, Plan
 from emulator.runtime.containers import Containers
 from emulator.runtime.namespace import Processes
 from emulator.wire.manager import LinkCounters, Wires, counters_of
@@ -119,6 +119,14 @@ class Lab:
     def update(self, node: Node, changes: Mapping[str, Any]) -> None:
         """Change the limits of a node's container; see ``Node.update``."""
         raise _owners_own("change the limits of its containers", node.name)
+
+    def ensure_changeable(self, name: str) -> None:
+        """Raises ``LabError`` unless this process may change a node's addresses."""
+        raise _owners_own("change the addresses of its nodes", name)
+
+    def note_node(self, plan: NodePlan) -> None:
+        """Take note of how a node has been changed, and tell other processes."""
+        raise _owners_own("change its nodes", plan.name)
 
     def wire_counters(self, link: str) -> LinkCounters:
         """What became of the frames of an impaired link.

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from emulator.errors import BuildVnfError, LabError, UsageError
+from emulator.hosts.addresses import AddressedNode
 from emulator.runtime.shell import NodeShell
 from emulator.runtime.usage import INTERVAL_S
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from emulator.vnf_stats import VnfStats
 
 
-class Node:
+class Node(AddressedNode):
     """One node: commands, processes, addresses, and for a VNF its counters.
 
     Attributes:

@@ -212,9 +212,17 @@ class OwnedLab(Lab):
         arguments, limits = update_arguments(changes, node.plan.container, where=node.name)
         planned = node.plan.model_copy(update={"container": limits})
         container.update(arguments, planned)
-        node.plan = planned
-        nodes = tuple(planned if each.name == node.name else each for each in self.plan.nodes)
+        self.note_node(planned)
+
+    def ensure_changeable(self, name: str) -> None:
+        self._require_ours()
+
+    def note_node(self, plan: NodePlan) -> None:
+        self._require_ours()
+        self.nodes[plan.name].plan = plan
+        nodes = tuple(plan if each.name == plan.name else each for each in self.plan.nodes)
         self.plan = self.plan.model_copy(update={"nodes": nodes})
+        self._folder.write_hosts(_addresses(self.plan))
         self._write_record()
 
     def _carry_out(self, difference: Difference, plan: Plan) -> None:

@@ -19,6 +19,7 @@ from emulator.plan.addresses import (
 )
 from emulator.plan.kernel_names import KernelNames
 from emulator.plan.model import Plan
+from emulator.plan.more_addresses import assign_more, networks_of, part_lists
 from emulator.plan.options import AUTOMATIC
 from emulator.plan.wiring import Interface, Node, Wiring
 
@@ -43,6 +44,7 @@ def assign_addresses(
     wiring: Wiring, base: BaseNetwork, *, ipv6: bool, problems: list[Problem]
 ) -> None:
     """Give every interface its IPv4 and IPv6 address, or none."""
+    part_lists(wiring)
     wanting: dict[Node, Interface | None] = {}
     taken: set[int] = set()
     for node in wiring.nodes.values():
@@ -58,6 +60,7 @@ def assign_addresses(
         main = node.main
         for interface in node.interfaces:
             _assign_ipv6(node, interface, interface is main, base, ipv6, problems)
+    assign_more(wiring, base, ipv6=ipv6, problems=problems)
     _check_duplicates(wiring, problems)
 
 
@@ -157,7 +160,7 @@ def _check_duplicates(wiring: Wiring, problems: list[Problem]) -> None:
     owners: dict[tuple[Interface, str], Interface] = {}
     for node in wiring.nodes.values():
         for interface in node.interfaces:
-            for address in (interface.ipv4, interface.ipv6):
+            for address in (interface.ipv4, interface.ipv6, *interface.more_addresses):
                 if address is None:
                     continue
                 bare = address.partition("/")[0]
@@ -264,16 +267,17 @@ def assign_routes(wiring: Wiring, problems: list[Problem]) -> None:
         if gateway is None:
             continue
         node.default_route = gateway
-        addressed = [i for i in node.interfaces if i.ipv4 is not None]
-        through = next((i for i in addressed if same_network(gateway, str(i.ipv4))), None)
+        addressed = [(i, address) for i in node.interfaces for address in networks_of(i)]
+        through = next((i for i, address in addressed if same_network(gateway, address)), None)
         if through is None:
             if node.interfaces:
-                networks = ", ".join(f"{i.name} {i.ipv4}" for i in addressed) or "no address"
+                networks = ", ".join(f"{i.name} {address}" for i, address in addressed)
+                networks = networks or "no address"
                 text = (
                     f"its default route goes through {gateway}, which is in no network of its own"
                 )
                 problems.append(Problem(where, text, f"it has {networks}"))
-        elif str(through.ipv4).partition("/")[0] == gateway:
+        elif gateway in [address.partition("/")[0] for address in networks_of(through)]:
             text = f"its default route goes through {gateway}, which is itself"
             problems.append(Problem(where, text, "name the router's address"))
         else:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Self
 
+from emulator.plan.kept import keep_node
 from emulator.plan.model import LinkPlan, NodePlan, Plan
 
 
@@ -66,7 +67,7 @@ class Difference:
 
 
 def keep_limits(plan: Plan, *, asked: Plan, running: Plan) -> Plan:
-    """A plan in which containers keep the limits that they were given while they ran.
+    """A plan in which nodes keep the limits and addresses that they were given while they ran.
 
     Args:
         plan: what the changed topology asks for.
@@ -74,14 +75,17 @@ def keep_limits(plan: Plan, *, asked: Plan, running: Plan) -> Plan:
         running: what runs: as it was asked for, or updated since.
 
     Returns:
-        ``plan``, with the containers that the change does not touch as they run.
+        ``plan``, with what the change does not touch as it runs.
     """
     before = {node.name: node for node in asked.nodes}
     now = {node.name: node for node in running.nodes}
 
     def kept(node: NodePlan) -> NodePlan:
         old, live = before.get(node.name), now.get(node.name)
-        if old is None or live is None or live.container in (None, node.container):
+        if old is None or live is None:
+            return node
+        node = keep_node(node, old, live)
+        if live.container in (None, node.container):
             return node
         if _enclosure(old) != _enclosure(node):
             return node
@@ -102,7 +106,7 @@ def _replaced(old: Mapping[str, NodePlan], new: Mapping[str, NodePlan], stay: se
 
 
 def _enclosure(node: NodePlan) -> tuple[object, ...]:
-    return (node.runtime, node.container, node.host)
+    return (node.runtime, node.container, node.host, node.private_dirs)
 
 
 def _links(plan: Plan, nodes: set[str]) -> dict[str, tuple[object, ...]]:
@@ -111,7 +115,7 @@ def _links(plan: Plan, nodes: set[str]) -> dict[str, tuple[object, ...]]:
         link.id: (
             link.mechanism,
             *(
-                (i.kernel_name, i.mac, i.mtu, i.ipv4, i.ipv6, i.memif)
+                (i.kernel_name, i.mac, i.mtu, i.addresses, i.memif)
                 for i in (plan.interface(link.a), plan.interface(link.b))
             ),
         )

@@ -49,6 +49,7 @@ class EndWish:
     ip: Any = AUTOMATIC
     ipv6: Any = AUTOMATIC
     mac: Any = AUTOMATIC
+    more_addresses: tuple[Any, ...] = ()
 
 
 @dataclass
