@@ -173,6 +173,11 @@ class OwnedContainer(Container):
             return container
 
     @property
+    def handle(self) -> Handle:
+        """The docker SDK's object of it, whose client lasts as long as the lab."""
+        return self._handle
+
+    @property
     def alive(self) -> bool:
         return not self._is_over and self._lifeline.alive
 
