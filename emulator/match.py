@@ -28,7 +28,7 @@ EXAMPLES = "udp dport 9999; tcp saddr 10.0.0.0/8 sport 1000-2000; icmp; vlan 5; 
 HAS_IPV4, HAS_IPV6, HAS_ARP, HAS_VLAN, HAS_PORTS, HAS_LENGTH = (1 << bit for bit in range(6))
 """What a match needs of a frame: ``VNF_HAS_…`` in vnf_match.h."""
 
-_LAYOUT = struct.Struct("=16s16s16s16s8HBBHI")
+_LAYOUT = struct.Struct("=16s16s16s16s8s8s8s8s8HBBHI")
 MATCH_BYTES = _LAYOUT.size
 """The size of ``struct vnf_match``, a multiple of 8 and of its alignment."""
 
@@ -44,6 +44,8 @@ _PROTOCOLS = {
 }
 _FAMILIES = {"ip": HAS_IPV4, "ip6": HAS_IPV6, "arp": HAS_ARP}
 _ADDRESSES = ("saddr", "daddr")
+_MACS = ("smac", "dmac")
+_MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}", re.ASCII)
 _NUMBER_HINTS = {
     "sport": "write a port or a range, as sport 9999 or sport 1000-2000",
     "dport": "write a port or a range, as dport 9999 or dport 1000-2000",
@@ -52,7 +54,7 @@ _NUMBER_HINTS = {
     "proto": "write the number of an IP protocol, as proto 47",
 }
 _HIGHEST = {"sport": 0xFFFF, "dport": 0xFFFF, "length": 0xFFFF, "vlan": 4095, "proto": 255}
-_WORDS = ("any", *_FAMILIES, *_PROTOCOLS, *_ADDRESSES, *_HIGHEST)
+_WORDS = ("any", *_FAMILIES, *_PROTOCOLS, *_ADDRESSES, *_MACS, *_HIGHEST)
 _FULL_RANGE = re.compile(r"(\d+)(?:-(\d+))?", re.ASCII)
 
 
@@ -62,6 +64,7 @@ class Match:
 
     Attributes:
         source, destination: a network that the address must lie in.
+        source_mac, destination_mac: the hardware address: lower case, colon separated.
         source_ports, destination_ports: the first and the last port, of TCP or UDP.
         length: the least and the greatest number of payload bytes.
         vlan: the first and the last number of a VLAN.
@@ -71,6 +74,8 @@ class Match:
 
     source: ipaddress.IPv4Network | ipaddress.IPv6Network | None = None
     destination: ipaddress.IPv4Network | ipaddress.IPv6Network | None = None
+    source_mac: str | None = None
+    destination_mac: str | None = None
     source_ports: _Range = _ANY_NUMBER
     destination_ports: _Range = _ANY_NUMBER
     length: _Range = _ANY_NUMBER
@@ -83,6 +88,8 @@ class Match:
         return _LAYOUT.pack(
             *_packed_network(self.source),
             *_packed_network(self.destination),
+            *_packed_mac(self.source_mac),
+            *_packed_mac(self.destination_mac),
             *self.source_ports,
             *self.destination_ports,
             *self.length,
@@ -166,6 +173,11 @@ class _Reader:
             if word == "saddr":
                 return replace(match, source=network)
             return replace(match, destination=network)
+        if word in _MACS:
+            mac = self._mac(word, next(rest, ""))
+            if word == "smac":
+                return replace(match, source_mac=mac)
+            return replace(match, destination_mac=mac)
         if word not in _HIGHEST:
             raise self._unknown(word)
         first, last = self._range(word, next(rest, ""))
@@ -204,6 +216,14 @@ class _Reader:
         except ValueError:
             raise self._error(f"{text} is not an address", hint) from None
         raise self._error(f"{text} is an address in a network", f"the network is {around}")
+
+    def _mac(self, word: str, text: str) -> str:
+        hint = f"write {word} 00:00:00:00:00:01"
+        if not text:
+            raise self._error(f"behind {word} a hardware address is missing", hint)
+        if not _MAC.fullmatch(text.lower()):
+            raise self._error(f"{text} is not a hardware address", hint)
+        return text.lower()
 
     def _range(self, word: str, text: str) -> _Range:
         hint, highest = _NUMBER_HINTS[word], _HIGHEST[word]
@@ -251,3 +271,9 @@ def _packed_network(
         network.network_address.packed.ljust(16, b"\0"),
         network.netmask.packed.ljust(16, b"\0"),
     )
+
+
+def _packed_mac(mac: str | None) -> Sequence[bytes]:
+    if mac is None:
+        return bytes(8), bytes(8)
+    return bytes.fromhex(mac.replace(":", "")).ljust(8, b"\0"), bytes([255] * 6).ljust(8, b"\0")

@@ -131,6 +131,8 @@ HOLDS = [
         L2 / IP(src="10.1.2.3", dst="10.0.0.5", frag=100, proto=17) / Raw(bytes(20)),
     ),
     ("icmp; udp dport 9999", DATAGRAM),
+    (f"smac {MACS[1]}", Ether(dst=MACS[0], src=MACS[1], type=0x88B5) / Raw(bytes(46))),
+    (f"udp dmac {MACS[0].upper()} smac {MACS[1]}", DATAGRAM),
 ]
 HOLDS_NOT = [
     ("ip6", DATAGRAM),
@@ -162,6 +164,9 @@ HOLDS_NOT = [
     ("vlan 0", DATAGRAM),
     ("vlan 5", L2 / Dot1Q(vlan=4) / V4),
     ("ip", Ether(dst=MACS[0], src=MACS[1], type=0x88B5) / Raw(bytes(46))),
+    (f"dmac {MACS[1]}", DATAGRAM),
+    (f"smac {MACS[1][:-2]}ff", DATAGRAM),
+    (f"smac ff{MACS[1][2:]}", DATAGRAM),
     ("", DATAGRAM),
 ]
 
@@ -214,6 +219,8 @@ def test_the_order_of_conditions_does_not_matter() -> None:
         ("tcp udp", "not both tcp and udp", "two matches"),
         ("udp proto 17", "not both udp and proto", "two matches"),
         ("arp ip", "not both arp and ip", "two matches"),
+        ("smac", "behind smac a hardware address is missing", "smac 00:00:00:00:00:01"),
+        ("dmac h2", "h2 is not a hardware address", "dmac 00:00:00:00:00:01"),
         ("arp dport 5", "ARP has neither protocols nor ports", "arp alone"),
         ("icmp dport 5", "icmp has no ports", "tcp or udp"),
         ("udp udp", "udp is there twice", "once"),

@@ -48,10 +48,21 @@ union vnf_address {
     __u64 halves[2];
 };
 
+/* The two bytes behind the six are zero. */
+union vnf_mac {
+    struct {
+        __u32 head;
+        __u16 tail;
+    };
+    __u64 whole;
+};
+
 /* Numbers are in the machine's byte order. A range that asks for nothing is 0 to 65535. */
 struct vnf_match {
     union vnf_address source, source_mask;
     union vnf_address destination, destination_mask;
+    union vnf_mac source_mac, source_mac_mask;
+    union vnf_mac destination_mac, destination_mac_mask;
     __u16 source_port_first, source_port_last;
     __u16 destination_port_first, destination_port_last;
     __u16 length_first, length_last;
@@ -68,6 +79,7 @@ struct vnf_match {
  */
 struct vnf_key {
     union vnf_address source, destination;
+    union vnf_mac source_mac, destination_mac;
     __u16 source_port, destination_port;
     /* Bytes of payload, as the IP header counts them: padding of the frame is none of it. */
     __u16 length;
@@ -83,11 +95,20 @@ struct vnf_key {
     __u8 later_fragment;
 };
 
+static __always_inline union vnf_mac vnf_mac_at(const __u8 *bytes) {
+    union vnf_mac mac = {.whole = 0};
+    mac.head = *(const vnf_word32 *)bytes;
+    mac.tail = *(const vnf_word16 *)(bytes + 4);
+    return mac;
+}
+
 static __always_inline void vnf_key_of(const struct vnf_ctx *ctx, const struct vnf_headers *found,
                                        struct vnf_key *key) {
     __s64 whole = ctx->length;
     void *from = found->eth;
     *key = (struct vnf_key){.protocol = found->protocol, .later_fragment = found->later_fragment};
+    key->source_mac = vnf_mac_at(found->eth->h_source);
+    key->destination_mac = vnf_mac_at(found->eth->h_dest);
     if (found->vlan) {
         key->has |= VNF_HAS_VLAN;
         key->vlan = vnf_ntohs(found->vlan->tci) & 0xfff;
@@ -153,6 +174,9 @@ static __always_inline int vnf_matches(const struct vnf_key *key, const struct v
                match->destination_mask.halves[0];
     differs |= (key->destination.halves[1] ^ match->destination.halves[1]) &
                match->destination_mask.halves[1];
+    differs |= (key->source_mac.whole ^ match->source_mac.whole) & match->source_mac_mask.whole;
+    differs |= (key->destination_mac.whole ^ match->destination_mac.whole) &
+               match->destination_mac_mask.whole;
     differs |= (__u64)((key->protocol ^ match->protocol) & match->protocol_mask);
     differs |= (__u64)(match->needs & ~key->has);
     __s64 outside =
