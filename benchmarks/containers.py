@@ -19,12 +19,12 @@ from emulator.images import build_image
 from emulator.network import Network
 from emulator.runtime.engine import client_of
 
-_MANY = 20
+_MANY, _FEW = 20, 8
 _ALMOST_AS_FAST = 1 / 1.2
 _PEER_THREADS = (4, 8, 16)
 _ONE_BY_ONE = 5
 _NETWORKS = {"none": "docker run --network none", "disabled": "the same, network disabled"}
-_CONTAINERNET = "Containernet's way"
+_CONTAINERNET, _COMNETSEMU = "Containernet's way", "ComNetsEmu's way"
 _SIZED = {"xdp": 5.0, "afxdp": 5.0, "packet": 5.0, "dpdk": 20.0}
 """Of each data plane the largest image that a VNF may have, in MB."""
 
@@ -150,6 +150,36 @@ def docker_peers(session: Session) -> list[Row]:
         _row("up", "up_s", ours, peer, _CONTAINERNET, Target(ratio=3)),
         _row("up, and a command in each", "answered_s", ours, peer, _CONTAINERNET, Target(ratio=3)),
         _row("down", "down_s", ours, peer, _CONTAINERNET),
+    ]
+
+
+def comnetsemu(session: Session) -> list[Row]:
+    """A lab in ComNetsEmu's words with 8 hosts and their app containers, beside its own way."""
+    import docker
+
+    ours: list[Report] = []
+    peer: list[Report] = []
+    packages = str(Path(docker.__file__).parent.parent)
+    _require_docker()
+    with own_engine():
+        for number in session.rounds():
+            session.step(number, "ours")
+            ours.append(session.ours("comnetsemu", str(_FEW), IMAGE))
+            wait_until_freed(ours[-1])
+            session.step(number, _COMNETSEMU)
+            arguments = (str(_FEW), IMAGE, packages, "apps")
+            peer.append(session.mininet("containernet_start_stop", *arguments, own_pids=False))
+            wait_until_freed(peer[-1])
+    session.note(
+        "ours runs ComNetsEmu's calls; its way is written anew for Debian's Mininet, with "
+        "its Linux bridge and without --privileged, its bridge of Docker and a controller"
+    )
+    return [
+        _row("up", "up_s", ours, peer, _COMNETSEMU),
+        _row("up, and a command in each", "answered_s", ours, peer, _COMNETSEMU),
+        _row("an app container in each, come and gone", "apps_s", ours, peer, _COMNETSEMU),
+        _row("down", "down_s", ours, peer, _COMNETSEMU),
+        _row("all of it", "whole_s", ours, peer, _COMNETSEMU, Target(ratio=2)),
     ]
 
 

@@ -50,7 +50,7 @@ def _benchmarks() -> dict[str, Benchmark]:
     from benchmarks.agreement import agreement
     from benchmarks.chain import chain
     from benchmarks.commands import help_text, popen
-    from benchmarks.containers import docker_20, docker_one, docker_peers, image_size
+    from benchmarks.containers import comnetsemu, docker_20, docker_one, docker_peers, image_size
     from benchmarks.labs import hosts_1000, linear_100, single_256
     from benchmarks.measuring import bench_ceiling, hop_sum, ndr_spread, planes_time
     from benchmarks.planes import (
@@ -94,6 +94,7 @@ def _benchmarks() -> dict[str, Benchmark]:
         "docker-one": docker_one,
         "docker-peers": docker_peers,
         "docker-planes": docker_planes,
+        "comnetsemu": comnetsemu,
         "image-size": image_size,
         "report-speed": report_speed,
     }

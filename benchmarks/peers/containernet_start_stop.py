@@ -1,4 +1,4 @@
-"""Starts and stops hosts in containers the way Containernet does: COUNT IMAGE FOLDER_OF_THE_SDK
+"""Starts and stops hosts in containers as Containernet does: COUNT IMAGE FOLDER_OF_THE_SDK [apps]
 
 Containernet is a Mininet of its own; what it adds is written here anew, for Debian's Mininet: one
 host after the other, its container is created with a terminal and started, a shell is begun in it
@@ -114,16 +114,53 @@ def main() -> None:
     for host in net.hosts:
         host.cmd("true")
     answered = time.perf_counter()
+    if sys.argv[4:] == ["apps"]:
+        manage_apps(docker, net.hosts, sys.argv[2])
+    managed = time.perf_counter()
     net.stop()
     down = time.perf_counter()
     report = {
         "import_s": imported - began,
         "up_s": up - imported,
         "answered_s": answered - imported,
-        "down_s": down - answered,
+        "apps_s": managed - answered,
+        "down_s": down - managed,
+        "whole_s": down - imported,
         "stopped_at_s": time.monotonic(),
     }
     print(json.dumps(report))
+
+
+def manage_apps(docker, hosts, image):
+    """Start an app container beside each host, and remove all of them."""
+    client = docker.from_env()
+    apps = []
+    for host in hosts:
+        inside = host.found["Id"]
+        app = client.containers.create(
+            image,
+            "sleep 1000000",
+            name=f"app.{host.name}",
+            init=True,
+            tty=True,
+            detach=True,
+            network_mode=f"container:{inside}",
+            cgroup_parent=f"/docker/{inside}",
+        )
+        app.start()
+        seen = client.containers.get(app.name)
+        while not seen.attrs["State"]["Running"]:
+            time.sleep(0.1)
+            seen.reload()
+        apps.append(app)
+    for app in apps:
+        app.remove(force=True)
+        try:
+            while client.containers.get(app.name):
+                time.sleep(0.1)
+        except docker.errors.NotFound:
+            pass
+    client.close()
 
 
 if __name__ == "__main__":

@@ -120,7 +120,7 @@ class Api:
         refused = _problem(
             401,
             "the token is missing" if not shown else "the token is not the right one",
-            "send the header Authorization: Bearer TOKEN; the server's start has printed it",
+            "send the header Authorization: Bearer TOKEN; rest-*.token in the lab's folder has it",
         )
         refused.headers["WWW-Authenticate"] = "Bearer"
         return refused
