@@ -256,6 +256,10 @@ class Fabric:
             return self.switch_netns
         return self.netns[node]
 
+    def index_of(self, node: str, interface: str) -> int:
+        """The kernel's number of an interface."""
+        return self._index[node, interface]
+
     def close(self) -> None:
         """Gives everything back; returns when the kernel has taken the links down."""
         try:
@@ -374,8 +378,7 @@ class Fabric:
                 ports = self._wired[link.id]
                 for port, end in ((ports.a, link.a), (ports.b, link.b)):
                     rtnl.set_up(port.index, where=link.id)
-                    vnf = plan.node(end.node).vnf
-                    if vnf is not None and vnf.mechanism == "bpf":
+                    if plan.node(end.node).runs_xdp:
                         redirected_to[port.name] = port.index
             rtnl.commit()
         if redirected_to:

@@ -16,11 +16,13 @@ from emulator.node import Node
 from emulator.plan.model import EndPlan, LinkPlan, NodePlan, Plan
 from emulator.runtime.containers import Containers
 from emulator.runtime.namespace import Processes
+from emulator.switches.xdp import XdpSwitches
 from emulator.wire.manager import LinkCounters, Wires, counters_of
 
 if TYPE_CHECKING:
     from emulator.dataplane import RunningVnf
     from emulator.runtime.container import Container
+    from emulator.switches.xdp_view import XdpSwitchView
 
 
 class Lab:
@@ -41,7 +43,9 @@ class Lab:
         self._followed_ns = 0
         self._is_ours = True
         self._stack = ExitStack()
-        self._parts: list[Wires | Processes | Fabric | Containers | labs.LabFolder] = []
+        self._parts: list[
+            Wires | Processes | Fabric | Containers | labs.LabFolder | XdpSwitches
+        ] = []
         _LABS.add(self)
 
     @classmethod
@@ -127,6 +131,19 @@ class Lab:
     def note_node(self, plan: NodePlan) -> None:
         """Take note of how a node has been changed, and tell other processes."""
         raise _owners_own("change its nodes", plan.name)
+
+    def xdp_switch(self, name: str) -> XdpSwitchView:
+        """What can be read of an ``xdp`` switch.
+
+        Raises:
+            LabError: it has gone.
+        """
+        from emulator.switches.xdp_view import XdpSwitchView
+
+        self.follow_links()
+        view = XdpSwitchView.attach(name, self.record.xdp_switches[name])
+        self._stack.callback(view.close)
+        return view
 
     def wire_counters(self, link: str) -> LinkCounters:
         """What became of the frames of an impaired link.

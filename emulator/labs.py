@@ -47,6 +47,7 @@ class LabRecord:
         containers: for each node that runs in a container, how to reach it.
         failed: for each node that could not be started, why.
         wires: how to reach what impairs links; empty when nothing does.
+        xdp_switches: for each switch of that kind, how to read it.
         plan: the plan, as JSON data.
     """
 
@@ -60,6 +61,7 @@ class LabRecord:
     containers: Mapping[str, Any] = field(default_factory=dict)
     failed: Mapping[str, str] = field(default_factory=dict)
     wires: Mapping[str, Any] = field(default_factory=dict)
+    xdp_switches: Mapping[str, Any] = field(default_factory=dict)
     plan: Mapping[str, Any] = field(default_factory=dict)
 
     @property

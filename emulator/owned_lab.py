@@ -20,12 +20,14 @@ from emulator.plan.model import EndPlan, LinkPlan, NodePlan, Plan
 from emulator.readiness import wait_joined, wait_ready
 from emulator.runtime.containers import Containers
 from emulator.runtime.namespace import Processes
+from emulator.switches.xdp import XdpSwitches
 from emulator.vnfs import Vnfs
 from emulator.wire.manager import LinkCounters, Wires
 
 if TYPE_CHECKING:
     from emulator.catalog import Catalog
     from emulator.dataplane import Site
+    from emulator.switches.xdp_view import XdpSwitchView
 
 OnFailure = Literal["stop", "keep"]
 """What a VNF or a container that does not start does to the lab: end it, or be marked and left."""
@@ -53,6 +55,8 @@ class OwnedLab(Lab):
         self._stack.callback(folder.close)
         with self._closed_on_failure():
             folder.write_hosts(_addresses(plan))
+            self._xdp_switches = XdpSwitches()
+            self._stack.callback(self._xdp_switches.close)
             self._fabric = Fabric(ipv6=plan.ipv6, progress=progress)
             self._stack.callback(self._fabric.close)
             self._processes = Processes()
@@ -65,6 +69,7 @@ class OwnedLab(Lab):
             self._vnfs = Vnfs(catalog, self._site_of, progress, self._on_failed)
             self._stack.callback(self._close_nodes)
         self._parts += [folder, self._fabric, self._processes, self._containers, self._wires]
+        self._parts.append(self._xdp_switches)
 
     @classmethod
     def start(
@@ -99,6 +104,7 @@ class OwnedLab(Lab):
             lab._containers.start(plan.nodes)
             lab._fabric.add_nodes(plan.nodes, lab._containers.namespaces(plan.nodes))
             lab._fabric.add_links(plan, plan.links)
+            lab._xdp_switches.add(plan, lab._fabric)
             lab._wires.add(plan, plan.links)
             lab._add_nodes(plan, plan.nodes)
             wait_ready(plan, lab.netns)
@@ -158,6 +164,9 @@ class OwnedLab(Lab):
         finally:
             # Others find the program of a container by what is written now.
             self._write_record()
+
+    def xdp_switch(self, name: str) -> XdpSwitchView:
+        return self._xdp_switches[name].view
 
     def wire_counters(self, link: str) -> LinkCounters:
         return self._wires.counters(link)
@@ -232,6 +241,7 @@ class OwnedLab(Lab):
             self._drop_node(node.name)
         self._containers.remove([node.name for node in difference.nodes_gone], for_good=True)
         self._wires.remove(difference.links_gone)
+        self._xdp_switches.remove(plan, difference.links_gone)
         self._fabric.remove_links(difference.links_gone)
         self._fabric.remove_nodes(difference.nodes_gone)
         self._containers.start(difference.nodes_new)
@@ -240,6 +250,7 @@ class OwnedLab(Lab):
         )
         enclosed = self._renew_containers(plan, difference.nodes_replaced)
         self._fabric.add_links(plan, difference.links_new)
+        self._xdp_switches.add(plan, self._fabric)
         self._wires.add(plan, difference.links_new)
         self._wires.change(difference.links_changed)
         self._add_nodes(plan, (*difference.nodes_new, *difference.nodes_changed))
@@ -358,6 +369,7 @@ class OwnedLab(Lab):
             },
             containers=self._containers.describe(),
             wires=self._wires.describe(),
+            xdp_switches=self._xdp_switches.describe(),
             failed={name: error.message for name, error in self._failed.items()},
             plan=self.plan.model_dump(mode="json"),
         )

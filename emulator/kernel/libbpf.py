@@ -25,7 +25,9 @@ XDP_FLAGS_REPLACE = 1 << 4
 XDP_ATTACHED_MODES = {0: "none", 1: "native", 2: "generic", 3: "offload", 4: "multiple"}
 
 ARRAY_MAP_TYPE = 2
+LRU_HASH_MAP_TYPE = 9
 XSK_MAP_TYPE = 17
+DEVMAP_HASH_MAP_TYPE = 25
 ARRAY_MAP_TYPES = frozenset({2, 6})
 PERCPU_MAP_TYPES = frozenset({5, 6, 10, 21})
 F_MMAPABLE = 1 << 10

@@ -47,19 +47,22 @@ class BpfMap(Closing):
         return cls(fd, owned=True)
 
     @classmethod
-    def create_array(cls, name: str, value_bytes: int, entries: int) -> BpfMap:
-        """A new array that can be mapped into memory, and that is ours: all zero.
+    def create(
+        cls, name: str, kind: int, *, key_bytes: int, value_bytes: int, entries: int, flags: int = 0
+    ) -> BpfMap:
+        """A new map that is ours, empty or, where it has all keys from the start, all zero.
 
         Args:
             name: at most 15 characters.
+            kind: the map's type, as ``libbpf`` has it.
 
         Raises:
             MachineError: there is no memory for it, or we lack the right.
         """
         size = ctypes.sizeof(libbpf.MapCreateOpts)
-        options = libbpf.MapCreateOpts(sz=size, map_flags=libbpf.F_MMAPABLE)
+        options = libbpf.MapCreateOpts(sz=size, map_flags=flags)
         fd = library().bpf_map_create(
-            libbpf.ARRAY_MAP_TYPE, name.encode(), 4, value_bytes, entries, ctypes.byref(options)
+            kind, name.encode(), key_bytes, value_bytes, entries, ctypes.byref(options)
         )
         if fd < 0:
             number = last_error()
@@ -70,6 +73,25 @@ class BpfMap(Closing):
                 )
             raise refused("a BPF map cannot be made", number, where=name)
         return cls(fd, owned=True)
+
+    @classmethod
+    def create_array(cls, name: str, value_bytes: int, entries: int) -> BpfMap:
+        """A new array that can be mapped into memory, and that is ours: all zero.
+
+        Args:
+            name: at most 15 characters.
+
+        Raises:
+            MachineError: there is no memory for it, or we lack the right.
+        """
+        return cls.create(
+            name,
+            libbpf.ARRAY_MAP_TYPE,
+            key_bytes=4,
+            value_bytes=value_bytes,
+            entries=entries,
+            flags=libbpf.F_MMAPABLE,
+        )
 
     def lookup(self, key: bytes) -> bytes:
         """The value of a key, of a map with one for each CPU all of them after one another.

@@ -17,14 +17,17 @@ from emulator.errors import Problem, TopologyError, UsageError
 from emulator.names import NAME_RULE, is_name
 from emulator.plan import assign, wiring
 from emulator.plan.addresses import AddressMistake, BaseNetwork
+from emulator.plan.chains import check_addresses, compile_chains, mark_beside, steered_ends
 from emulator.plan.container_checks import check_apps, check_published_ports
 from emulator.plan.link_options import read_link
 from emulator.plan.model import EndPlan, InterfacePlan, LinkPlan, MemifPlan, NodePlan, Plan
 from emulator.plan.more_addresses import count_macs
 from emulator.plan.node_options import read_node
 from emulator.plan.schedules import LinkNames, compile_steps, read_entries
+from emulator.plan.steering_rules import check_rules
 from emulator.plan.switch_checks import settle_switches
 from emulator.plan.switch_model import Datapath
+from emulator.plan.xdp_ports import check_xdp_ports
 from emulator.topo import Topo
 
 _DEFAULT_BASE = "10.0.0.0/8"
@@ -86,7 +89,10 @@ def compile_plan(
     check_apps(network, previous, problems)
     check_published_ports(network, problems)
     wiring.check_port_counts(network, problems)
+    check_xdp_ports(network, problems)
     wiring.join_memory(network, problems)
+    chains = graph.chain_entries()
+    mark_beside(network, chains, previous)
     wiring.check_loops(network, problems)
     wiring.mark_segments(network)
     schedule = read_entries(
@@ -106,6 +112,8 @@ def compile_plan(
     assign.assign_macs(network, problems)
     assign.assign_kernel_names(network)
     assign.assign_routes(network, problems)
+    check_addresses(network, problems)
+    led = compile_chains(network, chains.values(), problems)
     _check_control(network, problems)
     _tell(problems, name)
     plan = Plan(
@@ -115,7 +123,12 @@ def compile_plan(
         static_arp=static_arp,
         nodes=tuple(_node_plan(node) for node in network.nodes.values()),
         links=tuple(_link_plan(a, b) for a, b in network.links),
+        chains=led,
+        steered=steered_ends(network),
     )
+    if led:
+        problems += check_rules(plan, {name: entry.where for name, entry in chains.items()})
+        _tell(problems, name)
     if not schedule:
         return plan
     steps = compile_steps(schedule, plan, problems)
@@ -197,6 +210,8 @@ def _interface_plan(interface: wiring.Interface) -> InterfacePlan:
         ipv6=interface.ipv6,
         more_addresses=interface.more_addresses,
         mtu=interface.wish.mtu,
+        vlan=interface.wish.vlan,
+        trunk=interface.wish.trunk,
         frame_offload=frame_offload,
         segment_offload=frame_offload and not interface.impaired,
         receive_napi=redirected or interface.crowded,

@@ -115,7 +115,7 @@ def _links(plan: Plan, nodes: set[str]) -> dict[str, tuple[object, ...]]:
         link.id: (
             link.mechanism,
             *(
-                (i.kernel_name, i.mac, i.mtu, i.addresses, i.memif)
+                (i.kernel_name, i.mac, i.mtu, i.vlan, i.trunk, i.addresses, i.memif)
                 for i in (plan.interface(link.a), plan.interface(link.b))
             ),
         )

@@ -20,6 +20,8 @@ from emulator.plan.impairments import (
 )
 from emulator.plan.model import LinkKind
 from emulator.plan.options import AUTOMATIC, class_name, not_yet
+from emulator.plan.xdp_ports import OPTIONS as VLAN_OPTIONS
+from emulator.plan.xdp_ports import read_vlans
 
 _ADDRESSES = ("ip", "ipv6", "mac")
 _LINK_CLASSES = ("Link", "TCLink", "TCULink")
@@ -50,6 +52,8 @@ class EndWish:
     ipv6: Any = AUTOMATIC
     mac: Any = AUTOMATIC
     more_addresses: tuple[Any, ...] = ()
+    vlan: int | None = None
+    trunk: tuple[int, ...] = ()
 
 
 @dataclass
@@ -123,6 +127,7 @@ def _read_end(
         problems.append(Problem(end.where, text, 'give a dict: {"ip": "10.0.0.1/8"}'))
         return {}
     impaired, params = _parted(params, SETTINGS)
+    read_vlans(end, params, f"params{number}", problems)
     end.ip = params.pop("ip", AUTOMATIC)
     end.ipv6 = params.pop("ipv6", AUTOMATIC)
     mac = params.pop("mac", None) or AUTOMATIC
@@ -136,7 +141,7 @@ def _read_end(
         problems.append(Problem(end.where, text, "no network stack sees it; leave it out"))
     for key in params:
         if key not in _SHAPERS:
-            hint = suggestion(key, (*_ADDRESSES, *SETTINGS))
+            hint = suggestion(key, (*_ADDRESSES, *VLAN_OPTIONS, *SETTINGS))
             hint = hint or f"its keys: {', '.join(_ADDRESSES)}, delay, rate, loss, …"
             problems.append(Problem(end.where, f"params{number} has no key {key}", hint))
     return impaired

@@ -19,6 +19,7 @@ from emulator.plan.host_model import ExternalPlan as ExternalPlan
 from emulator.plan.host_model import LimitsPlan as LimitsPlan
 from emulator.plan.host_model import NatPlan as NatPlan
 from emulator.plan.host_model import PrivateDirPlan as PrivateDirPlan
+from emulator.plan.chain_model import ChainPlan as ChainPlan
 from emulator.plan.link_model import FROZEN
 from emulator.plan.link_model import EndPlan as EndPlan
 from emulator.plan.link_model import ImpairmentPlan as ImpairmentPlan
@@ -65,6 +66,11 @@ class InterfacePlan(_Frozen):
     """Further ones of both kinds."""
     mtu: int = 1500
     """Bytes of payload per frame."""
+    vlan: int | None = None
+    """Ports of xdp switches only: the VLAN of frames without a tag; None: of none, where there is
+    no ``trunk`` either, and on a trunk that there are no such frames."""
+    trunk: tuple[int, ...] = ()
+    """Ports of xdp switches only: the VLANs whose frames have a tag."""
     frame_offload: bool = True
     """False: checksums and segments must be made in software before a frame leaves this
     interface, because it crosses an XDP program, which sees frames as they are, or goes to a
@@ -219,6 +225,13 @@ class NodePlan(_Frozen):
     """Switches only: the bridge device's name, unique among the lab's switches and their ports."""
     vnf: VnfPlan | None = None
 
+    @property
+    def runs_xdp(self) -> bool:
+        """Whether its ports run XDP programs that redirect frames."""
+        if self.switch is not None:
+            return self.switch.kind == "xdp"
+        return self.vnf is not None and self.vnf.mechanism == "bpf"
+
     def interface(self, name: str) -> InterfacePlan:
         """The interface of that name.
 
@@ -251,6 +264,11 @@ class Plan(_Frozen):
     """In the order they were added."""
     schedule: tuple[StepPlan, ...] = ()
     """How links change while the lab runs, in the order of time."""
+    chains: tuple[ChainPlan, ...] = ()
+    """In the order they were added: of two that mean the same frame, the first has it."""
+    steered: tuple[EndPlan, ...] = ()
+    """The ports of switches that only chains lead to: nothing is flooded to them, and nothing is
+    learnt from them, because a VNF stands behind them beside the switches."""
 
     def node(self, name: str) -> NodePlan:
         """The node of that name.

@@ -15,6 +15,7 @@ from emulator.plan.link_options import EndWish, LinkWish
 from emulator.plan.model import InterfacePlan
 from emulator.plan.node_options import NodeWish
 from emulator.plan.process_options import added_ports
+from emulator.plan.xdp_ports import loop_hint
 
 _NAMED_AT_MOST = 8
 
@@ -50,6 +51,8 @@ class Interface:
     """Of its link."""
     link_id: str = ""
     """What its link is called."""
+    steered: bool = False
+    """Whether it is a port of a switch that leads to a VNF beside it; see ``plan.chains``."""
 
     @property
     def impaired(self) -> bool:
@@ -94,6 +97,8 @@ class Node:
 
     @property
     def runs_xdp(self) -> bool:
+        if self.wish.switch is not None:
+            return self.wish.switch.kind == "xdp"
         return self.wish.vnf is not None and self.wish.vnf.mechanism == "bpf"
 
     @property
@@ -284,7 +289,9 @@ def _stranger_to_memory(node: Node, where: str) -> Problem:
 def check_loops(wiring: Wiring, problems: list[Problem]) -> None:
     """Where frames could go round for ever, switches must run the spanning tree protocol."""
     forwarders = {name: node for name, node in wiring.nodes.items() if node.wish.forwards_frames}
-    edges = [(a.owner.name, b.owner.name) for a, b in wiring.links]
+    edges = [
+        (a.owner.name, b.owner.name) for a, b in wiring.links if not (a.steered or b.steered)
+    ]
     for part in loops(forwarders, edges):
         nodes = [forwarders[name] for name in part]
         switches = [node for node in nodes if node.kind == "switch"]
@@ -294,7 +301,7 @@ def check_loops(wiring: Wiring, problems: list[Problem]) -> None:
         if not lacking and not circles:
             continue
         if lacking:
-            hint = f"add {_listed(lacking)} with stp=True, or take a link away"
+            hint = loop_hint(lacking, _listed(lacking), wiring)
         else:
             hint = "take a link away, or put a switch with stp=True into the loop"
         problems.append(

@@ -1,0 +1,65 @@
+"""The BPF program that all ``xdp`` switches of a lab share, and what it can hold."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from emulator.errors import LabError
+from emulator.kernel.bpf import BpfId, BpfObject, require_libbpf
+from emulator.paths import native_dir
+from emulator.switches import xdp_memory
+from emulator.switches.xdp_memory import number_key
+
+if TYPE_CHECKING:
+    from contextlib import ExitStack
+
+    from emulator.kernel.maps import BpfMap
+    from emulator.kernel.netns import Netns
+
+
+class _Numbers:
+    """The numbers below a limit; each is given out once until it comes back."""
+
+    def __init__(self, limit: int, what: str) -> None:
+        self._free = list(range(limit - 1, -1, -1))
+        self._what = what
+
+    def take(self) -> int:
+        if not self._free:
+            raise LabError(
+                f"the lab has no room for more {self._what}", hint="start it anew with all of them"
+            )
+        return self._free.pop()
+
+    def give(self, number: int) -> None:
+        self._free.append(number)
+
+
+class Program:
+    """The program of a lab, with the maps that its switches share."""
+
+    def __init__(self, stack: ExitStack, netns: Netns, slots: int) -> None:
+        require_libbpf()
+        self.netns = netns
+        self._object = stack.enter_context(BpfObject(native_dir() / "switch.bpf.o", name="switch"))
+        self._object.set_max_entries("counters", slots)
+        self._object.load()
+        self.forward = self._object.program("forward")
+        self.leave = self._object.program("leave")
+        self.ports = self._object.map("ports")
+        self.counters = self._object.map("counters")
+        self.steered = self._object.map("steered")
+        self.places = self._object.map("switch_places")
+        self.flooded = self._object.map("switch_flooded")
+        self.rules = self._object.map("switch_rules")
+        self.numbers = _Numbers(xdp_memory.SWITCHES, "xdp switches")
+        self.slots = _Numbers(slots, "ports of xdp switches")
+        self.labels = _Numbers(xdp_memory.LABELS, "labels of steering rules")
+
+    def zero(self, of: BpfMap, number: int) -> None:
+        """Have something be counted from nothing again."""
+        of.update(number_key(number), bytes(of.update_bytes))
+
+    def ids(self) -> list[BpfId]:
+        programs = [BpfId("program", each.id) for each in self._object.programs()]
+        return programs + [BpfId("map", each.id) for each in self._object.maps()]

@@ -1,0 +1,305 @@
+"""One ``xdp`` switch: its ports, whom it knows, and what it steers."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from emulator.closing import Closing
+from emulator.errors import UsageError
+from emulator.kernel import libbpf
+from emulator.kernel.bpf import attach_xdp
+from emulator.kernel.maps import BpfMap
+from emulator.match import Match
+from emulator.switches import xdp_memory
+from emulator.switches.xdp_memory import Port, Steered, number_key
+from emulator.switches.xdp_view import XdpSwitchView, discard, known_port
+
+if TYPE_CHECKING:
+    from emulator.kernel.link import BpfLink
+    from emulator.plan.model import InterfacePlan
+    from emulator.switches.xdp_program import Program
+
+ADDRESSES = 8192
+"""How many a switch remembers; then it forgets who was silent longest."""
+
+_LEAST_FLOODED = 16
+
+
+@dataclass(frozen=True)
+class SteeringRule:
+    """Frames that leave a switch by one port, whatever it has learnt.
+
+    Attributes:
+        match: which frames, as they come in; see ``emulator.match``.
+        out_port: the switch's interface that they leave by, as they came in.
+        in_port: the interface that they come in by; None: any.
+        label: under what they are counted; several rules may have the same.
+        learn: whether their senders are learnt, as those of any other frame. Only where a sender
+            is really behind the port: on the way back from a VNF it is not.
+    """
+
+    match: Match
+    out_port: str
+    in_port: str | None = None
+    label: str = ""
+    learn: bool = False
+
+
+class XdpSwitch(Closing):
+    """One ``xdp`` switch, at work until it is closed.
+
+    Attributes:
+        name: the node's.
+    """
+
+    def __init__(self, name: str, ageing_s: float, program: Program) -> None:
+        self.name = name
+        self._ageing_s = ageing_s
+        self._program = program
+        self._number = program.numbers.take()
+        self._ports: dict[str, Port] = {}
+        self._links: dict[str, BpfLink] = {}
+        self._rules: tuple[SteeringRule, ...] = ()
+        self._labels: dict[str, int] = {}
+        self._places = BpfMap.create(
+            "places",
+            libbpf.LRU_HASH_MAP_TYPE,
+            key_bytes=xdp_memory.ADDRESS_BYTES,
+            value_bytes=xdp_memory.PLACE_BYTES,
+            entries=ADDRESSES,
+        )
+        self._install(program.places, self._places)
+        self._flooded = self._new_flooded(_LEAST_FLOODED)
+
+    @property
+    def ports(self) -> list[str]:
+        """The names of its ports."""
+        return list(self._ports)
+
+    def add_ports(self, wanted: Mapping[str, tuple[InterfacePlan, int]]) -> None:
+        """Begin to switch on some of its interfaces.
+
+        Args:
+            wanted: by name, the plan of the interface and its number.
+
+        Raises:
+            MachineError: XDP is not possible here.
+            LabError: an interface is gone, or has a program already.
+        """
+        for name, (interface, ifindex) in wanted.items():
+            slot = self._program.slots.take()
+            self._program.zero(self._program.counters, slot)
+            tagged = tuple(vlan for vlan in interface.trunk if vlan != interface.vlan)
+            self._ports[name] = Port(ifindex, slot, _untagged(interface), tagged)
+        # All of them, because with its first VLAN a switch begins to look at every frame's.
+        self._write_ports()
+        for name, (interface, _) in wanted.items():
+            self._links[name] = attach_xdp(
+                self._program.forward, interface.kernel_name, self._program.netns
+            )
+        self._write_flooded()
+
+    def remove_ports(self, names: Collection[str]) -> None:
+        """Forget some of its interfaces, and all that was learnt there; others are not held up."""
+        gone = {name: self._ports.pop(name) for name in names if name in self._ports}
+        if not gone:
+            return
+        rules = [
+            rule for rule in self._rules if rule.out_port not in gone and rule.in_port not in gone
+        ]
+        if len(rules) < len(self._rules):
+            self.set_steering(rules)
+        for name in gone:
+            link = self._links.pop(name, None)
+            if link is not None:
+                link.close()
+        for port in gone.values():
+            discard(self._flooded, number_key(port.ifindex))
+            discard(self._program.ports, number_key(port.ifindex))
+            self._program.slots.give(port.slot)
+        self._forget(gone.values())
+        self._write_ports()
+
+    def set_port(self, port: str, *, flood: bool | None = None, learn: bool | None = None) -> None:
+        """Change what a port takes part in; what is None stays.
+
+        Args:
+            port: the name of its interface.
+            flood: whether what is flooded leaves by it; True from the start.
+            learn: whether senders are learnt from what comes in by it; True from the start. With
+                False it also forgets whom it has learnt there.
+
+        Raises:
+            UsageError: it has no such port.
+        """
+        before = self._port(port)
+        now = replace(
+            before,
+            floods=before.floods if flood is None else flood,
+            learns=before.learns if learn is None else learn,
+        )
+        self._ports[port] = now
+        self._write_ports()
+        self._write_flooded()
+        if not now.learns:
+            self._forget([now])
+
+    def set_steering(self, rules: Sequence[SteeringRule]) -> None:
+        """Steer frames by these rules from now on, and by no others.
+
+        The first rule that a frame matches decides, before anything that has been learnt. The
+        change is one store in the kernel: every frame meets all of the old rules or all of the new
+        ones, and one that no rule matches never notices. Labels that stay go on counting.
+
+        Raises:
+            UsageError: a rule names a port that is not there, or there are too many.
+        """
+        if len(rules) > xdp_memory.RULES:
+            raise UsageError(
+                f"{len(rules)} steering rules are more than a switch takes, {xdp_memory.RULES}",
+                where=self.name,
+                hint="use fewer chains, or matches with networks and ranges of ports",
+            )
+        ends = [
+            (self._port(rule.in_port).ifindex if rule.in_port is not None else 0, rule)
+            for rule in rules
+        ]
+        labels = self._labelled(dict.fromkeys(rule.label for rule in rules))
+        packed = [
+            xdp_memory.pack_rule(
+                rule.match,
+                source,
+                self._port(rule.out_port),
+                labels[rule.label],
+                learns=rule.learn,
+            )
+            for source, rule in ends
+        ]
+        if packed:
+            with BpfMap.create(
+                "rules",
+                libbpf.ARRAY_MAP_TYPE,
+                key_bytes=4,
+                value_bytes=xdp_memory.RULE_BYTES,
+                entries=xdp_memory.RULES,
+            ) as table:
+                for place, rule in enumerate(packed):
+                    table.update(number_key(place), rule)
+                self._install(self._program.rules, table)
+        else:
+            discard(self._program.rules, number_key(self._number))
+        for label in self._labels.keys() - labels.keys():
+            self._program.labels.give(self._labels[label])
+        self._rules, self._labels = tuple(rules), labels
+
+    def steered(self) -> dict[str, Steered]:
+        """What has been steered so far, by the labels of the rules in force."""
+        return {
+            label: xdp_memory.read_steered(self._program.steered, number)
+            for label, number in self._labels.items()
+        }
+
+    @property
+    def view(self) -> XdpSwitchView:
+        """What can be read of it at this moment: whom it knows, and what its ports have counted."""
+        ports = {name: (port.ifindex, port.slot) for name, port in self._ports.items()}
+        return XdpSwitchView(self.name, self._places, self._program.counters, ports, self._ageing_s)
+
+    def describe(self) -> dict[str, Any]:
+        """What ``XdpSwitchView`` needs to read it from another process."""
+        return {
+            "places": self._places.id,
+            "counters": self._program.counters.id,
+            "ageing_s": self._ageing_s,
+            "ports": {name: [port.ifindex, port.slot] for name, port in self._ports.items()},
+        }
+
+    def close(self) -> None:
+        if self._number < 0:
+            return
+        number, self._number = self._number, -1
+        for link in self._links.values():
+            link.close()
+        for port in self._ports.values():
+            discard(self._program.ports, number_key(port.ifindex))
+            self._program.slots.give(port.slot)
+        for label in self._labels.values():
+            self._program.labels.give(label)
+        for outer in (self._program.places, self._program.flooded, self._program.rules):
+            discard(outer, number_key(number))
+        self._program.numbers.give(number)
+        self.let_go()
+
+    def let_go(self) -> None:
+        """Close our descriptors and change nothing; what a forked process does."""
+        self._number = -1
+        for link in self._links.values():
+            link.close()
+        self._links.clear()
+        self._ports.clear()
+        self._labels.clear()
+        self._places.close()
+        self._flooded.close()
+
+    def _port(self, name: str) -> Port:
+        return known_port(self._ports, name, self.name)
+
+    def _labelled(self, wanted: Iterable[str]) -> dict[str, int]:
+        labels = {}
+        for label in wanted:
+            if label in self._labels:
+                labels[label] = self._labels[label]
+            else:
+                labels[label] = self._program.labels.take()
+                self._program.zero(self._program.steered, labels[label])
+        return labels
+
+    def _install(self, outer: BpfMap, inner: BpfMap) -> None:
+        outer.update(number_key(self._number), number_key(inner.fd))
+
+    def _write_ports(self) -> None:
+        vlan_aware = any(port.has_vlan for port in self._ports.values())
+        for port in self._ports.values():
+            value = port.pack(self._number, self._ageing_s, vlan_aware=vlan_aware)
+            self._program.ports.update(number_key(port.ifindex), value)
+
+    def _new_flooded(self, entries: int) -> BpfMap:
+        """An empty table of interfaces to flood to, no larger than needed: each flood reads it."""
+        made = BpfMap.create(
+            "flooded",
+            libbpf.DEVMAP_HASH_MAP_TYPE,
+            key_bytes=4,
+            value_bytes=xdp_memory.DEVICE_BYTES,
+            entries=entries,
+        )
+        self._install(self._program.flooded, made)
+        return made
+
+    def _write_flooded(self) -> None:
+        members = [port.ifindex for port in self._ports.values() if port.floods]
+        if len(members) > self._flooded.max_entries:
+            self._flooded.close()
+            self._flooded = self._new_flooded(1 << (len(members) - 1).bit_length())
+        for port in self._ports.values():
+            if not port.floods:
+                discard(self._flooded, number_key(port.ifindex))
+        # The kernel looks the interfaces' numbers up in the namespace of the thread that writes.
+        self._program.netns.run(self._fill_flooded, members)
+
+    def _fill_flooded(self, members: Sequence[int]) -> None:
+        for ifindex in members:
+            device = xdp_memory.pack_device(ifindex, self._program.leave.fd)
+            self._flooded.update(number_key(ifindex), device)
+
+    def _forget(self, ports: Iterable[Port]) -> None:
+        for key in xdp_memory.keys_behind(self._places, [port.ifindex for port in ports]):
+            discard(self._places, key)
+
+
+def _untagged(interface: InterfacePlan) -> int | None:
+    """A trunk has no frames without a tag, unless it is told which VLAN those are of."""
+    if interface.vlan is not None:
+        return interface.vlan
+    return None if interface.trunk else 0
