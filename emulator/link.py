@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from emulator.wire.manager import LinkCounters
 
 # Of Mininet's config, these choose how it would be done and ask for nothing by themselves.
-_SHAPERS = (
+SHAPERS = (
     "use_hfsc", "use_htb", "use_tbf", "gro", "disable_gro", "txo", "rxo", "fast",
 )  # fmt: skip
 
@@ -157,7 +157,7 @@ class LinkEnd:
         Raises:
             UsageError: there is no such setting, or the link cannot have it.
         """
-        asked = {name: value for name, value in settings.items() if name not in _SHAPERS}
+        asked = {name: value for name, value in settings.items() if name not in SHAPERS}
         for name in asked:
             if name not in SETTINGS:
                 hint = suggestion(name, SETTINGS) or f"there are: {', '.join(SETTINGS)}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import subprocess
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -71,18 +71,36 @@ class Node(AddressedNode):
         """``host``, ``switch``, ``router`` or ``vnf``."""
         return self.plan.kind
 
-    def cmd(self, *command: str, timeout_s: float | None = None) -> str:
+    def cmd(
+        self,
+        *command: str,
+        timeout_s: float | None = None,
+        on_output: Callable[[str], None] | None = None,
+    ) -> str:
         """Runs a command line in the node's shell and returns what it printed, both streams.
 
         The shell is one bash per node, started with the first command: ``cd``, variables and
         background jobs carry over from call to call. Several arguments are joined by spaces. The
         exit status is left in ``exit_status``.
 
+        Args:
+            on_output: called with each piece of output as it comes; what is returned is then empty.
+
         Raises:
             LabError: when ``timeout_s`` is over; the command has then been interrupted.
         """
-        text, self.exit_status = self._bash().run(" ".join(command), timeout_s=timeout_s)
+        text, self.exit_status = self._bash().run(
+            " ".join(command), timeout_s=timeout_s, on_output=on_output
+        )
         return text
+
+    @property
+    def shell_pid(self) -> int:
+        """The process of the node's shell, which is started for it if need be.
+
+        Its namespaces are those of the node's commands.
+        """
+        return self._bash().pid
 
     def popen(self, args: str | Sequence[str], *more: str, **options: Any) -> subprocess.Popen[Any]:
         """Starts a program in the node, as ``subprocess.Popen`` does, and returns at once.

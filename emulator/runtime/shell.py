@@ -114,6 +114,11 @@ class NodeShell:
         return not answers.poll(0)
 
     @property
+    def pid(self) -> int:
+        """The process of the shell, as the machine numbers it."""
+        return self._shell.pid
+
+    @property
     def _shell(self) -> subprocess.Popen[Any]:
         assert self._process is not None
         return self._process
