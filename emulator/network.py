@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from emulator.rest.server import RestServer
     from emulator.traffic.iperf import IperfResult
     from emulator.traffic.ping import PingMatrix
+    from emulator.traffic.sniffer import Frame, Sniffer
     from emulator.wire.scheduling import ScheduleRun
 
 
@@ -87,6 +88,7 @@ class Network:
         self._servers: list[RestServer] = []
         # What the topology of the running lab asked for, before any container was updated.
         self._asked: Plan | None = None
+        self._captures: list[Sniffer] = []
 
     @classmethod
     def attach(cls, lab: str) -> Network:
@@ -514,6 +516,37 @@ class Network:
         server = RestServer(self, address, port, token, log)
         self._servers.append(server)
         return server
+
+    def capture(
+        self,
+        target: str | Node,
+        *,
+        file: str | Path | None = None,
+        filter: str = "",
+        on_frame: Callable[[Frame], object] | None = None,
+    ) -> Sniffer:
+        """Begins to capture what a node sends and receives, on all its interfaces or on one.
+
+        It goes on until the object that is returned is closed, or the network stops.
+
+        Args:
+            target: a node, or the name of an interface such as ``h1-eth0``.
+            file: where frames are written: pcapng where the name ends so, or else plain pcap.
+            filter: which frames, in the language of tcpdump.
+            on_frame: is given each frame, on a thread of its own.
+
+        Raises:
+            UsageError: when there is no such interface, the filter is none, or nothing of it can
+                be seen.
+            ResultsError: when the file cannot be written.
+        """
+        from emulator.traffic.capturing import begin_capture
+
+        self._captures = [each for each in self._captures if not each.closed]
+        where = None if file is None else str(file)
+        begun = begin_capture(self._running(), _name(target), where, filter, on_frame)
+        self._captures.append(begun)
+        return begun
 
     # Inside -------------------------------------------------------------------------------------
 

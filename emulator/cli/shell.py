@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from emulator.network import Network
     from emulator.node import Node
     from emulator.plan.model import EndPlan
+    from emulator.traffic.sniffer import Sniffer
 
 _GRACE_S = 2.0
 
@@ -42,6 +43,8 @@ class Shell:
         self.finished = False
         self.failed = False
         """Whether any line so far was not understood or could not be carried out."""
+        self.captures: dict[str, Sniffer] = {}
+        """Those in the background, by what they are called in a list of them."""
         self._told: dict[str, str] = {}
         self._told_links: set[tuple[str, str]] = set()
         self._names: dict[str, Any] = {}

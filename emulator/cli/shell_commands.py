@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from emulator.cli import shell_change, shell_look, shell_traffic
+from emulator.cli import shell_capture, shell_change, shell_look, shell_traffic
 from emulator.cli.shell_complete import FILES, LINE
 from emulator.cli.shell_registry import (
     COMMANDS,
@@ -26,7 +26,14 @@ if TYPE_CHECKING:
 _USAGE_WIDTH = 26
 """Of the first column of the list; the few that are wider push what they do to the right."""
 
-__all__ = ["COMMANDS", "argument_kinds", "shell_change", "shell_look", "shell_traffic"]
+__all__ = [
+    "COMMANDS",
+    "argument_kinds",
+    "shell_capture",
+    "shell_change",
+    "shell_look",
+    "shell_traffic",
+]
 
 
 @command("help", "[COMMAND]", "command", group=SHELL)

@@ -69,6 +69,10 @@ def _options(
         "link": lambda: LINK_WORDS,
         "setting": lambda: setting_words() if words[3:4] == ["set"] else (),
         "wires": lambda: ("restart",),
+        "switch": lambda: [node.name for node in plan.switches()],
+        "service": lambda: ("start", "stop"),
+        "parameter": lambda: _parameters(words[1], words[2:], plan),
+        "port": lambda: ["stop", *nodes, *_interfaces(plan)],
     }
     return list(named[kind]()) if kind in named else []
 
@@ -103,14 +107,22 @@ def _node_command_options(words: Sequence[str], nodes: list[str], plan: Plan) ->
     if words[1] == "update":
         named = {word.partition("=")[0] for word in words[2:]}
         return [f"{name}=" for name in CHANGEABLE if name not in named]
-    if node.vnf is None:
-        return []
-    given = {word.partition("=")[0] for word in words[2:]}
+    return _parameters(node.name, words[2:], plan) if words[1] == "set" else []
+
+
+def _interfaces(plan: Plan) -> list[str]:
+    return [each.name for node in plan.nodes for each in node.interfaces]
+
+
+def _parameters(name: str, words: Sequence[str], plan: Plan) -> list[str]:
+    """The beginnings of settings of a VNF's parameters that are not given yet."""
+    vnf = next((node.vnf for node in plan.nodes if node.name == name), None)
+    given = {word.partition("=")[0] for word in words}
     return [
         option
-        for name, value in node.vnf.parameters.items()
-        if words[1] == "set" and name not in given
-        for option in _assignable(name, value)
+        for parameter, value in ({} if vnf is None else vnf.parameters).items()
+        if parameter not in given
+        for option in _assignable(parameter, value)
     ]
 
 
