@@ -26,6 +26,7 @@ from emulator.names import (
     place_of,
 )
 from emulator.schedule import LinkSet, ScheduleEntry, read_schedule
+from emulator.written_chains import ChainEntry, WrittenChains
 
 if TYPE_CHECKING:
     import networkx
@@ -56,6 +57,7 @@ class Topo:
     _dangling: list[tuple[LinkEntry, str]]
     _schedule: list[ScheduleEntry]
     _link_sets: dict[str, LinkSet]
+    _chains: WrittenChains
 
     def __new__(cls, *_args: Any, **_params: Any) -> Self:
         # Here and not in __init__, so that a subclass which overrides __init__ and forgets to
@@ -68,6 +70,7 @@ class Topo:
         self._graph = MultiGraph()
         self._problems, self._dangling = [], []
         self._schedule, self._link_sets = [], {}
+        self._chains = WrittenChains()
         return self
 
     def __init__(self, *args: Any, **params: Any) -> None:
@@ -231,6 +234,51 @@ class Topo:
             if name not in self._graph.nodes:
                 self._dangling.append((entry, name))
         return key
+
+    # -- chains ------------------------------------------------------------------------------
+
+    def addChain(
+        self,
+        name: str,
+        src: str,
+        dst: str,
+        via: Iterable[str] | str = (),
+        match: str = "any",
+        both_ways: bool = False,
+    ) -> str:
+        """Have some traffic pass VNFs that stand beside the switches; returns the name.
+
+        Args:
+            name: the chain's name.
+            src, dst: the nodes that the traffic comes from and goes to.
+            via: the VNFs, or hosts, that it passes, in order; ``"fw:1-0"`` says in by port 1, out
+                by port 0. With none, the traffic takes its usual way.
+            match: which traffic, ``"udp dport 9999"``; see "Matches" in the documentation.
+            both_ways: whether the way back leads through the chain too, in the other direction.
+        """
+        asked = {"src": src, "dst": dst, "via": via, "match": match, "both_ways": both_ways}
+        self._chains.add(name, self._place().rpartition("/")[2], **asked)
+        return str(name)
+
+    def setChain(self, name: str, **changes: Any) -> None:
+        """Change ``src``, ``dst``, ``via``, ``match`` or ``both_ways`` of a chain.
+
+        Raises:
+            UsageError: there is no such chain, or chains have no such setting.
+        """
+        self._chains.set(name, self._place().rpartition("/")[2], **changes)
+
+    def removeChain(self, name: str) -> None:
+        """Remove a chain; its traffic takes the usual way.
+
+        Raises:
+            UsageError: there is no such chain.
+        """
+        self._chains.remove(name)
+
+    def chains(self) -> list[str]:
+        """The names of the chains, in the order they were added."""
+        return list(self._chains.entries)
 
     # -- changing while it runs --------------------------------------------------------------
 
@@ -427,6 +475,10 @@ class Topo:
         """What is to change while the network runs, as it was written."""
         return self._schedule
 
+    def chain_entries(self) -> Mapping[str, ChainEntry]:
+        """The chains as they were written, in the order they were added."""
+        return self._chains.entries
+
     def link_sets(self) -> Mapping[str, LinkSet]:
         """The sets of links that have a name."""
         return self._link_sets
@@ -446,7 +498,7 @@ class Topo:
                 message = f"there is no node {name}"
                 hint = hints[name]
             missing.append(Problem(where, message, hint))
-        return self._problems + missing
+        return self._problems + missing + self._chains.problems
 
     # -- inside ------------------------------------------------------------------------------
 

@@ -15,11 +15,11 @@ from pydantic import BaseModel, ValidationError
 from emulator.errors import UsageError
 from emulator.multigraph import NodeKind
 from emulator.names import choice_hint
+from emulator.plan.chain_model import ChainPlan as ChainPlan
 from emulator.plan.host_model import ExternalPlan as ExternalPlan
 from emulator.plan.host_model import LimitsPlan as LimitsPlan
 from emulator.plan.host_model import NatPlan as NatPlan
 from emulator.plan.host_model import PrivateDirPlan as PrivateDirPlan
-from emulator.plan.chain_model import ChainPlan as ChainPlan
 from emulator.plan.link_model import FROZEN
 from emulator.plan.link_model import EndPlan as EndPlan
 from emulator.plan.link_model import ImpairmentPlan as ImpairmentPlan
