@@ -68,6 +68,7 @@ _SIGNATURES: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "bpf_map_create": (_INT, (_U32, _STR, _U32, _U32, _U32, _P)),
     "bpf_map_lookup_elem": (_INT, (_INT, _P, _P)),
     "bpf_map_update_elem": (_INT, (_INT, _P, _P, _U64)),
+    "bpf_map_update_batch": (_INT, (_INT, _P, _P, _U32_OUT, _P)),
     "bpf_map_delete_elem": (_INT, (_INT, _P)),
     "bpf_map_get_next_key": (_INT, (_INT, _P, _P)),
     "bpf_map_get_fd_by_id": (_INT, (_U32,)),

@@ -6,7 +6,7 @@ import ctypes
 import errno
 import mmap as memory
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from emulator.closing import Closing
 from emulator.errors import LabError, MachineError, TableFullError
@@ -128,6 +128,20 @@ class BpfMap(Closing):
             # Arrays say the first of these, too, to a key that they cannot have.
             if last_error() in (errno.E2BIG, errno.ENOSPC) and not self.is_array:
                 raise TableFullError(f"it has room for {self.max_entries} entries", where=self.name)
+            raise LabError(f"cannot be written: {errno_text(last_error())}", where=self.name)
+
+    def update_all(self, items: Mapping[bytes, bytes]) -> None:
+        """Set the values of some keys with one call.
+
+        Of a map of maps each call waits until no program sees what was there before.
+        """
+        if not items:
+            return
+        for key, value in items.items():
+            self._check(key, value)
+        count = ctypes.c_uint32(len(items))
+        keys, values = b"".join(items), b"".join(items.values())
+        if library().bpf_map_update_batch(self.fd, keys, values, ctypes.byref(count), None) < 0:
             raise LabError(f"cannot be written: {errno_text(last_error())}", where=self.name)
 
     def delete(self, key: bytes) -> None:

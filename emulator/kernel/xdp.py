@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from emulator.kernel.netns import Netns
 
 XdpMode = Literal["native", "generic"]
+_NATIVE = libbpf.XDP_FLAGS_DRV_MODE
 
 
 @dataclass(frozen=True)
@@ -47,8 +49,35 @@ def attach_xdp(
         LabError: there is no such interface, or it already has a program.
         MachineError: the interface's driver has no native mode here, or we lack the right.
     """
-    flags = libbpf.XDP_FLAGS_DRV_MODE if mode == "native" else libbpf.XDP_FLAGS_SKB_MODE
+    flags = _NATIVE if mode == "native" else libbpf.XDP_FLAGS_SKB_MODE
     return netns.run(_attach, program, ifname, mode, flags)
+
+
+def attach_xdp_to_each(
+    program: BpfProgram, ifnames: Iterable[str], netns: Netns
+) -> dict[str, XdpLink]:
+    """Attach a program to several interfaces of a namespace in native mode, by their names.
+
+    In a fraction of the time: it is not asked what the kernel has done, which does either this or
+    nothing.
+
+    Raises:
+        LabError: there is no such interface, or it already has a program.
+        MachineError: an interface's driver has no native mode here, or we lack the right.
+    """
+    made: dict[str, XdpLink] = {}
+
+    def attach() -> None:
+        for ifname in ifnames:
+            made[ifname] = _create(program, _ifindex(ifname), ifname, "native", _NATIVE)
+
+    try:
+        netns.run(attach)
+    except BaseException:
+        for link in made.values():
+            link.close()
+        raise
+    return made
 
 
 def xdp_state(ifname: str, netns: Netns) -> XdpState:
@@ -82,19 +111,23 @@ def _detach_unowned(ifname: str) -> None:
 
 def _attach(program: BpfProgram, ifname: str, mode: str, flags: int) -> XdpLink:
     ifindex = _ifindex(ifname)
-    options = libbpf.LinkCreateOpts(sz=ctypes.sizeof(libbpf.LinkCreateOpts), flags=flags)
-    fd = library().bpf_link_create(
-        program.fd, ifindex, libbpf.XDP_ATTACH_TYPE, ctypes.byref(options)
-    )
-    if fd < 0:
-        raise _attach_error(last_error(), ifname, mode)
-    link = XdpLink(fd, ifname, mode)
+    link = _create(program, ifindex, ifname, mode, flags)
     try:
         link.mode = _query(ifindex, ifname).mode
     except BaseException:
         link.close()
         raise
     return link
+
+
+def _create(program: BpfProgram, ifindex: int, ifname: str, mode: str, flags: int) -> XdpLink:
+    options = libbpf.LinkCreateOpts(sz=ctypes.sizeof(libbpf.LinkCreateOpts), flags=flags)
+    fd = library().bpf_link_create(
+        program.fd, ifindex, libbpf.XDP_ATTACH_TYPE, ctypes.byref(options)
+    )
+    if fd < 0:
+        raise _attach_error(last_error(), ifname, mode)
+    return XdpLink(fd, ifname, mode)
 
 
 def _attach_error(number: int, ifname: str, mode: str) -> LabError | MachineError:

@@ -49,13 +49,16 @@ class XdpSwitches:
             ports = sum(len(node.interfaces) for node in nodes)
             slots = max(_LEAST_SLOTS, 1 << (2 * ports).bit_length())
             self._program = Program(self._stack, fabric.switch_netns, slots)
+        made = {}
         for node in nodes:
-            assert node.switch is not None
-            assert node.switch.xdp is not None
             if node.name not in self._switches:
-                self._switches[node.name] = XdpSwitch(
-                    node.name, node.switch.xdp.ageing_s, self._program
-                )
+                assert node.switch is not None
+                assert node.switch.xdp is not None
+                ageing_s = node.switch.xdp.ageing_s
+                made[node.name] = XdpSwitch(node.name, ageing_s, self._program)
+        self._switches |= made
+        self._program.install(made.values())
+        for node in nodes:
             switch = self._switches[node.name]
             there = set(switch.ports)
             switch.add_ports(
@@ -108,11 +111,8 @@ class XdpSwitches:
 
         Faster when the fabric has gone before: nothing has to be taken off its interfaces then.
         """
-        for switch in self._switches.values():
-            switch.close()
-        self._switches.clear()
-        self._stack.close()
-        self._program = None
+        # The maps go with the last program, so nothing has to be taken out of them.
+        self.let_go()
 
 
 def _is_xdp(node: NodePlan) -> bool:

@@ -11,10 +11,12 @@ from emulator.switches import xdp_memory
 from emulator.switches.xdp_memory import number_key
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from contextlib import ExitStack
 
     from emulator.kernel.maps import BpfMap
     from emulator.kernel.netns import Netns
+    from emulator.switches.xdp_switch import XdpSwitch
 
 
 class _Numbers:
@@ -55,6 +57,14 @@ class Program:
         self.numbers = _Numbers(xdp_memory.SWITCHES, "xdp switches")
         self.slots = _Numbers(slots, "ports of xdp switches")
         self.labels = _Numbers(xdp_memory.LABELS, "labels of steering rules")
+
+    def install(self, switches: Iterable[XdpSwitch]) -> None:
+        """Let the program know the maps of some switches."""
+        switches = list(switches)
+        for outer, inner in ((self.places, "places"), (self.flooded, "flooded")):
+            outer.update_all(
+                {number_key(each.number): number_key(getattr(each, inner).fd) for each in switches}
+            )
 
     def zero(self, of: BpfMap, number: int) -> None:
         """Have something be counted from nothing again."""

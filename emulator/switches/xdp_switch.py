@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from emulator.closing import Closing
 from emulator.errors import UsageError
 from emulator.kernel import libbpf
-from emulator.kernel.bpf import attach_xdp
 from emulator.kernel.maps import BpfMap
+from emulator.kernel.xdp import attach_xdp_to_each
 from emulator.match import Match
 from emulator.switches import xdp_memory
 from emulator.switches.xdp_memory import Port, Steered, number_key
@@ -52,26 +52,28 @@ class XdpSwitch(Closing):
 
     Attributes:
         name: the node's.
+        number: by which the program knows it.
+        places: the map of whom it knows.
+        flooded: the map of the interfaces that it floods to.
     """
 
     def __init__(self, name: str, ageing_s: float, program: Program) -> None:
         self.name = name
         self._ageing_s = ageing_s
         self._program = program
-        self._number = program.numbers.take()
+        self.number = program.numbers.take()
         self._ports: dict[str, Port] = {}
         self._links: dict[str, BpfLink] = {}
         self._rules: tuple[SteeringRule, ...] = ()
         self._labels: dict[str, int] = {}
-        self._places = BpfMap.create(
+        self.places = BpfMap.create(
             "places",
             libbpf.LRU_HASH_MAP_TYPE,
             key_bytes=xdp_memory.ADDRESS_BYTES,
             value_bytes=xdp_memory.PLACE_BYTES,
             entries=ADDRESSES,
         )
-        self._install(program.places, self._places)
-        self._flooded = self._new_flooded(_LEAST_FLOODED)
+        self.flooded = _new_flooded(_LEAST_FLOODED)
 
     @property
     def ports(self) -> list[str]:
@@ -95,10 +97,11 @@ class XdpSwitch(Closing):
             self._ports[name] = Port(ifindex, slot, _untagged(interface), tagged)
         # All of them, because with its first VLAN a switch begins to look at every frame's.
         self._write_ports()
-        for name, (interface, _) in wanted.items():
-            self._links[name] = attach_xdp(
-                self._program.forward, interface.kernel_name, self._program.netns
-            )
+        kernel_names = {name: interface.kernel_name for name, (interface, _) in wanted.items()}
+        links = attach_xdp_to_each(
+            self._program.forward, kernel_names.values(), self._program.netns
+        )
+        self._links |= {name: links[kernel_name] for name, kernel_name in kernel_names.items()}
         self._write_flooded()
 
     def remove_ports(self, names: Collection[str]) -> None:
@@ -116,7 +119,7 @@ class XdpSwitch(Closing):
             if link is not None:
                 link.close()
         for port in gone.values():
-            discard(self._flooded, number_key(port.ifindex))
+            discard(self.flooded, number_key(port.ifindex))
             discard(self._program.ports, number_key(port.ifindex))
             self._program.slots.give(port.slot)
         self._forget(gone.values())
@@ -187,9 +190,9 @@ class XdpSwitch(Closing):
             ) as table:
                 for place, rule in enumerate(packed):
                     table.update(number_key(place), rule)
-                self._install(self._program.rules, table)
+                self._program.rules.update(number_key(self.number), number_key(table.fd))
         else:
-            discard(self._program.rules, number_key(self._number))
+            discard(self._program.rules, number_key(self.number))
         for label in self._labels.keys() - labels.keys():
             self._program.labels.give(self._labels[label])
         self._rules, self._labels = tuple(rules), labels
@@ -205,21 +208,21 @@ class XdpSwitch(Closing):
     def view(self) -> XdpSwitchView:
         """What can be read of it at this moment: whom it knows, and what its ports have counted."""
         ports = {name: (port.ifindex, port.slot) for name, port in self._ports.items()}
-        return XdpSwitchView(self.name, self._places, self._program.counters, ports, self._ageing_s)
+        return XdpSwitchView(self.name, self.places, self._program.counters, ports, self._ageing_s)
 
     def describe(self) -> dict[str, Any]:
         """What ``XdpSwitchView`` needs to read it from another process."""
         return {
-            "places": self._places.id,
+            "places": self.places.id,
             "counters": self._program.counters.id,
             "ageing_s": self._ageing_s,
             "ports": {name: [port.ifindex, port.slot] for name, port in self._ports.items()},
         }
 
     def close(self) -> None:
-        if self._number < 0:
+        if self.number < 0:
             return
-        number, self._number = self._number, -1
+        number, self.number = self.number, -1
         for link in self._links.values():
             link.close()
         for port in self._ports.values():
@@ -234,14 +237,14 @@ class XdpSwitch(Closing):
 
     def let_go(self) -> None:
         """Close our descriptors and change nothing; what a forked process does."""
-        self._number = -1
+        self.number = -1
         for link in self._links.values():
             link.close()
         self._links.clear()
         self._ports.clear()
         self._labels.clear()
-        self._places.close()
-        self._flooded.close()
+        self.places.close()
+        self.flooded.close()
 
     def _port(self, name: str) -> Port:
         return known_port(self._ports, name, self.name)
@@ -256,46 +259,43 @@ class XdpSwitch(Closing):
                 self._program.zero(self._program.steered, labels[label])
         return labels
 
-    def _install(self, outer: BpfMap, inner: BpfMap) -> None:
-        outer.update(number_key(self._number), number_key(inner.fd))
-
     def _write_ports(self) -> None:
         vlan_aware = any(port.has_vlan for port in self._ports.values())
         for port in self._ports.values():
-            value = port.pack(self._number, self._ageing_s, vlan_aware=vlan_aware)
+            value = port.pack(self.number, self._ageing_s, vlan_aware=vlan_aware)
             self._program.ports.update(number_key(port.ifindex), value)
-
-    def _new_flooded(self, entries: int) -> BpfMap:
-        """An empty table of interfaces to flood to, no larger than needed: each flood reads it."""
-        made = BpfMap.create(
-            "flooded",
-            libbpf.DEVMAP_HASH_MAP_TYPE,
-            key_bytes=4,
-            value_bytes=xdp_memory.DEVICE_BYTES,
-            entries=entries,
-        )
-        self._install(self._program.flooded, made)
-        return made
 
     def _write_flooded(self) -> None:
         members = [port.ifindex for port in self._ports.values() if port.floods]
-        if len(members) > self._flooded.max_entries:
-            self._flooded.close()
-            self._flooded = self._new_flooded(1 << (len(members) - 1).bit_length())
+        if len(members) > self.flooded.max_entries:
+            self.flooded.close()
+            self.flooded = _new_flooded(1 << (len(members) - 1).bit_length())
+            self._program.install([self])
         for port in self._ports.values():
             if not port.floods:
-                discard(self._flooded, number_key(port.ifindex))
+                discard(self.flooded, number_key(port.ifindex))
         # The kernel looks the interfaces' numbers up in the namespace of the thread that writes.
         self._program.netns.run(self._fill_flooded, members)
 
     def _fill_flooded(self, members: Sequence[int]) -> None:
         for ifindex in members:
             device = xdp_memory.pack_device(ifindex, self._program.leave.fd)
-            self._flooded.update(number_key(ifindex), device)
+            self.flooded.update(number_key(ifindex), device)
 
     def _forget(self, ports: Iterable[Port]) -> None:
-        for key in xdp_memory.keys_behind(self._places, [port.ifindex for port in ports]):
-            discard(self._places, key)
+        for key in xdp_memory.keys_behind(self.places, [port.ifindex for port in ports]):
+            discard(self.places, key)
+
+
+def _new_flooded(entries: int) -> BpfMap:
+    """An empty table of interfaces to flood to, no larger than needed: each flood reads it all."""
+    return BpfMap.create(
+        "flooded",
+        libbpf.DEVMAP_HASH_MAP_TYPE,
+        key_bytes=4,
+        value_bytes=xdp_memory.DEVICE_BYTES,
+        entries=entries,
+    )
 
 
 def _untagged(interface: InterfacePlan) -> int | None:

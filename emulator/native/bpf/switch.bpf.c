@@ -179,29 +179,48 @@ static __always_inline void learn(const struct switch_port *port, __u32 ifindex,
         known->seen_ns = now;
 }
 
-/* The first rule that a frame matches; a function of its own, or it would be verified many times.
+/*
+ * What matches can ask of a frame; 0, or -1 for one that is none. As this function and the next one
+ * are not static, the verifier looks at each of them once, and not once for each kind of frame.
  */
-static __noinline struct switch_rule *rule_of(struct xdp_md *xdp, __u32 number, __u32 ifindex) {
+__attribute__((noinline)) int key_of(struct xdp_md *xdp, struct vnf_key *key) {
     void *data = (void *)(long)xdp->data, *end = (void *)(long)xdp->data_end;
     struct vnf_ctx ctx = {.length = end - data};
     struct vnf_headers headers;
-    struct vnf_key key;
+
+    if (!key || vnf_parse(data, end, &headers))
+        return -1;
+    vnf_key_of(&ctx, &headers, key);
+    return 0;
+}
+
+/* The place of the first rule that a frame matches; -1: it matches none. */
+__attribute__((noinline)) int place_of_rule(struct xdp_md *xdp, __u32 number, __u32 ifindex) {
+    struct vnf_key key = {};
     void *rules = bpf_map_lookup_elem(&switch_rules, &number);
 
-    if (!rules || vnf_parse(data, end, &headers))
-        return NULL;
-    vnf_key_of(&ctx, &headers, &key);
+    if (!rules || key_of(xdp, &key))
+        return -1;
     for (__u32 at = 0; at < SWITCH_RULES; at++) {
         __u32 place = at;
         struct switch_rule *rule = bpf_map_lookup_elem(rules, &place);
         if (!rule || !rule->match.used)
-            return NULL;
+            return -1;
         if (rule->in_ifindex && rule->in_ifindex != ifindex)
             continue;
         if (vnf_matches(&key, &rule->match))
-            return rule;
+            return place;
     }
-    return NULL;
+    return -1;
+}
+
+/* The rule that a frame matches first; NULL: it matches none. */
+static __always_inline struct switch_rule *rule_of(struct xdp_md *xdp, __u32 number,
+                                                   __u32 ifindex) {
+    void *rules = bpf_map_lookup_elem(&switch_rules, &number);
+    int place = rules ? place_of_rule(xdp, number, ifindex) : -1;
+
+    return rules && place >= 0 ? bpf_map_lookup_elem(rules, &place) : NULL;
 }
 
 static __always_inline void count_out(__u32 slot, __u32 bytes) {
