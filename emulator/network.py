@@ -548,6 +548,21 @@ class Network:
         self._captures.append(begun)
         return begun
 
+    def draw(self, path: str | Path) -> None:
+        """Draws the network: nodes, links, and what impairs these.
+
+        Args:
+            path: a file whose name ends in ``.png``, ``.svg`` or ``.pdf``; no display is needed.
+
+        Raises:
+            UsageError: when it ends otherwise.
+            ResultsError: when it cannot be written.
+        """
+        from emulator.graph_picture import draw_plan
+
+        failures = {node.name: node.failure for node in self.nodes}
+        draw_plan(self.plan, path, failed={name for name, why in failures.items() if why})
+
     # Inside -------------------------------------------------------------------------------------
 
     def _close_lab(self) -> None:

@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from emulator import __version__
-from emulator.cli import bench, certify, describe, doctor, labs, report, run, top, vnfs
+from emulator.cli import bench, certify, describe, doctor, graph, labs, report, run, top, vnfs
 from emulator.cli.docker import docker_app
 from emulator.cli.image import image_app
 from emulator.cli.outcome import (
@@ -51,6 +51,7 @@ for _name, _function, _summary in (
     ("replay", report.replay, "Measure what a bundle holds once more."),
     ("certify", certify.certify, "Measure impaired links against what was asked of them."),
     ("plan", describe.plan, "Check a topology and print its plan; needs no root."),
+    ("graph", graph.graph, "Draw a topology; needs no root and no display."),
     ("list", describe.list_, "List the VNFs and the built-in topologies."),
     ("show", vnfs.show, "Show a VNF: where it runs, what it takes and counts."),
     ("new", vnfs.new, "Write the folder of a new VNF."),
