@@ -11,6 +11,8 @@ from weakref import WeakSet
 from emulator import labs
 from emulator.errors import LabError, UsageError
 from emulator.fabric import Fabric
+from emulator.hosts.keeper import Hosts, reached_processes
+from emulator.hosts.processes import NodeProcesses
 from emulator.kernel.netns import Netns, ensure_root
 from emulator.node import Node
 from emulator.plan.model import EndPlan, LinkPlan, NodePlan, Plan
@@ -44,7 +46,7 @@ class Lab:
         self._is_ours = True
         self._stack = ExitStack()
         self._parts: list[
-            Wires | Processes | Fabric | Containers | labs.LabFolder | XdpSwitches
+            Wires | Processes | Fabric | Containers | labs.LabFolder | XdpSwitches | Hosts
         ] = []
         _LABS.add(self)
 
@@ -77,12 +79,22 @@ class Lab:
                     lab._stack.callback(netns.close)
                     described = record.vnfs.get(node.name)
                     vnf = None if described is None else _reach(described, netns)
-                    reached = lab.nodes[node.name] = Node(node, netns, processes, lab, vnf)
+                    started = lab._reached_processes(node, processes)
+                    reached = lab.nodes[node.name] = Node(node, netns, started, lab, vnf)
                     reached.container = _container_of(record, node.name)
                     reached.start_failure = record.failed.get(node.name)
             except OSError as error:
                 raise LabError("the lab is just ending", where=record.id) from error
         return lab
+
+    def _reached_processes(self, node: NodePlan, processes: Processes) -> NodeProcesses:
+        """What starts processes in a node of a lab that another process runs."""
+        mounts = None
+        if node.name in self.record.mounts:
+            path = f"/proc/{self.record.pid}/fd/{self.record.mounts[node.name]}"
+            mounts = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            self._stack.callback(os.close, mounts)
+        return reached_processes(self.record.id, node, processes, mounts)
 
     def follow(self, node: Node) -> None:
         """Reach the VNF that a node has now, should the lab's owner have started it anew.

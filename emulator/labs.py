@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from emulator.errors import LabError, MachineError, UsageError
+from emulator.hosts.leftovers import give_back
 from emulator.invocation import with_sudo
 from emulator.names import NAME_RULE, is_name
 from emulator.paths import run_dir
@@ -46,6 +47,8 @@ class LabRecord:
         vnfs: for each VNF, the data plane's own description.
         containers: for each node that runs in a container, how to reach it.
         failed: for each node that could not be started, why.
+        mounts: for each node with folders of its own, the owner's descriptor of its mount
+            namespace.
         wires: how to reach what impairs links; empty when nothing does.
         xdp_switches: for each switch of that kind, how to read it.
         plan: the plan, as JSON data.
@@ -60,6 +63,7 @@ class LabRecord:
     vnfs: Mapping[str, Any] = field(default_factory=dict)
     containers: Mapping[str, Any] = field(default_factory=dict)
     failed: Mapping[str, str] = field(default_factory=dict)
+    mounts: Mapping[str, int] = field(default_factory=dict)
     wires: Mapping[str, Any] = field(default_factory=dict)
     xdp_switches: Mapping[str, Any] = field(default_factory=dict)
     plan: Mapping[str, Any] = field(default_factory=dict)
@@ -247,6 +251,9 @@ def clean() -> list[str]:
     reaped = []
     for path in _folders():
         if not _owned(path):
+            # What cannot be taken back yet is left for the next time, with the folder that says it.
+            if not give_back(path):
+                continue
             shutil.rmtree(path, ignore_errors=True)
             reaped.append(path.name.removeprefix("."))
     return reaped

@@ -17,12 +17,12 @@ from emulator.runtime.usage import INTERVAL_S
 
 if TYPE_CHECKING:
     from emulator.dataplane import PortCounters, RunningVnf
+    from emulator.hosts.processes import NodeProcesses
     from emulator.kernel.netns import Netns
     from emulator.lab import Lab
     from emulator.plan.model import InterfacePlan, NodePlan
     from emulator.runtime.container import Container
     from emulator.runtime.container_processes import ContainerProcesses
-    from emulator.runtime.namespace import Processes
     from emulator.runtime.usage import ContainerStats
     from emulator.vnf_stats import VnfStats
 
@@ -43,7 +43,7 @@ class Node(AddressedNode):
         self,
         plan: NodePlan,
         netns: Netns,
-        processes: Processes,
+        processes: NodeProcesses,
         lab: Lab,
         vnf: RunningVnf | None = None,
     ) -> None:
@@ -216,13 +216,14 @@ class Node(AddressedNode):
         self._lab.restart(self)
 
     def update(self, **limits: Any) -> None:
-        """Changes the limits of the node's container while it runs.
+        """Changes the limits of the node while it runs.
 
-        ``cpus``, ``cpuset``, ``cpu_shares``, ``memory``, ``memory_swap`` and ``pids`` are what they
-        are in a topology. What is not named stays.
+        ``cpus``, ``cpuset``, ``memory`` and ``pids`` are what they are in a topology, as are
+        ``cpu`` for a node without a container, and ``cpu_shares`` and ``memory_swap`` for one in a
+        container. What is not named stays; None takes a limit away.
 
         Raises:
-            UsageError: when the node has no container, or cannot be limited so.
+            UsageError: when the node cannot be limited so.
         """
         self._lab.update(self, limits)
 
@@ -380,7 +381,7 @@ class Node(AddressedNode):
             vnf.let_go()
 
     @property
-    def _processes(self) -> Processes | ContainerProcesses:
+    def _processes(self) -> NodeProcesses | ContainerProcesses:
         if self.container is not None:
             return self.container.processes
         if self.plan.container is not None:

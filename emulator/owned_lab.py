@@ -9,8 +9,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from emulator import labs
-from emulator.errors import BuildVnfError, LabError, UsageError
+from emulator.errors import BuildVnfError, LabError
 from emulator.fabric import Fabric, Progress
+from emulator.hosts.keeper import Hosts
 from emulator.kernel.limits import allow_open_files
 from emulator.kernel.netns import Netns, ensure_root
 from emulator.lab import Lab
@@ -60,8 +61,13 @@ class OwnedLab(Lab):
             self._fabric = Fabric(ipv6=plan.ipv6, progress=progress)
             self._stack.callback(self._fabric.close)
             self._processes = Processes()
+            # What holds for processes is taken back when they have ended.
+            hosts_close = self._stack.enter_context(ExitStack())
             self._stack.callback(self._processes.close)
             self._processes.start(folder.hosts_file)
+            self._hosts = Hosts(folder, self._processes, self._fabric)
+            hosts_close.callback(self._hosts.close)
+            self._stack.callback(self._hosts.close_ways)
             self._wires = Wires(self._processes, self._fabric, folder.path / "wires.log")
             self._stack.callback(self._wires.close)
             self._containers = Containers(folder, catalog, progress, self._on_failed)
@@ -69,7 +75,7 @@ class OwnedLab(Lab):
             self._vnfs = Vnfs(catalog, self._site_of, progress, self._on_failed)
             self._stack.callback(self._close_nodes)
         self._parts += [folder, self._fabric, self._processes, self._containers, self._wires]
-        self._parts.append(self._xdp_switches)
+        self._parts += [self._xdp_switches, self._hosts]
 
     @classmethod
     def start(
@@ -103,7 +109,9 @@ class OwnedLab(Lab):
         with lab._closed_on_failure():
             lab._containers.start(plan.nodes)
             lab._fabric.add_nodes(plan.nodes, lab._containers.namespaces(plan.nodes))
+            lab._hosts.add(plan.nodes)
             lab._fabric.add_links(plan, plan.links)
+            lab._hosts.settle(plan)
             lab._xdp_switches.add(plan, lab._fabric)
             lab._wires.add(plan, plan.links)
             lab._add_nodes(plan, plan.nodes)
@@ -207,11 +215,10 @@ class OwnedLab(Lab):
         from emulator.runtime.limits import update_arguments
 
         self._require_ours()
-        container = self._containers.get(node.name)
         if node.plan.container is None:
-            raise UsageError(
-                "the node has no container, whose limits could be changed", where=node.name
-            )
+            self.note_node(self._hosts.update(node.plan, node.netns, changes))
+            return
+        container = self._containers.get(node.name)
         if container is None:
             raise LabError(
                 f"its container does not run: {node.start_failure or 'it was not started'}",
@@ -243,13 +250,16 @@ class OwnedLab(Lab):
         self._wires.remove(difference.links_gone)
         self._xdp_switches.remove(plan, difference.links_gone)
         self._fabric.remove_links(difference.links_gone)
+        self._hosts.remove((*difference.nodes_gone, *difference.nodes_replaced))
         self._fabric.remove_nodes(difference.nodes_gone)
         self._containers.start(difference.nodes_new)
         self._fabric.add_nodes(
             difference.nodes_new, self._containers.namespaces(difference.nodes_new)
         )
         enclosed = self._renew_containers(plan, difference.nodes_replaced)
+        self._hosts.add((*difference.nodes_new, *difference.nodes_changed))
         self._fabric.add_links(plan, difference.links_new)
+        self._hosts.settle(plan)
         self._xdp_switches.add(plan, self._fabric)
         self._wires.add(plan, difference.links_new)
         self._wires.change(difference.links_changed)
@@ -307,7 +317,8 @@ class OwnedLab(Lab):
         meeting_place = self._containers.place.meeting_place
         container = self._containers.get(node.name)
         if container is None:
-            return Site(self._processes, self._folder.path, meeting_place)
+            processes = self._hosts.processes_of(node.name)
+            return Site(processes, self._folder.path, meeting_place)
         return Site(container.processes, container.folder, meeting_place, container.entrypoint)
 
     def _on_failed(self, name: str, error: BuildVnfError) -> None:
@@ -337,7 +348,9 @@ class OwnedLab(Lab):
             node = self.nodes.get(plan.name)
             if node is None:
                 netns = self._fabric.namespace(plan.host or plan.name)
-                node = self.nodes[plan.name] = Node(plan, netns, self._processes, self)
+                node = self.nodes[plan.name] = Node(
+                    plan, netns, self._hosts.processes_of(plan.name), self
+                )
                 self._settle(node, whole)
             node.plan = plan
             if plan.kind != "app":
@@ -368,6 +381,7 @@ class OwnedLab(Lab):
                 if node.running_vnf is not None
             },
             containers=self._containers.describe(),
+            mounts=self._hosts.mounts(),
             wires=self._wires.describe(),
             xdp_switches=self._xdp_switches.describe(),
             failed={name: error.message for name, error in self._failed.items()},

@@ -30,6 +30,7 @@ from emulator.kernel.bpf import BpfId
 if TYPE_CHECKING:
     from emulator.catalog import Manifest
     from emulator.dataplane.hostpath import HostPath
+    from emulator.hosts.processes import NodeProcesses
     from emulator.kernel.netns import Netns
     from emulator.plan.model import NodePlan
     from emulator.runtime.container_processes import ContainerProcesses
@@ -53,7 +54,7 @@ class Site:
             program.
     """
 
-    processes: Processes | ContainerProcesses
+    processes: Processes | NodeProcesses | ContainerProcesses
     folder: Path
     meeting_place: Path
     entrypoint: tuple[str, ...] | None = None

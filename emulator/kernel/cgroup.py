@@ -252,6 +252,25 @@ class Cgroup:
             folder = folder.parent
 
 
+def hierarchies(root: Path = Path("/")) -> dict[str, tuple[Path, int]]:
+    """Each controller there is -> where its hierarchy is mounted, and the hierarchy's version.
+
+    A controller that version 1 has is none of version 2's. Of a mount that shows only a part of
+    the hierarchy, as in a container, that part counts for all.
+    """
+    found: dict[str, tuple[Path, int]] = {}
+    mounts = list(_mounts((root / "proc/self/mountinfo").read_text(), root))
+    for mount in sorted(mounts, key=lambda each: each.version):
+        if mount.version == 1:
+            names = [name for name in mount.options if name.isalpha() and name not in ("rw", "ro")]
+        else:
+            listed = mount.point / "cgroup.controllers"
+            names = listed.read_text().split() if listed.exists() else []
+        for name in names:
+            found.setdefault(name, (mount.point, mount.version))
+    return found
+
+
 def path_of(pid: int) -> str | None:
     """The path of a process's control group; None when it is another one for each controller.
 

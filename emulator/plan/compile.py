@@ -185,6 +185,8 @@ def _node_plan(node: wiring.Node) -> NodePlan:
         interfaces=tuple(_interface_plan(interface) for interface in node.interfaces),
         default_route=node.default_route,
         default_route_ipv6=node.default_route_ipv6,
+        limits=node.wish.own.limits,
+        private_dirs=node.wish.own.private_dirs,
         stp=node.wish.stp,
         switch=node.wish.switch and node.wish.switch.plan(),
         controller=node.wish.controller and node.wish.controller.plan(),

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from emulator.errors import Problem
+from emulator.multigraph import NodeEntry
 from emulator.plan.container_spellings import read_values
 from emulator.plan.container_values import ValueMistake, read_cpuset
 from emulator.plan.host_model import LimitsPlan, PrivateDirPlan
 from emulator.plan.model import VnfPlan
+from emulator.plan.options import pop_meant
 
 HOST_OPTIONS = ("cpu", "cores", "sched", "period_us", "privateDirs")
 """Mininet's, of CPULimitedHost and of every node."""
 _SCHEDULERS = ("cfs", "rt", "host")
 _PERIODS_US = range(1000, 1_000_001)
 # fmt: off
-_SHARED_WORDS = frozenset((
+SHARED_WORDS = frozenset((
     "cpus", "cpu_quota", "cpu_period", "nano_cpus", "cpuset", "cpuset_cpus", "memory", "mem_limit",
     "pids", "pids_limit",
 ))
@@ -26,9 +29,52 @@ _NEVER_PRIVATE = ("/", "/proc", "/sys", "/dev")
 # fmt: on
 
 
+@dataclass(frozen=True)
+class HostWish:
+    """What a node's options ask for beyond its links."""
+
+    limits: LimitsPlan | None = None
+    private_dirs: tuple[PrivateDirPlan, ...] = ()
+
+
+NOTHING = HostWish()
+"""That of most nodes."""
+
+
+def read_host_wish(
+    where: str,
+    entry: NodeEntry,
+    options: dict[str, Any],
+    given: dict[str, Any],
+    *,
+    in_container: bool,
+    problems: list[Problem],
+) -> HostWish:
+    """What a host, a router or a VNF asks for beyond its links, and where its packets go.
+
+    Args:
+        where: the place that the problems name.
+        entry: the node.
+        options: its own, and
+        given: those about a container; what is read is taken out of both.
+        in_container: whether it is in one, which has other words for the same.
+        problems: what is wrong is added here.
+    """
+    if entry.kind not in ("host", "router", "vnf"):
+        return NOTHING
+    # Of a VNF, cores are where its process polls; they are read with the rest of that.
+    names = [name for name in HOST_OPTIONS if not (name == "cores" and entry.kind == "vnf")]
+    own = {name: options.pop(name) for name in names if name in options}
+    if in_container:
+        _hand_over(where, own, given, problems)
+        return NOTHING
+    dirs = read_private_dirs(where, entry.name, own, problems)
+    return HostWish(read_limits(where, own, pop_limits(given), problems), dirs)
+
+
 def pop_limits(given: dict[str, Any]) -> dict[str, Any]:
     """Take the limits that need no container out of the options of one."""
-    return {name: given.pop(name) for name in list(given) if name in _SHARED_WORDS}
+    return {name: given.pop(name) for name in list(given) if name in SHARED_WORDS}
 
 
 def read_limits(
@@ -139,6 +185,21 @@ def read_private_dirs(
 
 def _is_path(text: Any) -> bool:
     return isinstance(text, str) and text.startswith("/") and "\0" not in text
+
+
+def _hand_over(
+    where: str, own: dict[str, Any], given: dict[str, Any], problems: list[Problem]
+) -> None:
+    """Options of a node in no container, given for one in a container: the same by its words."""
+    if own.get("sched") in (None, "cfs", "host"):
+        own.pop("sched", None)
+    cores = own.pop("cores", None)
+    if cores is not None:
+        given.setdefault("cpuset", cores)
+    meant = pop_meant(own, frozenset(HOST_OPTIONS))
+    if meant:
+        hint = "in a container it is cpus, cpuset, cpu_quota, tmpfs or volumes"
+        problems.append(Problem(where, f"{meant}: that is for a node in no container", hint))
 
 
 def _read_share(where: str, value: Any, problems: list[Problem]) -> float | None:

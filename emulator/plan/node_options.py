@@ -19,6 +19,13 @@ from emulator.plan.container_options import (
     read_container,
     refuse_container_options,
 )
+from emulator.plan.host_options import (
+    HOST_OPTIONS,
+    NOTHING,
+    HostWish,
+    read_host_wish,
+    refuse_useless_limits,
+)
 from emulator.plan.model import Runtime, VnfPlan
 from emulator.plan.options import AUTOMATIC, class_name, not_yet, pop_meant
 from emulator.plan.process_options import read_process_options
@@ -37,7 +44,6 @@ _HOST_CLASSES = ("Host", "Node", "CPULimitedHost")
 _DOCKER_CLASSES = ("Docker", "DockerHost")
 """Containernet's and ComNetsEmu's classes of hosts in containers."""
 # fmt: off
-_HOST_LATER = frozenset(("cpu", "cores", "sched", "period_us", "privateDirs"))
 _SWITCH_LATER = frozenset(("inband", "dpopts", "opts", "verbose"))
 # fmt: on
 
@@ -54,6 +60,7 @@ class NodeWish:
     more_addresses: tuple[Any, ...] = ()
     default_route: Any = None
     stp: bool = False
+    own: HostWish = NOTHING
     runtime: Runtime = "namespace"
     container: ContainerWish | None = None
     host: Any = None
@@ -100,6 +107,10 @@ def read_node(
     }
     _read_runtime(wish, options, problems)
     given = pop_container_options(options)
+    in_container = wish.runtime == "docker"
+    wish.own = read_host_wish(
+        where, entry, options, given, in_container=in_container, problems=problems
+    )
     if entry.kind == "vnf":
         _read_vnf(wish, options, catalog, problems, near_misses)
     elif entry.kind == "switch":
@@ -121,6 +132,7 @@ def read_node(
         _agree_on_cores(wish, problems)
     else:
         refuse_container_options(where, entry.kind, given, problems)
+        refuse_useless_limits(where, wish.own.limits, wish.vnf, problems)
     return wish
 
 
@@ -183,11 +195,8 @@ def _read_host(wish: NodeWish, options: dict[str, Any], problems: list[Problem])
         problems.append(Problem(wish.where, text, hint))
         # The other options may be that class's own.
         return
-    later = pop_meant(options, _HOST_LATER)
-    if later:
-        available = 'runtime="docker" with cpus, cpuset, cpu_shares, tmpfs and volumes'
-        problems.append(not_yet(wish.where, later, available))
-    _refuse_rest(wish, options, (*_ADDRESSES, "defaultRoute", "runtime"), problems)
+    known = (*_ADDRESSES, "defaultRoute", "runtime", *HOST_OPTIONS, "cpus", "memory", "pids")
+    _refuse_rest(wish, options, known, problems)
 
 
 def _refuse_later(

@@ -56,6 +56,7 @@ class Processes:
         self._home = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
         self._thread: threading.Thread | None = None
         self._init: Popen | None = None
+        self._mounts = -1
         self._lifeline = -1
         self._children: list[Popen] = []
         self.init_pid = 0
@@ -81,7 +82,7 @@ class Processes:
         made = cls()
         made.init_pid = init_pid
         try:
-            made._begin(lambda: _enter(init_pid))
+            made._begin(lambda: made._enter(init_pid))
         except BaseException:
             made.close()
             raise
@@ -92,7 +93,8 @@ class Processes:
     ) -> subprocess.Popen[Any]:
         """``subprocess.Popen`` inside the lab and ``netns``, with the same options.
 
-        The environment is the emulator's own unless ``env`` is given; ``extra_env`` adds to it, and
+        The environment is the emulator's own unless ``env`` is given; ``extra_env`` adds to it,
+        ``mounts`` is a descriptor of another mount namespace than the lab's, and
         ``take_terminal`` makes standard input the controlling terminal of a new session. A
         session of its own keeps a Ctrl-C typed at the emulator away from the process, unless
         ``start_new_session=False`` is given.
@@ -103,6 +105,7 @@ class Processes:
         """
         options.setdefault("start_new_session", True)
         options.setdefault("cwd", os.getcwd())
+        mounts = options.pop("mounts", None)
         extra_env = options.pop("extra_env", None)
         if extra_env:
             given = options.get("env")
@@ -115,6 +118,8 @@ class Processes:
         def spawn() -> Popen:
             setns(netns.fd, CLONE_NEWNET)
             try:
+                if mounts is not None:
+                    setns(mounts, CLONE_NEWNS)
                 child = subprocess.Popen(args, **options)
             except OSError as error:
                 # What a PID namespace answers when its first process is gone.
@@ -125,6 +130,8 @@ class Processes:
                 raise
             finally:
                 setns(self._home, CLONE_NEWNET)
+                if mounts is not None:
+                    setns(self._mounts, CLONE_NEWNS)
             # Noted here, not by the caller, whom a Ctrl-C may have taken elsewhere by now.
             self._children = [known for known in self._children if known.returncode is None]
             self._children.append(child)
@@ -156,14 +163,16 @@ class Processes:
                     self._requests.put(None)
             if thread is not None:
                 thread.join()
-            if self._home >= 0:
-                os.close(self._home)
-                self._home = -1
+            for name in ("_home", "_mounts"):
+                fd = getattr(self, name)
+                if fd >= 0:
+                    setattr(self, name, -1)
+                    os.close(fd)
 
     def let_go(self) -> None:
         """What a forked process does: its copies would keep the lab alive when its owner dies."""
         self._thread = None
-        for name in ("_lifeline", "_home"):
+        for name in ("_lifeline", "_home", "_mounts"):
             fd = getattr(self, name)
             if fd >= 0:
                 setattr(self, name, -1)
@@ -199,6 +208,7 @@ class Processes:
     def _start_init(self, program: Path, hosts_file: Path | None) -> None:
         unshare(CLONE_FS | CLONE_NEWNS | CLONE_NEWPID)
         _follow_mounts()
+        self._mounts = os.open("/proc/thread-self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
         life_read, self._lifeline = os.pipe()
         ready_read, ready_write = os.pipe()
         shown = [str(hosts_file)] if hosts_file and Path("/etc/hosts").exists() else []
@@ -222,6 +232,17 @@ class Processes:
                 raise LabError(f"the lab's first process failed: {self._last_words()}")
         finally:
             os.close(ready_read)
+
+    def _enter(self, init_pid: int) -> None:
+        unshare(CLONE_FS)
+        spaces = f"/proc/{init_pid}/ns"
+        self._mounts = os.open(f"{spaces}/mnt", os.O_RDONLY | os.O_CLOEXEC)
+        fd = os.open(f"{spaces}/pid", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            setns(fd, CLONE_NEWPID)
+        finally:
+            os.close(fd)
+        setns(self._mounts, CLONE_NEWNS)
 
     def _last_words(self) -> str:
         assert self._init is not None
@@ -269,16 +290,6 @@ def _reap(child: Popen) -> None:
         finally:
             os.close(fd)
     child.poll()
-
-
-def _enter(init_pid: int) -> None:
-    unshare(CLONE_FS)
-    for name, kind in (("pid", CLONE_NEWPID), ("mnt", CLONE_NEWNS)):
-        fd = os.open(f"/proc/{init_pid}/ns/{name}", os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            setns(fd, kind)
-        finally:
-            os.close(fd)
 
 
 def _follow_mounts() -> None:

@@ -350,8 +350,8 @@ def test_options_that_ask_for_nothing_may_stay_when_the_runtime_is_another() -> 
     topo = Topo()
     topo.addHost("h1", image=None, cpus=0, environment={}, privileged=False)
     assert compile_plan(topo).node("h1").container is None
-    topo.addHost("h2", cpuset=0)
-    assert mistakes(topo) == ["cpuset=0 is for a node in a container"]
+    topo.addHost("h2", cpu_shares=512)
+    assert mistakes(topo) == ["cpu_shares=512 is for a node in a container"]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,139 @@
+"""What the nodes of a lab have beyond namespaces and links, made and taken back with them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
+from typing import Any
+
+from emulator.errors import BuildVnfError, UsageError
+from emulator.fabric import Fabric
+from emulator.hosts.addresses import set_static_arp
+from emulator.hosts.groups import find_group
+from emulator.hosts.leftovers import Leftovers
+from emulator.hosts.limits import RT_PRIORITY, LabLimits, ensure_real_time, updated
+from emulator.hosts.private_dirs import PrivateDirs
+from emulator.hosts.processes import NodeProcesses
+from emulator.kernel.netns import Netns
+from emulator.labs import LabFolder
+from emulator.plan.host_model import LimitsPlan
+from emulator.plan.model import NodePlan, Plan
+from emulator.runtime.namespace import Processes
+
+
+class Hosts:
+    """The limits and folders of a lab's nodes, and its ways to the outside.
+
+    Have :meth:`close_ways` called before the lab's namespaces are given back, and :meth:`close`
+    when its processes have ended.
+    """
+
+    def __init__(self, folder: LabFolder, processes: Processes, fabric: Fabric) -> None:
+        self._processes = processes
+        self._fabric = fabric
+        self._leftovers = Leftovers(folder.path)
+        self._limits = LabLimits(folder.id, self._leftovers)
+        self._dirs: dict[str, PrivateDirs] = {}
+        self._of_nodes: dict[str, NodeProcesses] = {}
+
+    def add(self, nodes: Iterable[NodePlan]) -> None:
+        """Limits nodes, and gives them folders of their own, before anything runs in them."""
+        for node in nodes:
+            if node.container is not None or node.kind in ("switch", "app"):
+                continue
+            if node.limits is not None:
+                self.limit(node.name, node.limits)
+            if node.private_dirs:
+                made = PrivateDirs(
+                    node.name, self._processes.init_pid, node.private_dirs, self._leftovers
+                )
+                self._dirs[node.name] = made
+                self.processes_of(node.name).mounts = made.fd
+
+    def processes_of(self, node: str) -> NodeProcesses:
+        """What starts processes in a node that is in no container."""
+        if node not in self._of_nodes:
+            self._of_nodes[node] = NodeProcesses(self._processes)
+        return self._of_nodes[node]
+
+    def limit(self, node: str, limits: LimitsPlan) -> None:
+        """Limits the processes that are started in a node from now on."""
+        if limits.sched == "rt":
+            ensure_real_time(limits, node)
+        started = self.processes_of(node)
+        started.group = self._limits.apply(node, limits)
+        started.rt_priority = RT_PRIORITY if limits.sched == "rt" else 0
+
+    def update(self, node: NodePlan, netns: Netns, changes: Mapping[str, Any]) -> NodePlan:
+        """Limits a node that runs otherwise, what runs in it already too; its plan from then on.
+
+        Raises:
+            UsageError: it cannot be limited, or not so.
+        """
+        if node.kind == "switch":
+            raise UsageError(
+                "a switch is the kernel's own work, which no limit holds for", where=node.name
+            )
+        limits = updated(node.limits, changes, where=node.name)
+        try:
+            self.limit(node.name, limits)
+        except BuildVnfError:
+            # The kernel may have taken a part of it.
+            self.limit(node.name, node.limits or LimitsPlan())
+            raise
+        self._limits.adopt(node.name, netns.fd)
+        return node.model_copy(update={"limits": None if limits == LimitsPlan() else limits})
+
+    def settle(self, plan: Plan) -> None:
+        """Does what has to wait until the links of a lab are there."""
+        if plan.static_arp:
+            nodes = [node for node in plan.nodes if node.kind not in ("switch", "app")]
+            spaces = {node.name: self._fabric.namespace(node.name) for node in nodes}
+            set_static_arp(nodes, spaces)
+
+    def remove(self, nodes: Iterable[NodePlan]) -> None:
+        """Takes back what nodes had that go, or are made anew."""
+        for node in nodes:
+            self._of_nodes.pop(node.name, None)
+            self._limits.remove(node.name)
+            dirs = self._dirs.pop(node.name, None)
+            if dirs is not None:
+                dirs.close()
+
+    def mounts(self) -> dict[str, int]:
+        """The nodes with folders of their own -> a descriptor of their mount namespace."""
+        return {name: dirs.fd for name, dirs in self._dirs.items()}
+
+    def close_ways(self) -> None:
+        """Closes the ways out of the lab."""
+
+    def close(self) -> None:
+        """Gives back everything else."""
+        with ExitStack() as each:
+            each.callback(self._limits.close)
+            for dirs in self._dirs.values():
+                each.callback(dirs.close)
+            self._dirs.clear()
+
+    def let_go(self) -> None:
+        """Leaves everything to the process that we were forked from."""
+        for dirs in self._dirs.values():
+            dirs.let_go()
+        self._dirs.clear()
+
+
+def reached_processes(
+    lab: str, node: NodePlan, processes: Processes, mounts: int | None
+) -> NodeProcesses:
+    """What starts processes in a node of a lab that another process runs.
+
+    Args:
+        lab: the lab's id.
+        mounts: a descriptor of the node's mount namespace, if it has its own.
+    """
+    started = NodeProcesses(processes)
+    started.mounts = mounts
+    if node.limits is not None:
+        started.group = find_group(lab, node.name)
+        started.rt_priority = RT_PRIORITY if node.limits.sched == "rt" else 0
+    return started

@@ -1,0 +1,107 @@
+"""What a lab has changed of the machine that no kernel reference owns, and how to take it back.
+
+It is written into the lab's folder before it is done. A lab that ends well takes it back itself;
+when one was killed, whoever finds its folder does.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+_FILE = "outside.json"
+
+
+class Leftovers:
+    """The list of a lab that runs.
+
+    Args:
+        folder: the lab's.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._entries: list[dict[str, Any]] = []
+
+    def add(self, kind: str, **what: Any) -> dict[str, Any]:
+        """Note what is about to be done; returns the entry."""
+        entry = {"kind": kind, **what}
+        self._entries.append(entry)
+        self._write()
+        return entry
+
+    def drop(self, entry: dict[str, Any]) -> None:
+        """Forget what has been taken back; it may have been forgotten before."""
+        # The same one, not one that says the same: two nodes may have done it.
+        self._entries = [each for each in self._entries if each is not entry]
+        self._write()
+
+    def _write(self) -> None:
+        if not self._folder.is_dir():
+            return
+        draft = self._folder / f"{_FILE}.new"
+        draft.write_text(json.dumps(self._entries))
+        draft.replace(self._folder / _FILE)
+
+
+def give_back(folder: Path) -> bool:
+    """Take back what a lab that was killed has left.
+
+    Args:
+        folder: the lab's.
+
+    Returns:
+        Whether all of it is gone; processes of the lab may just be ending, and hold some of it.
+    """
+    # Each of them, also after one that cannot be taken back yet.
+    left = [entry for entry in entries_of(folder) if not _taken_back(entry)]
+    return not left
+
+
+def entries_of(folder: Path) -> list[dict[str, Any]]:
+    """What a lab has noted; nothing where it has changed nothing of the machine."""
+    try:
+        entries = json.loads((folder / _FILE).read_text())
+    except (OSError, ValueError):
+        return []
+    return [entry for entry in entries if isinstance(entry, dict)]
+
+
+def _taken_back(entry: dict[str, Any]) -> bool:
+    kind = entry.get("kind")
+    if kind == "cgroups":
+        from emulator.hosts.groups import remove_groups
+
+        return remove_groups([Path(path) for path in entry["folders"]])
+    if kind == "folder":
+        return remove_folder(entry["path"])
+    if kind in ("nat", "interface") and entry["netns"] != netns_name():
+        # It was done in another namespace than the one that we are in, as a test or a container
+        # has one. That namespace answers for it.
+        return True
+    if kind == "nat":
+        from emulator.hosts.nat import take_back
+
+        return take_back(entry)
+    if kind == "interface":
+        from emulator.hosts.external import restore
+
+        return restore(entry)
+    return True
+
+
+def remove_folder(path: str) -> bool:
+    """Remove an empty folder that was made as a place to mount something."""
+    try:
+        os.rmdir(path)
+    except OSError:
+        # Somebody has put something there: then it is theirs.
+        return True
+    return True
+
+
+def netns_name() -> str:
+    """What the kernel calls the network namespace of the calling thread."""
+    return os.readlink("/proc/thread-self/ns/net")
