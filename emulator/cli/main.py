@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from emulator import __version__
-from emulator.cli import bench, certify, describe, doctor, graph, labs, report, run, top, vnfs
+from emulator.cli import bench, certify, describe, doctor, graph, labs, report, run, script, top, vnfs
 from emulator.cli.docker import docker_app
 from emulator.cli.image import image_app
 from emulator.cli.outcome import (
@@ -44,6 +44,7 @@ _REST_IS_THE_COMMAND = {"ignore_unknown_options": True, "allow_interspersed_args
 
 for _name, _function, _summary in (
     ("run", run.run, "Start a topology and open a shell on it."),
+    ("script", script.script, "Run a Mininet, Containernet or ComNetsEmu script as it is."),
     ("bench", bench.bench, "Measure latency, throughput and CPU cost."),
     ("report", report.report, "Write the report of a bundle: one HTML page."),
     ("compare", report.compare, "Say what changed between two bundles."),
@@ -68,7 +69,7 @@ for _name, _function, _summary in (
     app.command(
         _name,
         short_help=_summary,
-        context_settings=_REST_IS_THE_COMMAND if _name == "exec" else None,
+        context_settings=_REST_IS_THE_COMMAND if _name in ("exec", "script") else None,
     )(_function)
 
 app.add_typer(image_app, name="image")

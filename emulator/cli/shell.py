@@ -40,6 +40,7 @@ class Shell:
     def __init__(self, net: Network, *, interactive: bool) -> None:
         self.net = net
         self.interactive = interactive
+        self.prompt = "vnf> "
         self.finished = False
         self.failed = False
         """Whether any line so far was not understood or could not be carried out."""
@@ -248,6 +249,10 @@ class Shell:
         vnf = self.net[end.node].vnf
         return vnf is not None and vnf.failure() is None and end.interface not in vnf.apart()
 
+    def python_names(self) -> dict[str, Any]:
+        """What ``py`` and ``px`` know by name."""
+        return {**{node.name: node for node in self.net.nodes}, "net": self.net}
+
     def evaluate(self, text: str, mode: Literal["eval", "exec"]) -> None:
         """Evaluate or execute Python in which ``net`` and the nodes are names; print the value.
 
@@ -255,7 +260,7 @@ class Shell:
             UsageError: the code raised an error of any kind.
         """
         where = "py" if mode == "eval" else "px"
-        self._names.update({node.name: node for node in self.net.nodes}, net=self.net)
+        self._names.update(self.python_names())
         try:
             if mode == "exec":
                 exec(compile(text, "<shell>", "exec"), self._names)

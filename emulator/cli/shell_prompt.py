@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
     from emulator.cli.shell import Shell
 
-PROMPT = "vnf> "
-
 
 def history_file() -> Path:
     """Where the lines typed are kept: ``$XDG_STATE_HOME/build-vnf/history``."""
@@ -86,7 +84,7 @@ def make_session(shell: Shell) -> PromptSession[str]:
     with contextlib.suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     return PromptSession(
-        PROMPT,
+        shell.prompt,
         completer=LabCompleter(),
         complete_while_typing=False,
         complete_style=CompleteStyle.READLINE_LIKE,

@@ -1,0 +1,226 @@
+"""What a script has declared, and the lab in which it lives.
+
+Scripts for Mininet make nodes and links one by one, and each of them is alive at once. Here they
+are written down first, and come to life together: when the network starts, or as soon as something
+needs one of them alive. What is declared later joins the lab in the same way.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from emulator.compat.unsupported import UnsupportedError
+from emulator.errors import LabError, UsageError
+from emulator.kernel.netns import ensure_root
+from emulator.network import Network
+from emulator.topo import Topo
+
+if TYPE_CHECKING:
+    from emulator.compat.links import Intf, Link
+    from emulator.compat.nodes import Node
+
+_PACKAGE = str(Path(__file__).resolve().parents[1]) + "/"
+
+
+class Growth:
+    """The nodes and links of one network of a script, declared or alive.
+
+    Attributes:
+        engine: the network that they live in.
+        nodes: by name, in the order they were declared.
+        links: in the order they were declared.
+        wants_openflow: whether switches of no class of their own are to be Open vSwitch bridges.
+    """
+
+    def __init__(self, name: str, **options: Any) -> None:
+        """
+        Args:
+            name: what the lab is called after.
+            options: further ones of the engine's ``Network``.
+
+        Raises:
+            MachineError: without root.
+        """
+        ensure_root("a lab")
+        topo = _Written()
+        topo.name = name
+        self.engine = Network(topo, **options)
+        self.nodes: dict[str, Node] = {}
+        self.links: list[Link] = []
+        self.wants_openflow = False
+        self._ended = False
+        self._lock = threading.RLock()
+        _ALL.append(self)
+
+    @property
+    def alive(self) -> bool:
+        """Whether the lab runs."""
+        return self.engine.running
+
+    def live(self) -> None:
+        """Brings everything that has been declared to life.
+
+        Raises:
+            TopologyError: with all the mistakes in what was declared.
+            LabError: the network has been stopped.
+        """
+        with self._lock:
+            if self._ended:
+                raise LabError("the network has been stopped", hint="make another one")
+            nodes: list[Node] = [node for node in self.nodes.values() if not node.born]
+            links: list[Link] = [link for link in self.links if not link.born]
+            items: list[Node | Link] = [*nodes, *links]
+            if self.alive and not items:
+                return
+            before = self.engine.topo
+            with self.engine.change() as topo:
+                assert isinstance(topo, _Written)
+                for item in items:
+                    topo.written_at = item.place
+                    item.declare(topo)
+            if not self.alive:
+                try:
+                    self.engine.start()
+                except BaseException:
+                    self.engine.topo = before
+                    raise
+            # What they do when they come to life may ask for something alive again.
+            for item in items:
+                item.born = True
+            for item in items:
+                item.be_born()
+            for node in nodes:
+                node.grow_up()
+
+    def adopt(self, node: Node) -> None:
+        """Takes a new node in.
+
+        Raises:
+            UsageError: there is another one of that name.
+        """
+        if node.name in self.nodes:
+            raise UsageError(
+                f"there is a node {node.name} already",
+                where=node.place,
+                hint="every node needs a name of its own",
+            )
+        self.nodes[node.name] = node
+
+    def take_over(self, node: Node) -> None:
+        """Takes in a node that was made outside the network."""
+        if node.growth is not self:
+            node.growth.nodes.pop(node.name, None)
+            node.growth = self
+            self.adopt(node)
+
+    def want_openflow(self, name: str) -> None:
+        """Has switches without a class of their own be ones that a controller can control.
+
+        Raises:
+            UsageError: there are Linux bridges alive already.
+        """
+        if self.alive and not self.wants_openflow:
+            raise UsageError(
+                f"{name} is added when the switches live already, as Linux bridges",
+                hint="add the controller first, or name a class: Mininet(switch=OVSSwitch)",
+            )
+        self.wants_openflow = True
+
+    def declare_external(self, intf: Intf) -> None:
+        """Has a node get an interface of the machine.
+
+        Raises:
+            UnsupportedError: always, as yet.
+        """
+        raise UnsupportedError(
+            "interfaces of the machine cannot be moved into a lab", where=intf.name
+        )
+
+    def remove_node(self, node: Node) -> None:
+        """Takes a node and its links away."""
+        with self._lock:
+            for link in [link for link in self.links if node in (link.intf1.node, link.intf2.node)]:
+                self.remove_link(link)
+            self.nodes.pop(node.name, None)
+            if node.engine_node is not None and self.alive:
+                self.engine.delNode(node.name)
+
+    def remove_link(self, link: Link) -> None:
+        """Takes a link away."""
+        with self._lock:
+            self.links.remove(link)
+            if link.born and self.alive:
+                with self.engine.change() as topo:
+                    topo.removeLink(link.intf1.node.name, link.intf2.node.name, link.key)
+
+    def end(self) -> None:
+        """Takes the lab back; ending twice is allowed."""
+        self._ended = True
+        if self in _ALL:
+            _ALL.remove(self)
+        self.engine.stop()
+
+    @contextmanager
+    def adopting(self) -> Iterator[None]:
+        """Nodes that are made in this block belong here."""
+        _CURRENT.append(self)
+        try:
+            yield
+        finally:
+            _CURRENT.pop()
+
+
+def current() -> Growth:
+    """Where a node that is made now belongs; nodes of no network have a lab of their own."""
+    if _CURRENT:
+        return _CURRENT[-1]
+    for growth in _ALL:
+        if growth in _IMPLICIT:
+            return growth
+    growth = Growth(script_name())
+    _IMPLICIT.append(growth)
+    return growth
+
+
+def end_all() -> list[str]:
+    """Ends every lab of the script that it has not ended itself; the ids of those that ran."""
+    ids = []
+    for growth in _ALL:
+        if growth.alive:
+            ids.append(growth.engine.id)
+        growth.end()
+    _IMPLICIT.clear()
+    return ids
+
+
+def user_place() -> str:
+    """The file and the line of the script that is at work: ``/my/lab.py:12``."""
+    frame = sys._getframe(1)
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(_PACKAGE):
+        frame = frame.f_back
+    return f"{frame.f_code.co_filename}:{frame.f_lineno}"
+
+
+def script_name() -> str:
+    """What a lab is called after where nothing better is known: the script's file."""
+    file = getattr(sys.modules.get("__main__"), "__file__", None)
+    return Path(file).stem if file else "script"
+
+
+class _Written(Topo):
+    """A topology of what was written down elsewhere: ``written_at`` says where."""
+
+    written_at = ""
+
+    def _place(self) -> str:
+        return self.written_at
+
+
+_ALL: list[Growth] = []
+_IMPLICIT: list[Growth] = []
+_CURRENT: list[Growth] = []

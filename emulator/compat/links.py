@@ -1,0 +1,393 @@
+"""Mininet's interfaces and links, declared first and alive later."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from emulator.compat.growth import user_place
+from emulator.errors import LabError, UsageError
+from emulator.link import SHAPERS
+from emulator.names import suggestion
+from emulator.plan.impairments import SETTINGS
+
+if TYPE_CHECKING:
+    from emulator.compat.nodes import Node
+    from emulator.link import Link as EngineLink
+    from emulator.topo import Topo
+
+_INTERFACE_WORDS = ("mac", "ip", "ifconfig", "up")
+
+
+class Intf:
+    """An interface of a node.
+
+    Attributes:
+        name: as the node's own programs see it.
+        node, link: what it belongs to; without a link it is the loopback, or an interface of the
+            machine that the node gets.
+        mac, ip, prefixLen: its addresses; None for those that are not known yet, or not there.
+        born: whether it is alive.
+        params: what it was configured with.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        node: Node | None = None,
+        port: int | None = None,
+        link: Link | None = None,
+        mac: str | None = None,
+        **params: Any,
+    ) -> None:
+        if node is None:
+            raise UsageError("an interface belongs to a node", where=name)
+        self.name = name
+        self.node = node
+        self.link = link
+        self.mac = mac
+        self.ip: str | None = None
+        self.prefixLen: int | None = None
+        self.born = False
+        self.impairments: dict[str, Any] = {}
+        self.params = params
+        self.engine_name = name
+        if name == "lo":
+            self.ip, self.prefixLen, self.born = "127.0.0.1", 8, True
+        node.addIntf(self, port=port)
+        if link is None and name != "lo":
+            node.growth.declare_external(self)
+        self.config(**params)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.name}>"
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def address(self) -> str | None:
+        """Its address with the prefix length."""
+        return None if self.ip is None else f"{self.ip}/{self.prefixLen}"
+
+    def cmd(self, *args: Any, **kwargs: Any) -> str:
+        """Runs a command in the interface's node."""
+        return self.node.cmd(*args, **kwargs)
+
+    def config(
+        self,
+        mac: str | None = None,
+        ip: str | None = None,
+        ifconfig: str | None = None,
+        up: bool = True,
+        **params: Any,
+    ) -> dict[str, Any]:
+        """Sets addresses, and what is to happen to the frames that leave here.
+
+        Args:
+            mac, ip: the addresses.
+            ifconfig: arguments for the program of that name.
+            up: whether it is to be up.
+            params: impairments, by Mininet's names or ours. Those that are not named are taken
+                away, unless none is named.
+
+        Raises:
+            UsageError: there is no such parameter.
+        """
+        asked = {key: value for key, value in params.items() if key not in SHAPERS}
+        for key in asked:
+            if key not in SETTINGS:
+                known = (*SETTINGS, *_INTERFACE_WORDS)
+                hint = suggestion(key, known) or f"there are: {', '.join(known)}"
+                raise UsageError(f"an interface has no parameter {key}", where=self.name, hint=hint)
+        result: dict[str, Any] = {}
+        if mac is not None:
+            result["setMAC"] = self.setMAC(mac)
+        if ip is not None:
+            result["setIP"] = self.setIP(ip)
+        if ifconfig is not None:
+            result["ifconfig"] = self.ifconfig(*shlex.split(ifconfig))
+        if self.born and self.name != "lo":
+            self._set_up(up)
+        elif not up:
+            raise UsageError("an interface begins up", where=self.name, hint="take it down later")
+        if asked:
+            self.impairments = {key: value for key, value in asked.items() if value is not None}
+            if self.born:
+                self._change_link()
+        self.params.update(params)
+        return result
+
+    def setIP(self, ipstr: str, prefixLen: int | None = None) -> str:
+        """Gives it an address, with the prefix length in it or beside it."""
+        ip, slash, length = str(ipstr).partition("/")
+        if not slash and prefixLen is None and ip not in ("0", "0.0.0.0"):
+            raise UsageError(
+                f"{ip} has no prefix length", where=self.name, hint=f"write it as {ip}/24"
+            )
+        wanted = (ip, int(length) if slash else prefixLen)
+        if ip in ("0", "0.0.0.0"):
+            wanted = (None, None)
+        if self.born and self.name != "lo" and wanted != (self.ip, self.prefixLen):
+            self.node.living().setIP(ip, wanted[1] or 0, intf=self.engine_name)
+        self.ip, self.prefixLen = wanted
+        return ""
+
+    def setMAC(self, macstr: str) -> str:
+        """Gives it a MAC address."""
+        if self.born and macstr != self.mac:
+            self.node.living().setMAC(macstr, intf=self.engine_name)
+        self.mac = macstr
+        return ""
+
+    def IP(self) -> str | None:
+        """Its IPv4 address; None when it has none."""
+        return self.ip
+
+    def MAC(self) -> str | None:
+        """Its MAC address."""
+        if self.mac is None and self.name != "lo":
+            self.node.growth.live()
+        return self.mac
+
+    def updateIP(self) -> str | None:
+        """Its IPv4 address as the kernel has it now, which commands may have changed."""
+        found = [each for each in self._addresses() if each.family == _AF_INET]
+        if found:
+            self.ip, self.prefixLen = found[0].address, _prefix_length(found[0].netmask)
+        else:
+            self.ip = self.prefixLen = None
+        return self.ip
+
+    def updateMAC(self) -> str | None:
+        """Its MAC address as the kernel has it now."""
+        found = [each.address for each in self._addresses() if each.family == _AF_PACKET]
+        self.mac = found[0] if found else None
+        return self.mac
+
+    def updateAddr(self) -> tuple[str | None, str | None]:
+        """Its addresses, IPv4 and MAC, as the kernel has them now."""
+        return self.updateIP(), self.updateMAC()
+
+    def isUp(self, setUp: bool = False) -> bool:
+        """Whether it is up.
+
+        Args:
+            setUp: raise it first.
+        """
+        import psutil
+
+        if setUp:
+            self._set_up(True)
+        states = self._netns().run(psutil.net_if_stats)
+        return self._kernel_name() in states and states[self._kernel_name()].isup
+
+    def ifconfig(self, *args: Any) -> str:
+        """Runs ``ifconfig`` on it."""
+        if args in (("up",), ("down",)) and self.name != "lo":
+            self._set_up(args == ("up",))
+            return ""
+        return self.cmd("ifconfig", self._kernel_name(), *args)
+
+    def rename(self, newname: str) -> str:
+        """Gives it another name, in the kernel too."""
+        if self.born:
+            _in_kernel(self._netns(), self._kernel_name(), state="down")
+            _in_kernel(self._netns(), self._kernel_name(), ifname=newname)
+            _in_kernel(self._netns(), newname, state="up")
+            self._renamed = newname
+        known = self.node.nameToIntf
+        known[newname] = known.pop(self.name)
+        self.name = newname
+        return newname
+
+    def delete(self) -> None:
+        """Takes it away, and its link with it."""
+        if self.link is not None:
+            self.link.delete()
+        else:
+            self.node.delIntf(self)
+
+    def status(self) -> str:
+        """``OK``, or ``MISSING`` when the node has no such interface."""
+        import psutil
+
+        states = self._netns().run(psutil.net_if_stats)
+        return "OK" if self._kernel_name() in states else "MISSING"
+
+    _renamed = ""
+
+    def _kernel_name(self) -> str:
+        if self.name == "lo":
+            return "lo"
+        if self._renamed:
+            return self._renamed
+        plan = self.node.living().plan
+        return plan.interface(self.engine_name).kernel_name
+
+    def _netns(self) -> Any:
+        return self.node.living().netns
+
+    def _addresses(self) -> list[Any]:
+        import psutil
+
+        found: list[Any] = self._netns().run(psutil.net_if_addrs).get(self._kernel_name(), [])
+        return found
+
+    def _set_up(self, up: bool) -> None:
+        if self.isUp() != up:
+            _in_kernel(self._netns(), self._kernel_name(), state="up" if up else "down")
+
+    def _change_link(self) -> None:
+        if self.link is None:
+            raise UsageError(
+                "what leaves an interface without a link cannot be impaired", where=self.name
+            )
+        engine_link = self.link.living()
+        end = engine_link.intf1 if self is self.link.intf1 else engine_link.intf2
+        end.config(**self.impairments)
+
+
+class TCIntf(Intf):
+    """An interface whose frames are impaired; here every interface can be."""
+
+
+class OVSIntf(Intf):
+    """An end of a patch between two Open vSwitch bridges; here, an end of any link."""
+
+
+class Link:
+    """A link between two nodes.
+
+    Attributes:
+        intf1, intf2: its ends.
+        born: whether it is alive.
+        key: the engine's key of it.
+        place: where the script made it.
+    """
+
+    def __init__(
+        self,
+        node1: Node,
+        node2: Node,
+        port1: int | None = None,
+        port2: int | None = None,
+        intfName1: str | None = None,
+        intfName2: str | None = None,
+        addr1: str | None = None,
+        addr2: str | None = None,
+        intf: Callable[..., Intf] = Intf,
+        cls1: Callable[..., Intf] | None = None,
+        cls2: Callable[..., Intf] | None = None,
+        params1: dict[str, Any] | None = None,
+        params2: dict[str, Any] | None = None,
+        fast: bool = True,
+        mtu: int | None = None,
+        **params: Any,
+    ) -> None:
+        self.born = False
+        self.key = 0
+        self.place = user_place()
+        self.growth = node1.growth
+        self._mtu = mtu
+        if node2.growth is not self.growth:
+            raise UsageError(f"{node1} and {node2} are of different networks", where=self.place)
+        port1 = node1.newPort() if port1 is None else port1
+        # A link of a node to itself is refused when it comes to life, with all other mistakes.
+        port2 = node2.newPort() + (node1 is node2) if port2 is None else port2
+        intfName1 = intfName1 or self.intfName(node1, port1)
+        intfName2 = intfName2 or self.intfName(node2, port2)
+        make1, make2 = cls1 or intf, cls2 or intf
+        own1 = {**params, **(params1 or {})}
+        own2 = {**params, **(params2 or {})}
+        self.intf1 = make1(intfName1, node=node1, port=port1, link=self, mac=addr1, **own1)
+        self.intf2 = make2(intfName2, node=node2, port=port2, link=self, mac=addr2, **own2)
+        self.growth.links.append(self)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self}>"
+
+    def __str__(self) -> str:
+        return f"{self.intf1}<->{self.intf2}"
+
+    def intfName(self, node: Node, n: int) -> str:
+        """The name of an interface at a port of a node."""
+        return f"{node.name}-eth{n}"
+
+    def status(self) -> str:
+        """How its two ends are."""
+        return f"({self.intf1.status()} {self.intf2.status()})"
+
+    def delete(self) -> None:
+        """Takes it away."""
+        if self in self.growth.links:
+            self.growth.remove_link(self)
+        for intf in (self.intf1, self.intf2):
+            intf.node.delIntf(intf)
+
+    def stop(self) -> None:
+        """Takes it away."""
+        self.delete()
+
+    # For the engine -----------------------------------------------------------------------------
+
+    def declare(self, topo: Topo) -> None:
+        """Adds it to the topology of a lab."""
+        ends = (self.intf1, self.intf2)
+        for intf in ends:
+            intf.engine_name = intf.name
+        options: dict[str, Any] = {} if self._mtu is None else {"mtu": self._mtu}
+        for number, intf in enumerate(ends, 1):
+            options[f"port{number}"] = intf.node.ports[intf]
+            options[f"intfName{number}"] = intf.name
+            own = {"ip": intf.address, **intf.impairments}
+            if intf.mac is not None:
+                own["mac"] = intf.mac
+            options[f"params{number}"] = own
+        self.key = topo.addLink(self.intf1.node.name, self.intf2.node.name, **options)
+
+    def be_born(self) -> None:
+        """Takes note of what it is alive."""
+        for intf in (self.intf1, self.intf2):
+            intf.born = True
+            if intf.mac is None and intf.node.engine_node is not None:
+                intf.mac = intf.node.engine_node.plan.interface(intf.engine_name).mac
+
+    def living(self) -> EngineLink:
+        """The engine's link; it comes to life if it does not yet."""
+        self.growth.live()
+        if not self.born:
+            raise LabError("the link has been removed", where=str(self))
+        return self.growth.engine.link(f"{self.intf1.engine_name}<->{self.intf2.engine_name}")
+
+
+class OVSLink(Link):
+    """A link between two Open vSwitch bridges: a pair of interfaces, like any other."""
+
+
+class TCLink(Link):
+    """A link with impairments; here every link can have them."""
+
+
+class TCULink(TCLink):
+    """A link with impairments whose frames have their checksums; here impaired ones always do."""
+
+
+_AF_INET, _AF_PACKET = 2, 17
+
+
+def _prefix_length(netmask: str) -> int:
+    return sum(int(part).bit_count() for part in netmask.split("."))
+
+
+def _in_kernel(netns: Any, name: str, **change: Any) -> None:
+    """Changes an interface by netlink."""
+    from pyroute2 import IPRoute
+
+    def apply() -> None:
+        with IPRoute() as ipr:
+            (index,) = ipr.link_lookup(ifname=name)
+            ipr.link("set", index=index, **change)
+
+    netns.run(apply)

@@ -1,0 +1,277 @@
+"""Mininet's switches, whatever does their work here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from emulator.compat.links import Intf
+from emulator.compat.nodes import Node, command_line
+from emulator.compat.unsupported import UnsupportedError
+from emulator.errors import UsageError
+
+if TYPE_CHECKING:
+    from emulator.compat.controllers import Controller
+    from emulator.topo import Topo
+
+_OVS_ONLY = ("failMode", "datapath", "protocols", "reconnectms", "inband", "priority")
+
+
+class Switch(Node):
+    """A switch.
+
+    Of this class, a Linux bridge that learns; or an Open vSwitch bridge, when the script has a
+    controller of its own, or gives the switch options of one.
+
+    Attributes:
+        dpid: its identity, 16 hexadecimal digits.
+        controllers: those that it was started with; None: all.
+    """
+
+    portBase = 1
+    dpidLen = 16
+    kind: str | None = None
+    """What does its work; None is decided when it comes to life."""
+    own_parameters = (
+        "dpid", "stp", "prio", "priority", "failMode", "datapath", "protocols", "reconnectms",
+        "inband", "batch", "verbose", "controller", "ip", "mac",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        name: str,
+        dpid: str | None = None,
+        opts: str = "",
+        listenPort: int | None = None,
+        **params: Any,
+    ) -> None:
+        if not params.pop("inNamespace", False):
+            params.pop("isSwitch", None)
+        else:
+            raise UnsupportedError(
+                "a switch in a network namespace of its own is not supported",
+                where=name,
+                hint="all switches of a lab share one",
+            )
+        super().__init__(name, **params)
+        self.opts = opts
+        self.listenPort = listenPort
+        self._given_dpid = dpid
+        self.controllers: list[str] | None = None
+        self._started = False
+
+    @property
+    def dpid(self) -> str:
+        """Its identity, 16 hexadecimal digits."""
+        return self.defaultDpid(self._given_dpid)
+
+    def defaultDpid(self, dpid: str | None = None) -> str:
+        """An identity in full: the one given, or the number in the switch's name."""
+        if dpid is not None:
+            return dpid.replace(":", "").zfill(self.dpidLen)
+        digits = "".join(char if char.isdigit() else " " for char in self.name).split()
+        if not digits:
+            raise UsageError(
+                f"the name {self.name} has no number in it, of which a dpid could be made",
+                where=self.place,
+                hint='give one: dpid="1"',
+            )
+        return f"{int(digits[0]):x}".zfill(self.dpidLen)
+
+    def defaultIntf(self) -> Intf | None:
+        """The interface of its controller; a switch has none here."""
+        return self.nameToIntf.get("lo")
+
+    def begin(self, controllers: Iterable[Controller]) -> None:
+        """Has :meth:`start` do its work.
+
+        Raises:
+            UnsupportedError: a class of the script's own does it all by itself.
+        """
+        self._started = False
+        self.start(controllers)
+        if not self._started:
+            raise UnsupportedError(
+                f"{type(self).__name__} starts a switch by itself, which is not supported",
+                where=self.name,
+                hint="a class of switches has to call start of OVSSwitch, or of LinuxBridge",
+            )
+
+    def start(self, controllers: Iterable[Controller]) -> None:
+        """Has it work, under some controllers."""
+        self._started = True
+        names = [controller.name for controller in controllers]
+        if self.born and self.is_ovs and names != self.controllers:
+            self._connect(names)
+        self.controllers = names
+
+    def stop(self, deleteIntfs: bool = True) -> None:
+        """Ends what it has under way; it is taken away with the lab."""
+        self.cleanup()
+
+    def attach(self, intf: str | Intf) -> None:
+        """Takes an interface in as a port, one that a link has brought or that was moved here."""
+        self.living()
+
+    def detach(self, intf: str | Intf) -> None:
+        """Lets go of a port."""
+        raise UnsupportedError(
+            "a port cannot be taken off a Linux bridge",
+            where=self.name,
+            hint="use OVSSwitch, or delLink and addLink",
+        )
+
+    def connected(self) -> bool:
+        """Whether it works, and has reached its controllers."""
+        return self.living().failure is None
+
+    def dpctl(self, *args: Any) -> str:
+        """Runs ``ovs-ofctl`` on it."""
+        words = command_line(args).split()
+        return str(self.living().dpctl(" ".join(words)))
+
+    def cmd(self, *args: Any, verbose: bool = False, printPid: bool = False) -> str:
+        if not self.is_ovs and command_line(args).lstrip().startswith("ovs-"):
+            raise UnsupportedError(
+                f"{self.name} is a Linux bridge, which Open vSwitch's programs do not know",
+                where=self.name,
+                hint="name a class of Open vSwitch: Mininet(switch=OVSSwitch)",
+            )
+        return super().cmd(*args, verbose=verbose, printPid=printPid)
+
+    # For the engine -----------------------------------------------------------------------------
+
+    @property
+    def is_ovs(self) -> bool:
+        """Whether it is an Open vSwitch bridge."""
+        if self.kind is not None:
+            return self.kind == "ovs"
+        return self.growth.wants_openflow or any(self.params.get(key) for key in _OVS_ONLY)
+
+    def declare(self, topo: Topo) -> None:
+        topo.addSwitch(self.name, **self.engine_options())
+
+    def engine_options(self) -> dict[str, Any]:
+        options = {key: value for key, value in self.params.items() if key in self.own_parameters}
+        if self.is_ovs:
+            options["kind"] = "ovs"
+            options.setdefault("failMode", "secure")
+            known = self.growth.nodes
+            if self.controllers is not None:
+                options["controllers"] = [name for name in self.controllers if name in known]
+        elif self.kind is not None:
+            options["kind"] = self.kind
+        if self._given_dpid is not None:
+            options["dpid"] = self._given_dpid
+        if self.listenPort is not None:
+            options["listenPort"] = self.listenPort
+        if self.opts:
+            options["opts"] = self.opts
+        return options
+
+    def _connect(self, names: list[str]) -> None:
+        with self.growth.engine.change() as topo:
+            topo.setNodeInfo(self.name, {**topo.nodeInfo(self.name), "controllers": names})
+
+    def _check_namespace(self) -> None:
+        """Switches of a lab have one of their own."""
+
+    def prepare(self) -> None:
+        """A switch has no addresses."""
+
+
+class OVSSwitch(Switch):
+    """An Open vSwitch bridge."""
+
+    kind = "ovs"
+    own_parameters = (*Switch.own_parameters, "port_type")
+
+    def __init__(
+        self,
+        name: str,
+        failMode: str = "secure",
+        datapath: str | None = None,
+        inband: bool = False,
+        protocols: str | list[str] | None = None,
+        reconnectms: int = 1000,
+        stp: bool = False,
+        batch: bool = False,
+        **params: Any,
+    ) -> None:
+        given: dict[str, Any] = {
+            "failMode": failMode,
+            "datapath": datapath,
+            "inband": inband,
+            "protocols": protocols,
+            "reconnectms": reconnectms,
+            "stp": stp,
+            "batch": batch,
+        }
+        asked = {key: value for key, value in given.items() if value not in (None, False)}
+        super().__init__(name, **asked, **params)
+        self.failMode, self.datapath, self.inband = failMode, datapath, inband
+        self.protocols, self.reconnectms, self.stp = protocols, reconnectms, stp
+
+    @classmethod
+    def isOldOVS(cls) -> bool:
+        """Whether Open vSwitch is older than 1.10."""
+        return False
+
+    def vsctl(self, *args: Any) -> str:
+        """Runs ``ovs-vsctl`` in the lab."""
+        return self.cmd("ovs-vsctl", *args)
+
+    def attach(self, intf: str | Intf) -> None:
+        """Takes an interface in as a port, one that a link has brought or that was moved here."""
+        self.living()
+        self.vsctl("--may-exist", "add-port", self.name, str(intf))
+        self.cmd("ip link set", intf, "up")
+
+    def detach(self, intf: str | Intf) -> None:
+        """Lets go of a port, which stays with the lab."""
+        self.living()
+        self.vsctl("--if-exists", "del-port", self.name, str(intf))
+
+
+OVSKernelSwitch = OVSSwitch
+
+
+class OVSBridge(OVSSwitch):
+    """An Open vSwitch bridge that learns by itself, without any controller."""
+
+    def __init__(self, name: str, *args: Any, **kwargs: Any) -> None:
+        kwargs["failMode"] = "standalone"
+        super().__init__(name, *args, **kwargs)
+
+    def start(self, controllers: Iterable[Controller]) -> None:
+        """Has it work; it takes no notice of controllers."""
+        super().start(())
+
+    def engine_options(self) -> dict[str, Any]:
+        return {**super().engine_options(), "controllers": []}
+
+
+class UserSwitch(OVSSwitch):
+    """A switch in user space, which here is an Open vSwitch bridge."""
+
+    def __init__(self, name: str, dpopts: str = "", **kwargs: Any) -> None:
+        if dpopts not in ("", "--no-slicing"):
+            raise UnsupportedError(
+                f"dpopts={dpopts!r} is not supported", where=name, hint="leave it out"
+            )
+        super().__init__(name, **{"datapath": "user", **kwargs})
+
+
+class LinuxBridge(Switch):
+    """A Linux bridge."""
+
+    kind = "bridge"
+
+    def __init__(
+        self, name: str, stp: bool = False, prio: int | None = None, **kwargs: Any
+    ) -> None:
+        if prio is not None:
+            raise UnsupportedError(
+                f"prio={prio} is not supported by Linux bridges", where=name, hint="use OVSSwitch"
+            )
+        super().__init__(name, **({"stp": True} if stp else {}), **kwargs)
