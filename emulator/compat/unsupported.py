@@ -27,6 +27,11 @@ _CLUSTER = "a lab lives on one machine: leave the placement out and use an ordin
 _IN_NAMESPACES = "switches of a lab share one namespace; see the documentation of switch kinds"
 
 NAMES: dict[str, dict[str, str]] = {
+    "comnetsemu.node": {
+        "P4DockerHost": "use DockerHost; there are no P4 switches",
+        "P4Switch": "a VNF on the data plane xdp is programmable too: see vnf new",
+    },
+    "containernet.node": {"LibvirtHost": "virtual machines are not supported; use Docker"},
     "mininet.net": {
         "MininetWithControlNet": "controllers reach their switches without a network of their "
         "own; use Mininet",
@@ -41,6 +46,8 @@ NAMES: dict[str, dict[str, str]] = {
 """Module -> name -> what to use instead."""
 
 MODULES: dict[str, str] = {
+    "comnetsemu.builder": "P4 programs are not supported; a VNF is written in C: see vnf new",
+    "comnetsemu.overrides": "nothing of Mininet's is left that it would have to mend",
     "mininet.examples.cluster": _CLUSTER,
     "mininet.examples.clustercli": _CLUSTER,
     "mininet.examples.clusterdemo": _CLUSTER,
@@ -49,6 +56,12 @@ MODULES: dict[str, str] = {
     "mininet.examples.consoles": "open terminals with xterm in the shell",
 }
 """Submodules that are not there -> what to use instead."""
+
+ELSEWHERE: dict[str, dict[str, str]] = {
+    "mininet.net": {"Containernet": "emulator.compat.containernet.net"},
+    "mininet.node": {"Docker": "emulator.compat.docker_hosts"},
+}
+"""Names that Containernet, which takes Mininet's place, adds to its modules -> where ours are."""
 
 
 def refused_module(fullname: str) -> UnsupportedError:
@@ -74,6 +87,9 @@ def refuse_names(module: str, *, package: bool = False) -> Callable[[str], Any]:
             found = submodule(f"emulator.compat.{module}.{name}")
             if found is not None:
                 return found
+        elsewhere = ELSEWHERE.get(module, {}).get(name)
+        if elsewhere is not None:
+            return getattr(importlib.import_module(elsewhere), name)
         raise refused_name(module, name)
 
     return getattr_

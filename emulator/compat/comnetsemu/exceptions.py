@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from emulator.compat.unsupported import refuse_names
-from emulator.errors import UsageError
+from emulator.errors import TopologyError
 
 
-class InvalidDockerArgs(UsageError, ValueError):
+class InvalidDockerArgs(TopologyError, ValueError):
     """What ``docker_args`` asks for cannot be had."""
 
 

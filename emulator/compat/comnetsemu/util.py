@@ -48,7 +48,7 @@ def _listeners(kind: str) -> set[tuple[str, int]]:
     return {
         (each.laddr.ip, each.laddr.port)
         for each in psutil.net_connections(kind)
-        if each.status == psutil.CONN_LISTEN
+        if each.laddr and each.status == psutil.CONN_LISTEN
     }
 
 
