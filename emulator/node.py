@@ -14,6 +14,7 @@ from emulator.errors import BuildVnfError, LabError, UsageError
 from emulator.hosts.addresses import AddressedNode
 from emulator.runtime.shell import NodeShell
 from emulator.runtime.usage import INTERVAL_S
+from emulator.switches.tables import SwitchNode
 
 if TYPE_CHECKING:
     from emulator.dataplane import PortCounters, RunningVnf
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from emulator.vnf_stats import VnfStats
 
 
-class Node(AddressedNode):
+class Node(AddressedNode, SwitchNode):
     """One node: commands, processes, addresses, and for a VNF its counters.
 
     Attributes:
@@ -115,6 +116,8 @@ class Node(AddressedNode):
             args = [*shlex.split(args), *more]
         elif more:
             args = [*args, *more]
+        if self._surroundings:
+            options["extra_env"] = {**self._surroundings, **(options.get("extra_env") or {})}
         try:
             return self._processes.popen(self.netns, args, **options)
         except FileNotFoundError as error:
@@ -125,6 +128,25 @@ class Node(AddressedNode):
             ) from error
         except PermissionError as error:
             raise UsageError(f"{error.filename} is not executable", where=self.name) from error
+
+    def dpctl(self, command: str, *more: str) -> str:
+        """Runs ``ovs-ofctl`` on an Open vSwitch bridge; what it prints.
+
+        Args:
+            command: as ``ovs-ofctl`` takes it, without the bridge: ``dump-flows``, or
+                ``"add-flow in_port=1,actions=output:2"``.
+
+        Raises:
+            UsageError: when the node is no such bridge.
+            LabError: with what ``ovs-ofctl`` says, when it fails.
+        """
+        from emulator.switches.dpctl import dpctl
+
+        return dpctl(self, command, *more)
+
+    @property
+    def _surroundings(self) -> dict[str, str]:
+        return self._lab.surroundings(self.plan)
 
     def interact(self, command: str) -> int:
         """Runs a command on the user's terminal, Ctrl-C included; returns its exit status."""
@@ -179,6 +201,8 @@ class Node(AddressedNode):
         A node fails when its VNF does not run any more, or its container, or when the container's
         program has ended with an error.
         """
+        if self.kind in ("switch", "controller"):
+            return self._lab.control_failure(self.plan)
         if self.kind != "vnf" and self.plan.container is None:
             return None
         self._lab.follow(self)
@@ -210,7 +234,8 @@ class Node(AddressedNode):
             UsageError: when the node is neither.
             BuildVnfError: when it does not start.
         """
-        if self.kind != "vnf" and self.plan.container is None:
+        can_be = self.kind in ("vnf", "controller") or self.plan.container is not None
+        if not can_be and (self.plan.switch is None or self.plan.switch.kind != "ovs"):
             self._vnf("cannot be restarted")
         self.close_shell()
         self._lab.restart(self)
@@ -239,6 +264,8 @@ class Node(AddressedNode):
         log = None if self.running_vnf is None else self.running_vnf.log
         if log is None and self.container is not None:
             log = self.container.log
+        if log is None:
+            log = self._lab.control_log(self.plan)
         if log is None and self.plan.container is not None:
             raise LabError(self.start_failure or "its container does not run", where=self.name)
         if log is None:
@@ -319,15 +346,17 @@ class Node(AddressedNode):
             return measure(self.container.cgroup, self.netns, names, interval_s=interval_s)
 
     def counters(self) -> dict[str, PortCounters]:
-        """A VNF's counters, by port.
+        """A VNF's or a switch's counters, by port.
 
-        Those of one that has died are its last ones, where this process started it.
+        Those of a VNF that has died are its last ones, where this process started it.
 
         Raises:
-            UsageError: when the node is not a VNF.
+            UsageError: when the node is neither.
             LabError: when it does not run, and nothing of it is left.
         """
         with self._placed():
+            if self.kind == "switch":
+                return self._port_counters()
             return self._vnf("counts nothing itself").counters()
 
     @property
@@ -423,14 +452,8 @@ class Node(AddressedNode):
         return self.plan.interfaces if intf is None else (self.plan.interface(intf),)
 
     def _bash(self) -> NodeShell:
-        if self.kind == "switch":
-            raise LabError(
-                "a switch is a bridge in the lab's fabric and has no shell of its own",
-                where=self.name,
-                hint="popen runs a program beside all the lab's bridges",
-            )
-
         def spawn(*args: Any, **options: Any) -> subprocess.Popen[Any]:
+            options["extra_env"] = {**self._surroundings, **options.get("extra_env", {})}
             return self._processes.popen(self.netns, *args, **options)
 
         with self._shell_lock:

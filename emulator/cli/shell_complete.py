@@ -102,8 +102,10 @@ def _node_command_options(words: Sequence[str], nodes: list[str], plan: Plan) ->
         return [*ours, *common]
     if words[1] not in ours:
         return common
-    if words[1] == "stats":
+    if words[1] in ("stats", "macs"):
         return ["--json"] if len(words) == 2 else []
+    if words[1] == "flush":
+        return [interface.name for interface in node.interfaces] if len(words) == 2 else []
     if words[1] == "update":
         named = {word.partition("=")[0] for word in words[2:]}
         return [f"{name}=" for name in CHANGEABLE if name not in named]

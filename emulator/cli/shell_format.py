@@ -222,17 +222,18 @@ def aligned(rows: Iterable[Sequence[object]]) -> str:
     return "\n".join(lines)
 
 
-def counters_text(counters: Mapping[str, Mapping[str, PortCounters]]) -> str:
+def counters_text(counters: Mapping[str, Mapping[str, PortCounters]], whose: str = "vnf") -> str:
     """The packet counters of VNFs as a table; what VNFs count themselves stands at the end.
 
     Args:
         counters: for each VNF the counters of each of its ports.
+        whose: the head of the column with their names.
     """
     own = list(
         dict.fromkeys(name for ports in counters.values() for n in ports.values() for name in n.own)
     )
     rows: list[Sequence[object]] = [
-        ("vnf", "port", "rx_packets", "rx_bytes", "tx_packets", "tx_bytes", "dropped_packets", *own)
+        (whose, "port", "rx_packets", "rx_bytes", "tx_packets", "tx_bytes", "dropped_packets", *own)
     ]
     for vnf, ports in counters.items():
         for port, n in ports.items():

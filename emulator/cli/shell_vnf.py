@@ -8,7 +8,7 @@ from __future__ import annotations
 import inspect
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from emulator.cli import shell_format
@@ -33,6 +33,7 @@ class VnfCommand:
         run: carries it out; takes the node and the words after the name, returns what to print.
         for_vnfs: whether it is for VNFs, whatever encloses them.
         for_containers: whether it is for containers, whatever they are.
+        for_switches: whether it is for switches, and for nothing else.
     """
 
     name: str
@@ -40,11 +41,13 @@ class VnfCommand:
     run: Callable[[Node, Sequence[str]], str]
     for_vnfs: bool = True
     for_containers: bool = False
+    for_switches: bool = False
 
     @property
     def full_usage(self) -> str:
         """The whole line, with a word for the nodes that it is for in the place of their name."""
         whose = "VNF" if not self.for_containers else "NODE" if self.for_vnfs else "CONTAINER"
+        whose = "SWITCH" if self.for_switches else whose
         return f"{whose} {self.name} {self.usage}".rstrip()
 
     @property
@@ -70,10 +73,15 @@ SHADOWED = (
 
 
 def _command(
-    name: str, usage: str = "", *, for_vnfs: bool = True, for_containers: bool = False
+    name: str,
+    usage: str = "",
+    *,
+    for_vnfs: bool = True,
+    for_containers: bool = False,
+    for_switches: bool = False,
 ) -> Callable[[Any], Any]:
     def register(run: Callable[[Node, Sequence[str]], str]) -> Any:
-        VNF_COMMANDS[name] = VnfCommand(name, usage, run, for_vnfs, for_containers)
+        VNF_COMMANDS[name] = VnfCommand(name, usage, run, for_vnfs, for_containers, for_switches)
         return run
 
     return register
@@ -91,6 +99,7 @@ def names_for(plan: NodePlan) -> list[str]:
         for command in VNF_COMMANDS.values()
         if (command.for_vnfs and plan.kind == "vnf")
         or (command.for_containers and plan.runtime == "docker")
+        or (command.for_switches and plan.kind == "switch")
     ]
 
 
@@ -207,6 +216,47 @@ def _ports(node: Node, words: Sequence[str]) -> str:
     if words:
         raise _usage(node, "ports", f"{words[0]} means nothing here")
     return "\n".join(published_ports(node)) or f"no port of {node.name} is published"
+
+
+@_command("macs", "[--json]", for_vnfs=False, for_switches=True)
+def _macs(node: Node, words: Sequence[str]) -> str:
+    """Show which addresses a switch has learnt.
+
+    With the VLAN, the port that each is behind, and how many seconds ago it was heard of last.
+    """
+    if list(words) not in ([], ["--json"]):
+        raise _usage(node, "macs", f"{words[0]} means nothing here")
+    found = node.macs()
+    if words:
+        return json.dumps([asdict(each) for each in found], indent=2)
+    rows = [(each.mac, each.vlan, each.port, f"{each.age_s:.1f}") for each in found]
+    heads = ("mac", "vlan", "port", "age_s")
+    return shell_format.aligned([heads, *rows]) if rows else f"{node.name} knows nobody"
+
+
+@_command("flush", "[PORT]", for_vnfs=False, for_switches=True)
+def _flush(node: Node, words: Sequence[str]) -> str:
+    """Have a switch forget which addresses it has learnt, or only those behind one port.
+
+    What is for somebody whom it does not know goes to everybody.
+    """
+    if len(words) > 1:
+        raise _usage(node, "flush", f"{words[1]} means nothing here")
+    node.flush_macs(*words)
+    return ""
+
+
+@_command("counters", for_vnfs=False, for_switches=True)
+def _counters(node: Node, words: Sequence[str]) -> str:
+    """Show what each port of a switch has counted.
+
+    A switch of the kind xdp also tells what became of the frames that came in by a port: flooded,
+    steered, and of those that it dropped, why; and moved, those that came from an address which was
+    behind another port until then.
+    """
+    if words:
+        raise _usage(node, "counters", f"{words[0]} means nothing here")
+    return shell_format.counters_text({node.name: node.counters()}, "switch")
 
 
 def published_ports(node: Node) -> list[str]:

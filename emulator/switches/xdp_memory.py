@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from emulator.dataplane.running import PortCounters
 from emulator.kernel.maps import BpfMap
 from emulator.match import MATCH_BYTES, Match
+from emulator.switches.tables import LearnedMac
 
 SWITCHES, RULES, LABELS = 4096, 128, 1024
 """At most: switches of a lab, rules of one switch, and labels of all of a lab's rules."""
@@ -33,23 +34,6 @@ _DEVICE = struct.Struct("=Ii")
 
 PLACE_BYTES, ADDRESS_BYTES, RULE_BYTES = _PLACE.size, _ADDRESS.size, _RULE.size
 DEVICE_BYTES = _DEVICE.size
-
-
-@dataclass(frozen=True)
-class LearnedMac:
-    """Where a switch has seen an address last.
-
-    Attributes:
-        mac: lower case, colon separated.
-        vlan: in which VLAN; 0 where frames have none.
-        port: the switch's interface.
-        age_s: how long ago, as exact as a tenth of a second.
-    """
-
-    mac: str
-    vlan: int
-    port: str
-    age_s: float
 
 
 @dataclass(frozen=True)

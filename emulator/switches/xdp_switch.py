@@ -143,6 +143,8 @@ class XdpSwitch(Closing):
             floods=before.floods if flood is None else flood,
             learns=before.learns if learn is None else learn,
         )
+        if now == before:
+            return
         self._ports[port] = now
         self._write_ports()
         self._write_flooded()
@@ -165,6 +167,8 @@ class XdpSwitch(Closing):
                 where=self.name,
                 hint="use fewer chains, or matches with networks and ranges of ports",
             )
+        if tuple(rules) == self._rules:
+            return
         ends = [
             (self._port(rule.in_port).ifindex if rule.in_port is not None else 0, rule)
             for rule in rules
@@ -203,6 +207,10 @@ class XdpSwitch(Closing):
             label: xdp_memory.read_steered(self._program.steered, number)
             for label, number in self._labels.items()
         }
+
+    def describe_steered(self) -> dict[str, Any]:
+        """What another process needs to read what was steered: the map, and each label's place."""
+        return {"map": self._program.steered.id, "numbers": dict(self._labels)}
 
     @property
     def view(self) -> XdpSwitchView:

@@ -11,10 +11,10 @@ from emulator.errors import UsageError
 from emulator.kernel.maps import BpfMap
 from emulator.names import choice_hint
 from emulator.switches import xdp_memory
-from emulator.switches.xdp_memory import LearnedMac
 
 if TYPE_CHECKING:
     from emulator.dataplane import PortCounters
+    from emulator.switches.tables import LearnedMac
 
 T = TypeVar("T")
 
