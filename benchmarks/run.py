@@ -65,6 +65,7 @@ def _benchmarks() -> dict[str, Benchmark]:
     )
     from benchmarks.probe import probe
     from benchmarks.report import report_speed
+    from benchmarks.switches import switches
     from benchmarks.wire import wire_chance, wire_delay, wire_rate
 
     return {
@@ -74,6 +75,7 @@ def _benchmarks() -> dict[str, Benchmark]:
         "popen": popen,
         "help": help_text,
         "chain": chain,
+        "switches": switches,
         "probe": probe,
         "agreement": agreement,
         "bench-limits": bench_ceiling,
