@@ -5,23 +5,28 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 from weakref import WeakSet
 
 from emulator import labs
+from emulator.chains.steering import Count, Steering, read_counts
 from emulator.errors import LabError, UsageError
 from emulator.fabric import Fabric
 from emulator.hosts.keeper import Hosts, reached_processes
 from emulator.hosts.processes import NodeProcesses
 from emulator.kernel.netns import Netns, ensure_root
 from emulator.node import Node
-from emulator.plan.model import EndPlan, LinkPlan, NodePlan, Plan
+from emulator.paths import run_dir
+from emulator.plan.model import ChainPlan, EndPlan, LinkPlan, NodePlan, Plan
 from emulator.runtime.containers import Containers
 from emulator.runtime.namespace import Processes
+from emulator.switches.control import Control, ControlView, control_log, surroundings
 from emulator.switches.xdp import XdpSwitches
 from emulator.wire.manager import LinkCounters, Wires, counters_of
 
 if TYPE_CHECKING:
+    from emulator.closing import Closing
     from emulator.dataplane import RunningVnf
     from emulator.runtime.container import Container
     from emulator.switches.xdp_view import XdpSwitchView
@@ -46,7 +51,15 @@ class Lab:
         self._is_ours = True
         self._stack = ExitStack()
         self._parts: list[
-            Wires | Processes | Fabric | Containers | labs.LabFolder | XdpSwitches | Hosts
+            Wires
+            | Processes
+            | Fabric
+            | Containers
+            | labs.LabFolder
+            | XdpSwitches
+            | Hosts
+            | Control
+            | Steering
         ] = []
         _LABS.add(self)
 
@@ -117,7 +130,8 @@ class Lab:
             self._followed_ns = written_ns
             now = {link["id"]: link for link in self.record.plan["links"]}
             links = [LinkPlan.model_validate(now.get(link.id, link)) for link in self.plan.links]
-            self.plan = self.plan.model_copy(update={"links": tuple(links)})
+            chains = tuple(map(ChainPlan.model_validate, self.record.plan["chains"]))
+            self.plan = self.plan.model_copy(update={"links": tuple(links), "chains": chains})
             for name, each in self.nodes.items():
                 each.start_failure = self.record.failed.get(name)
                 if self.record.containers.get(name) != before.containers.get(name):
@@ -143,6 +157,29 @@ class Lab:
     def note_node(self, plan: NodePlan) -> None:
         """Take note of how a node has been changed, and tell other processes."""
         raise _owners_own("change its nodes", plan.name)
+
+    def control_failure(self, node: NodePlan) -> str | None:
+        """Why a controller or an Open vSwitch bridge does not do its work; None while it does."""
+        self.follow_links()
+        folder, record = run_dir() / self.record.id, self.record
+        return ControlView(self.plan, folder, record.control, record.holds).failure(node)
+
+    def control_log(self, node: NodePlan) -> Path | None:
+        """What a controller or Open vSwitch has printed; None for other nodes."""
+        return control_log(run_dir() / self.record.id, node)
+
+    def surroundings(self, node: NodePlan) -> dict[str, str]:
+        """What programs in a node find in their environment besides the emulator's own."""
+        return surroundings(self.plan, node, run_dir() / self.record.id)
+
+    def chain_counts(self) -> dict[str, Count]:
+        """What chains have steered, by the labels of their legs.
+
+        Raises:
+            LabError: the lab has ended.
+        """
+        self.follow_links()
+        return read_counts(self.record.steering)
 
     def xdp_switch(self, name: str) -> XdpSwitchView:
         """What can be read of an ``xdp`` switch.
@@ -229,6 +266,10 @@ class Lab:
             raise LabError("its wires are not there", where=link.id) from error
         self._stack.callback(netns.close)
         return netns, wires["ports"][link.id][end != link.a]
+
+    def close_with(self, part: Closing) -> None:
+        """Have something closed together with what this process holds of the lab."""
+        self._stack.callback(part.close)
 
     def close(self) -> None:
         """Ends what this process holds of the lab; closing twice is allowed."""

@@ -51,6 +51,8 @@ class LabRecord:
             namespace.
         wires: how to reach what impairs links; empty when nothing does.
         xdp_switches: for each switch of that kind, how to read it.
+        control: the processes of Open vSwitch and of controllers; empty when there are none.
+        steering: by the kind of switches, how to read what chains have steered.
         plan: the plan, as JSON data.
     """
 
@@ -66,6 +68,8 @@ class LabRecord:
     mounts: Mapping[str, int] = field(default_factory=dict)
     wires: Mapping[str, Any] = field(default_factory=dict)
     xdp_switches: Mapping[str, Any] = field(default_factory=dict)
+    control: Mapping[str, Any] = field(default_factory=dict)
+    steering: Mapping[str, Any] = field(default_factory=dict)
     plan: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -83,7 +87,16 @@ class LabRecord:
         for name, container in self.containers.items():
             if not Path(f"/proc/{container['pid']}").exists():
                 failed.add(name)
+        controllers = self.control.get("controllers", {})
+        failed |= {name for name, each in controllers.items() if not self.holds(each["pid"])}
+        if not all(map(self.holds, self.control.get("ovs", {}).get("pids", ()))):
+            nodes = self.plan.get("nodes", ())
+            failed |= {n["name"] for n in nodes if (n.get("switch") or {}).get("kind") == "ovs"}
         return [name for name in self.node_names if name in failed]
+
+    def holds(self, pid: int) -> bool:
+        """Whether a process, by its number on the machine, lives among the lab's own."""
+        return self._holds_process("", pid)
 
     @property
     def wires_failed(self) -> bool:

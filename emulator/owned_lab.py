@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from emulator import labs
+from emulator.chains.steering import Count, Steering
 from emulator.errors import BuildVnfError, LabError
 from emulator.fabric import Fabric, Progress
 from emulator.hosts.keeper import Hosts
@@ -21,6 +22,7 @@ from emulator.plan.model import EndPlan, LinkPlan, NodePlan, Plan
 from emulator.readiness import wait_joined, wait_ready
 from emulator.runtime.containers import Containers
 from emulator.runtime.namespace import Processes
+from emulator.switches.control import Control, check_control, is_controlled
 from emulator.switches.xdp import XdpSwitches
 from emulator.vnfs import Vnfs
 from emulator.wire.manager import LinkCounters, Wires
@@ -60,6 +62,8 @@ class OwnedLab(Lab):
             self._stack.callback(self._xdp_switches.close)
             self._fabric = Fabric(ipv6=plan.ipv6, progress=progress)
             self._stack.callback(self._fabric.close)
+            self._steering = Steering(self._fabric, self._xdp_switches)
+            self._stack.callback(self._steering.close)
             self._processes = Processes()
             # What holds for processes is taken back when they have ended.
             hosts_close = self._stack.enter_context(ExitStack())
@@ -70,12 +74,16 @@ class OwnedLab(Lab):
             self._stack.callback(self._hosts.close_ways)
             self._wires = Wires(self._processes, self._fabric, folder.path / "wires.log")
             self._stack.callback(self._wires.close)
+            self._control = Control(
+                self._processes, self._fabric.switch_netns, folder.path, self._on_uncontrolled
+            )
+            self._stack.callback(self._control.close)
             self._containers = Containers(folder, catalog, progress, self._on_failed)
             self._stack.callback(self._containers.close)
             self._vnfs = Vnfs(catalog, self._site_of, progress, self._on_failed)
             self._stack.callback(self._close_nodes)
         self._parts += [folder, self._fabric, self._processes, self._containers, self._wires]
-        self._parts += [self._xdp_switches, self._hosts]
+        self._parts += [self._xdp_switches, self._hosts, self._control, self._steering]
 
     @classmethod
     def start(
@@ -99,6 +107,7 @@ class OwnedLab(Lab):
         """
         ensure_root()
         allow_open_files(_FILES + _FILES_PER_NODE * len(plan.nodes))
+        check_control(plan)
         labs.clean()
         folder = labs.LabFolder.create(plan.name, lab_id)
         try:
@@ -114,7 +123,10 @@ class OwnedLab(Lab):
             lab._hosts.settle(plan)
             lab._xdp_switches.add(plan, lab._fabric)
             lab._wires.add(plan, plan.links)
+            lab._control.apply(plan)
+            lab._steering.set_aside(plan)
             lab._add_nodes(plan, plan.nodes)
+            lab._steering.apply(plan)
             wait_ready(plan, lab.netns)
             wait_joined(plan, lab.running_vnf)
             lab._containers.run_programs(plan.nodes)
@@ -151,6 +163,12 @@ class OwnedLab(Lab):
 
     def restart(self, node: Node) -> None:
         self._require_ours()
+        if is_controlled(node.plan):
+            try:
+                self._control.restart(self.plan, node.plan)
+            finally:
+                self._write_record()
+            return
         renewed: list[NodePlan] = []
         self._failed.pop(node.name, None)
         node.start_failure = None
@@ -172,6 +190,12 @@ class OwnedLab(Lab):
         finally:
             # Others find the program of a container by what is written now.
             self._write_record()
+
+    def control_failure(self, node: NodePlan) -> str | None:
+        return self._control.failure(self.plan, node)
+
+    def chain_counts(self) -> dict[str, Count]:
+        return self._steering.counts()
 
     def xdp_switch(self, name: str) -> XdpSwitchView:
         return self._xdp_switches[name].view
@@ -242,11 +266,13 @@ class OwnedLab(Lab):
         self._write_record()
 
     def _carry_out(self, difference: Difference, plan: Plan) -> None:
+        self._steering.prepare(plan, difference.links_gone)
         moved = (*difference.nodes_changed, *difference.nodes_gone)
         self._vnfs.stop(self.nodes[node.name] for node in moved if node.name in self.nodes)
         for node in difference.nodes_gone:
             self._drop_node(node.name)
         self._containers.remove([node.name for node in difference.nodes_gone], for_good=True)
+        self._control.release(difference.links_gone, difference.nodes_gone)
         self._wires.remove(difference.links_gone)
         self._xdp_switches.remove(plan, difference.links_gone)
         self._fabric.remove_links(difference.links_gone)
@@ -263,11 +289,14 @@ class OwnedLab(Lab):
         self._xdp_switches.add(plan, self._fabric)
         self._wires.add(plan, difference.links_new)
         self._wires.change(difference.links_changed)
+        self._control.apply(plan)
+        self._steering.set_aside(plan)
         self._add_nodes(plan, (*difference.nodes_new, *difference.nodes_changed))
         self.nodes = {node.name: self.nodes[node.name] for node in plan.nodes}
         self.plan = plan
         wait_ready(plan, self.netns, down=self._wires.down())
         wait_joined(plan, self.running_vnf)
+        self._steering.apply(plan)
         self._containers.run_programs([*difference.nodes_new, *enclosed])
 
     def _renew_containers(self, plan: Plan, nodes: Iterable[NodePlan]) -> list[NodePlan]:
@@ -333,6 +362,11 @@ class OwnedLab(Lab):
         if node.name in self._failed:
             raise self._failed[node.name]
 
+    def _on_uncontrolled(self, name: str, error: BuildVnfError) -> None:
+        """A controller without its switches ends the start, unless that goes on without it."""
+        if self._on_failure == "stop":
+            raise error
+
     @contextmanager
     def _going_on(self) -> Iterator[None]:
         """Nodes that do not start in this block are no reason to end the lab."""
@@ -383,7 +417,9 @@ class OwnedLab(Lab):
             containers=self._containers.describe(),
             mounts=self._hosts.mounts(),
             wires=self._wires.describe(),
+            control=self._control.describe(),
             xdp_switches=self._xdp_switches.describe(),
+            steering=self._steering.describe(),
             failed={name: error.message for name, error in self._failed.items()},
             plan=self.plan.model_dump(mode="json"),
         )

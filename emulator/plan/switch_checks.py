@@ -14,6 +14,8 @@ from emulator.plan.switch_options import ControllerWish, SwitchWish
 from emulator.plan.wiring import Node, Wiring
 
 _FIRST_PORT = 6653
+_PORTS = range(1, 0xFF00)
+"""Of OpenFlow: the others have meanings of their own."""
 _LEARN_ONLY: tuple[ControllerKind, ...] = ("learning", "ovs")
 """Controllers that flood what they do not know. The others may be written for networks with loops,
 and where there is none a secure bridge forwards only by flows that somebody thought about."""
@@ -52,7 +54,17 @@ def settle_switches(
         _choose_controllers(node, wish, controllers, problems)
         if wish.datapath == "auto":
             wish.datapath = auto_datapath
+    for node, _ in bridges:
+        _check_port_numbers(node, problems)
     _assign_dpids(bridges, before, problems)
+
+
+def _check_port_numbers(node: Node, problems: list[Problem]) -> None:
+    for interface in node.interfaces:
+        if interface.port not in _PORTS and interface.port >= 0:
+            text = f"{interface.port} is no port number of Open vSwitch"
+            hint = f"give {_PORTS[0]} to {_PORTS[-1]}, or leave the port out"
+            problems.append(Problem(interface.wish.where, text, hint))
 
 
 def _choose_controllers(

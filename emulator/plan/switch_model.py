@@ -11,7 +11,7 @@ from emulator.plan.link_model import FROZEN
 SwitchKind = Literal["bridge", "ovs", "xdp"]
 FailMode = Literal["secure", "standalone"]
 Datapath = Literal["auto", "kernel", "userspace"]
-PortType = Literal["system", "afxdp"]
+PortType = Literal["system", "afxdp", "afxdp-nonpmd"]
 ControllerKind = Literal["learning", "ovs", "remote", "app", "none"]
 
 
@@ -32,7 +32,8 @@ class OvsPlan(_Frozen):
     datapath: Datapath = "auto"
     """``auto``: the kernel's where its module is, or else the one in user space."""
     port_type: PortType = "system"
-    """How a datapath in user space reaches its ports: packet sockets, or XDP sockets."""
+    """How a datapath in user space reaches its ports: by packet sockets, or by XDP sockets, which
+    a thread of their own polls without rest (``afxdp``) or the main one does."""
     priority: int | None = None
     """In the spanning tree; the lowest is its root."""
     controllers: tuple[str, ...] = ()

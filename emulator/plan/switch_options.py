@@ -246,8 +246,8 @@ def _read_ovs(reader: _Reader, wish: SwitchWish) -> None:
         reader.options["datapath"] = _DATAPATHS.get(datapath, datapath)
     wish.datapath = reader.choice("datapath", get_args(Datapath), "auto")
     wish.port_type = reader.choice("port_type", get_args(PortType), "system")
-    if wish.port_type == "afxdp" and wish.datapath != "userspace":
-        text = "ports of the type afxdp are of the datapath in user space"
+    if wish.port_type != "system" and wish.datapath != "userspace":
+        text = f"ports of the type {wish.port_type} are of the datapath in user space"
         reader.tell(text, 'give datapath="userspace" too')
     wish.protocols = reader.words("protocols") or ()
     for protocol in wish.protocols:

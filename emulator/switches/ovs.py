@@ -1,0 +1,380 @@
+"""The Open vSwitch bridges of one lab: made, changed while they run, told flows, and taken down."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from emulator.errors import LabError, UsageError
+from emulator.plan.model import LinkPlan, NodePlan, Plan
+from emulator.switches.ovs_daemons import OvsDaemons
+from emulator.switches.ovs_machine import auto_datapath, check_port_types, refused
+from emulator.switches.ovs_rows import Bridge, Changes, Known, target_of
+from emulator.switches.ovsdb import Ovsdb, Row, map_of, mutate, set_of
+
+if TYPE_CHECKING:
+    from emulator.kernel.netns import Netns
+    from emulator.runtime.namespace import Processes
+
+_POLL_S = 0.01
+_READY_S = 30.0
+_TOLD_S = 0.03
+
+
+class Ovs:
+    """The bridges of a lab we own; no daemon runs while it has none.
+
+    Args:
+        processes: the lab's.
+        netns: that of its fabric, which holds the ports.
+        folder: takes their sockets and what they print.
+    """
+
+    def __init__(self, processes: Processes, netns: Netns, folder: Path) -> None:
+        self._processes = processes
+        self._netns = netns
+        self._folder = folder
+        self._daemons: OvsDaemons | None = None
+        self._bridges: dict[str, Known] = {}
+        self._interval_ms = 5000
+        self._flows: dict[str, dict[int, tuple[str, ...]]] = {}
+        self._lock = threading.RLock()
+
+    @property
+    def daemons(self) -> OvsDaemons | None:
+        """What runs; None while the lab has no such bridge."""
+        return self._daemons
+
+    def begin(self) -> None:
+        """Start the daemons, unless they run.
+
+        Raises:
+            MachineError: Open vSwitch is not installed.
+            LabError: they do not start.
+        """
+        with self._lock:
+            if self._daemons is None:
+                self._daemons = OvsDaemons(self._processes, self._netns, self._folder)
+
+    def apply(self, plan: Plan) -> None:
+        """Have the bridges that a plan says, with the ports that it says; returns when they work.
+
+        The ports' interfaces have to be there. It is one transaction, however many bridges.
+
+        Raises:
+            MachineError: Open vSwitch is not installed, or cannot do what is asked.
+            LabError: it does not do what it should.
+        """
+        wanted = [node for node in plan.switches() if node.switch and node.switch.ovs]
+        with self._lock:
+            if not wanted and not self._bridges:
+                return
+            self.begin()
+            self._check_types(wanted)
+            bridges = {node.name: _bridge(node, plan) for node in wanted}
+            changes = self._changes(bridges)
+            if changes.operations:
+                self._commit(changes, bridges)
+            self._await_ports(bridges)
+
+    def release(self, links: Iterable[LinkPlan], nodes: Iterable[NodePlan]) -> None:
+        """Let go of the ports of links, and of switches, that are just being removed."""
+        with self._lock:
+            if not self._bridges or self._daemons is None or self._daemons.failure() is not None:
+                # What it does not hear now, it hears when it is started anew.
+                for node in nodes:
+                    self._bridges.pop(node.name, None)
+                return
+            changes = Changes()
+            for node in nodes:
+                known = self._bridges.pop(node.name, None)
+                self._flows.pop(node.name, None)
+                if known is not None:
+                    changes.remove_bridge(known)
+            for end in (end for link in links for end in (link.a, link.b)):
+                known = self._bridges.get(end.node)
+                ports = {} if known is None else known.ports
+                for name, (interface, _) in list(ports.items()):
+                    if known is not None and interface.name == end.interface:
+                        changes.remove_port(known, name)
+                        del ports[name]
+            if changes.operations:
+                self._transact(changes)
+
+    def restart(self) -> None:
+        """Start the daemons that have ended anew: bridges, ports and chains are as they were.
+
+        Raises:
+            LabError: they do not start.
+        """
+        with self._lock:
+            if self._daemons is None:
+                return
+            self._daemons.start()
+            # Whatever was decided while nobody listened, and that there is something to wait for.
+            self._transact(Changes())
+            self._await_ports({name: known.bridge for name, known in self._bridges.items()})
+            for switch, by_cookie in self._flows.items():
+                for cookie, flows in by_cookie.items():
+                    self._bundle(switch, [_adding(cookie, flow) for flow in flows])
+
+    def failure(self) -> str | None:
+        """Why no bridge forwards; None while the daemons run."""
+        return None if self._daemons is None else self._daemons.failure()
+
+    def describe(self) -> dict[str, Any]:
+        """What another process has to know of them."""
+        if self._daemons is None:
+            return {}
+        return {"folder": str(self._folder), "pids": list(self._daemons.pids)}
+
+    # Flows --------------------------------------------------------------------------------------
+
+    def add_flows(self, switch: str, flows: Sequence[str], *, cookie: int) -> None:
+        """Have a bridge take flows all at once, in place of those that it has under the cookie.
+
+        They are put back when the bridge is started anew.
+
+        Args:
+            switch: the node's name.
+            flows: as ``ovs-ofctl add-flow`` takes them, without cookies.
+            cookie: not 0; what :meth:`remove_flows` knows them by.
+
+        Raises:
+            LabError: one of them is wrong; then none is taken, and what was there stays.
+        """
+        lines = [f"delete cookie={cookie:#x}/-1", *(_adding(cookie, flow) for flow in flows)]
+        with self._lock:
+            self._bundle(switch, lines)
+            self._flows.setdefault(switch, {})[cookie] = tuple(flows)
+
+    def remove_flows(self, switch: str, cookie: int) -> None:
+        """Have a bridge forget the flows of a cookie."""
+        with self._lock:
+            self._flows.get(switch, {}).pop(cookie, None)
+            if switch in self._bridges:
+                self._bundle(switch, [f"delete cookie={cookie:#x}/-1"])
+
+    def _bundle(self, switch: str, lines: Sequence[str]) -> None:
+        if self._daemons is None or switch not in self._bridges:
+            raise UsageError("that is no Open vSwitch bridge", where=switch)
+        bridge = self._bridges[switch].bridge
+        # The first version of OpenFlow whose flows can be changed all at once; our own connection
+        # may speak it whatever controllers may.
+        command = (self._daemons.ofctl, "--bundle", *_versions(bridge), "add-flows", bridge.name)
+        with _placed(switch):
+            self._daemons.run(*command, "-", text="\n".join(lines) + "\n")
+
+    # Readiness ----------------------------------------------------------------------------------
+
+    def apart(self, plan: Plan, controller: str, *, now: bool = False) -> list[str]:
+        """The switches that are to be connected to a controller, and are not.
+
+        Args:
+            now: as it is at this moment; otherwise it may be some seconds old.
+
+        Raises:
+            LabError: the database does not answer.
+        """
+        if self._daemons is None:
+            return []
+        if now:
+            self._ask_anew()
+        return apart(self._daemons.database, plan, controller)
+
+    def _ask_anew(self) -> None:
+        """Have the database be told the state of connections, as it is only every five seconds.
+
+        It is when the interval of that is changed, and five seconds are the shortest.
+        """
+        assert self._daemons is not None
+        self._interval_ms = 5000 + (self._interval_ms + 1) % 2
+        with self._lock:
+            key = "stats-update-interval"
+            changes = [
+                mutate("Open_vSwitch", None, ("other_config", "delete", set_of([key]))),
+                mutate(
+                    "Open_vSwitch",
+                    None,
+                    ("other_config", "insert", map_of({key: str(self._interval_ms)})),
+                ),
+            ]
+            self._daemons.database.transact(changes)
+        time.sleep(_TOLD_S)
+
+    def port_states(self) -> dict[str, str]:
+        """What the spanning tree says of ports: kernel name -> ``Forwarding``, ``Discarding``, …
+
+        Only of bridges that run it.
+        """
+        if self._daemons is None:
+            return {}
+        rows = self._daemons.database.select("Port", ["name", "rstp_status"])
+        return {
+            row["name"]: row["rstp_status"].get("rstp_port_state", "Disabled")
+            for row in rows
+            if row["rstp_status"]
+        }
+
+    # Inside -------------------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """Ends the daemons; their bridges go with them."""
+        with self._lock:
+            if self._daemons is not None:
+                self._daemons.close()
+
+    def let_go(self) -> None:
+        """What a forked process does: there is nothing of it to close."""
+
+    def _check_types(self, nodes: Iterable[NodePlan]) -> None:
+        types = {
+            node.name: node.switch.ovs.port_type
+            for node in nodes
+            if node.switch and node.switch.ovs
+        }
+        if self._daemons is None or set(types.values()) <= {"system"}:
+            return
+        known = self._daemons.interface_types()
+        for name, wanted in types.items():
+            check_port_types(name, wanted, known)
+
+    def _changes(self, bridges: Mapping[str, Bridge]) -> Changes:
+        changes = Changes()
+        for name in [name for name in self._bridges if name not in bridges]:
+            changes.remove_bridge(self._bridges.pop(name))
+        for name, bridge in bridges.items():
+            known = self._bridges.get(name)
+            interfaces = {each.kernel_name: each for each in bridge.node.interfaces}
+            if known is None:
+                changes.add_bridge(bridge, interfaces.values())
+                continue
+            if known.bridge.columns() != bridge.columns() or known.bridge.targets != bridge.targets:
+                changes.change_bridge(bridge)
+            for port in [port for port in known.ports if port not in interfaces]:
+                changes.remove_port(known, port)
+                del known.ports[port]
+            for port, interface in interfaces.items():
+                if port not in known.ports:
+                    changes.add_port(bridge, interface)
+        return changes
+
+    def _commit(self, changes: Changes, bridges: Mapping[str, Bridge]) -> None:
+        rows = changes.rows(self._transact(changes))
+        for name, bridge in bridges.items():
+            known = self._bridges.get(name)
+            if known is None:
+                known = self._bridges[name] = Known(bridge, rows[bridge.name, ""])
+            known.bridge = bridge
+            for interface in bridge.node.interfaces:
+                if (bridge.name, interface.kernel_name) in rows:
+                    row = rows[bridge.name, interface.kernel_name]
+                    known.ports[interface.kernel_name] = (interface, row)
+
+    def _transact(self, changes: Changes) -> list[Row]:
+        """Carry out changes; returns when the bridges are as they say."""
+        assert self._daemons is not None
+        database = self._daemons.database
+        counted = mutate("Open_vSwitch", None, ("next_cfg", "+=", 1))
+        asked = {"op": "select", "table": "Open_vSwitch", "where": [], "columns": ["next_cfg"]}
+        results = database.transact([*changes.operations, counted, asked])
+        self._daemons.await_configured(results[-1]["rows"][0]["next_cfg"])
+        return results
+
+    def _await_ports(self, bridges: Mapping[str, Bridge]) -> None:
+        """Returns when every port is in its datapath, under the number that it is to have.
+
+        Raises:
+            LabError: one of them cannot be opened.
+        """
+        assert self._daemons is not None
+        deadline = time.monotonic() + _READY_S
+        wanted = {
+            interface.kernel_name: (name, interface)
+            for name, bridge in bridges.items()
+            for interface in bridge.node.interfaces
+        }
+        while True:
+            rows = self._daemons.database.select("Interface", ["name", "ofport", "error"])
+            rows = [row for row in rows if row["name"] in wanted]
+            waiting = [row for row in rows if row["ofport"] in ([], -1)]
+            if not waiting:
+                break
+            failure = self._daemons.failure()
+            if failure is not None:
+                raise LabError(failure)
+            # An interface that has just come back may be an error until that is noticed.
+            if time.monotonic() > deadline or any(row["error"] for row in waiting):
+                name, interface = wanted[waiting[0]["name"]]
+                raise refused(name, interface.name, waiting[0]["error"] or "it does not say why")
+            time.sleep(_POLL_S)
+        for row in rows:
+            name, interface = wanted[row["name"]]
+            if row["ofport"] != interface.port:
+                text = f"its port has the number {row['ofport']}, not {interface.port}"
+                raise refused(name, interface.name, text)
+
+
+def apart(database: Ovsdb, plan: Plan, controller: str) -> list[str]:
+    """The switches of a plan that are to be connected to a controller, and are not.
+
+    Raises:
+        LabError: the database does not answer.
+    """
+    described = plan.node(controller).controller
+    target = None if described is None else target_of(described)
+    if target is None:
+        return []
+    columns = ["_uuid", "target", "is_connected"]
+    rows = {row["_uuid"]: row for row in database.select("Controller", columns)}
+    linked = set()
+    for bridge in database.select("Bridge", ["name", "controller"]):
+        uuids = bridge["controller"]
+        for uuid in uuids if isinstance(uuids, list) else [uuids]:
+            row = rows.get(uuid)
+            if row is not None and row["is_connected"] and row["target"] == target:
+                linked.add(bridge["name"])
+    return [
+        node.name
+        for node in plan.switches()
+        if node.switch
+        and node.switch.ovs
+        and controller in node.switch.ovs.controllers
+        and (node.kernel_name or node.name) not in linked
+    ]
+
+
+def _bridge(node: NodePlan, plan: Plan) -> Bridge:
+    assert node.switch is not None
+    assert node.switch.ovs is not None
+    wanted = node.switch.ovs.datapath
+    datapath = auto_datapath() if wanted == "auto" else wanted
+    controllers = [plan.node(name).controller for name in node.switch.ovs.controllers]
+    targets = [target_of(each) for each in controllers if each is not None]
+    return Bridge(
+        node,
+        "system" if datapath == "kernel" else "netdev",
+        tuple(target for target in targets if target is not None),
+    )
+
+
+def _versions(bridge: Bridge) -> tuple[str, ...]:
+    return ("-O", ",".join(bridge.ovs.protocols)) if bridge.ovs.protocols else ()
+
+
+def _adding(cookie: int, flow: str) -> str:
+    return f"add cookie={cookie:#x},{flow}"
+
+
+@contextlib.contextmanager
+def _placed(where: str) -> Iterator[None]:
+    """Errors in this block happen at a node."""
+    try:
+        yield
+    except LabError as error:
+        error.where = error.where or where
+        raise

@@ -1,0 +1,203 @@
+"""The daemons of one lab's Open vSwitch, which know nothing of the machine's own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from emulator.closing import Closing
+from emulator.dataplane.ending import end_process, last_words
+from emulator.errors import LabError
+from emulator.switches.ovs_machine import Programs, programs
+from emulator.switches.ovsdb import Ovsdb, insert
+
+if TYPE_CHECKING:
+    from emulator.kernel.netns import Netns
+    from emulator.runtime.namespace import Processes
+
+_READY_S = 30.0
+_POLL_S = 0.003
+_QUIET = ("-vsyslog:off", "-vconsole:info", "-vfile:off")
+
+
+def environment(folder: Path) -> dict[str, str]:
+    """What makes programs of Open vSwitch find the daemons whose sockets are in a folder."""
+    return {name: str(folder) for name in ("OVS_RUNDIR", "OVS_DBDIR", "OVS_LOGDIR")}
+
+
+class OvsDaemons(Closing):
+    """``ovsdb-server`` and ``ovs-vswitchd`` in the network namespace of a lab's switches.
+
+    Args:
+        processes: the lab's.
+        netns: that of its fabric.
+        folder: takes their sockets, their database and what they print.
+
+    Raises:
+        MachineError: Open vSwitch is not installed.
+        LabError: they do not start.
+    """
+
+    def __init__(self, processes: Processes, netns: Netns, folder: Path) -> None:
+        self._processes = processes
+        self._netns = netns
+        self._programs: Programs = programs()
+        self.folder = folder
+        self.database = Ovsdb(folder / "db.sock")
+        self._server: subprocess.Popen[Any] | None = None
+        self._switch: subprocess.Popen[Any] | None = None
+        folder.mkdir(exist_ok=True)
+        try:
+            self.start()
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def log(self) -> Path:
+        """What ``ovs-vswitchd`` has printed."""
+        return self.folder / "ovs-vswitchd.log"
+
+    @property
+    def pids(self) -> tuple[int, ...]:
+        """The daemons, as the machine numbers them."""
+        return tuple(each.pid for each in (self._server, self._switch) if each is not None)
+
+    def start(self) -> None:
+        """Starts those that do not run; the database and so the bridges are as they were.
+
+        Raises:
+            LabError: one of them does not start.
+        """
+        database = self.folder / "conf.db"
+        if not database.exists():
+            made = self._popen(
+                "ovsdb-tool",
+                self._programs.tool,
+                "create",
+                str(database),
+                str(self._programs.schema),
+            )
+            if made.wait(_READY_S):
+                raise self._failed_to_start("ovsdb-tool")
+        if self._server is None or self._server.poll() is not None:
+            remote = f"--remote=punix:{self.database.path}"
+            self._server = self._popen(
+                "ovsdb-server", self._programs.server, str(database), remote, "--pidfile"
+            )
+            self._await("ovsdb-server", self._server)
+        if not self.database.select("Open_vSwitch", ["next_cfg"]):
+            self.database.transact([insert("Open_vSwitch", {"next_cfg": 0}, "lab")])
+        if self._switch is None or self._switch.poll() is not None:
+            self._switch = self._popen(
+                "ovs-vswitchd", self._programs.switch, f"unix:{self.database.path}", "--pidfile"
+            )
+
+    def interface_types(self) -> list[str]:
+        """The types of ports that this ``ovs-vswitchd`` knows.
+
+        Raises:
+            LabError: it ends before it says so.
+        """
+        deadline = time.monotonic() + _READY_S
+        while not (
+            types := self.database.select("Open_vSwitch", ["iface_types"])[0]["iface_types"]
+        ):
+            failure = self.failure()
+            if failure is not None or time.monotonic() > deadline:
+                raise LabError(failure or "ovs-vswitchd does not say what it can do")
+            time.sleep(_POLL_S)
+        return list(types)
+
+    def failure(self) -> str | None:
+        """Why frames are not forwarded; None while the daemons run."""
+        for name, process in (("ovs-vswitchd", self._switch), ("ovsdb-server", self._server)):
+            status = None if process is None else process.poll()
+            if status is not None:
+                how = f"by signal {-status}" if status < 0 else f"with exit code {status}"
+                return f"{name} has ended {how}{last_words(self.folder / f'{name}.log')}"
+        return None
+
+    def await_configured(self, number: int) -> None:
+        """Returns when ``ovs-vswitchd`` has made the database's state of that number real.
+
+        Raises:
+            LabError: it ends before, or takes longer than it ever should.
+        """
+        deadline = time.monotonic() + _READY_S
+        while self.database.select("Open_vSwitch", ["cur_cfg"])[0]["cur_cfg"] < number:
+            failure = self.failure()
+            if failure is not None:
+                raise LabError(failure)
+            if time.monotonic() > deadline:
+                raise LabError(f"ovs-vswitchd was not ready within {_READY_S:g} s")
+            time.sleep(_POLL_S)
+
+    def run(self, *command: str, text: str = "") -> str:
+        """What one of the programs prints, run among the lab's processes.
+
+        Raises:
+            LabError: it fails; the message is its own.
+        """
+        process = self._processes.popen(
+            self._netns,
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            extra_env=environment(self.folder),
+        )
+        output, errors = process.communicate(text)
+        if process.returncode:
+            lines = errors.strip().splitlines() or [f"exit code {process.returncode}"]
+            raise LabError(f"{Path(command[0]).name}: {lines[-1]}")
+        return str(output)
+
+    @property
+    def ofctl(self) -> str:
+        """The path of ``ovs-ofctl``."""
+        return self._programs.ofctl
+
+    def close(self) -> None:
+        """Ends them."""
+        for process in (self._switch, self._server):
+            if process is not None:
+                end_process(process)
+
+    def _popen(self, name: str, *command: str) -> subprocess.Popen[Any]:
+        if name != "ovsdb-tool":
+            command = (*command, *_QUIET)
+        log = os.open(
+            self.folder / f"{name}.log",
+            os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC,
+            0o644,
+        )
+        try:
+            return self._processes.popen_logged(
+                self._netns,
+                command,
+                log,
+                stdin=subprocess.DEVNULL,
+                extra_env=environment(self.folder),
+            )
+        finally:
+            os.close(log)
+
+    def _await(self, name: str, process: subprocess.Popen[Any]) -> None:
+        """Returns when the server takes connections."""
+        deadline = time.monotonic() + _READY_S
+        while True:
+            try:
+                self.database.select("Open_vSwitch", ["cur_cfg"])
+                return
+            except LabError:
+                if process.poll() is not None or time.monotonic() > deadline:
+                    raise self._failed_to_start(name) from None
+            time.sleep(_POLL_S)
+
+    def _failed_to_start(self, name: str) -> LabError:
+        return LabError(f"{name} does not start{last_words(self.folder / f'{name}.log')}")
