@@ -260,6 +260,10 @@ class Fabric:
         """The kernel's number of an interface."""
         return self._index[node, interface]
 
+    def has_interface(self, node: str, interface: str) -> bool:
+        """Whether an interface is there."""
+        return (node, interface) in self._index
+
     def close(self) -> None:
         """Gives everything back; returns when the kernel has taken the links down."""
         try:

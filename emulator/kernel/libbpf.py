@@ -24,6 +24,7 @@ XDP_FLAGS_DRV_MODE = 1 << 2
 XDP_FLAGS_REPLACE = 1 << 4
 XDP_ATTACHED_MODES = {0: "none", 1: "native", 2: "generic", 3: "offload", 4: "multiple"}
 
+HASH_MAP_TYPE = 1
 ARRAY_MAP_TYPE = 2
 LRU_HASH_MAP_TYPE = 9
 XSK_MAP_TYPE = 17

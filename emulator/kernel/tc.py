@@ -41,18 +41,21 @@ def attach_tc(
     direction: Direction,
     *,
     mechanism: Mechanism | None = None,
+    priority: int = _PRIORITY,
 ) -> Closing:
     """Run a program on every packet that enters or leaves the stack, until the result is closed.
 
     Args:
         program: of the type ``tc``; it returns ``TC_ACT_UNSPEC`` to let a packet go on.
         mechanism: how; the best that the kernel has by default.
+        priority: of a filter of a clsact qdisc: those with lower numbers come first, and there can
+            be one of ours with each.
 
     Raises:
         LabError: there is no such interface, or the kernel refuses.
         MachineError: we lack the right.
     """
-    return netns.run(_attach, program, interface, netns, direction, mechanism)
+    return netns.run(_attach, program, interface, netns, direction, mechanism, priority)
 
 
 def _attach(
@@ -61,6 +64,7 @@ def _attach(
     netns: Netns,
     direction: Direction,
     mechanism: Mechanism | None,
+    priority: int,
 ) -> Closing:
     try:
         index = socket.if_nametoindex(interface)
@@ -78,7 +82,7 @@ def _attach(
         if mechanism == "tcx" or last_error() not in _NO_TCX:
             reason = errno_text(last_error())
             raise LabError(f"no program can be attached: {reason}", where=interface)
-    return _Filter(program, interface, index, netns, direction)
+    return _Filter(program, interface, index, netns, direction, priority)
 
 
 class _Filter(Closing):
@@ -91,13 +95,14 @@ class _Filter(Closing):
         index: int,
         netns: Netns,
         direction: Direction,
+        priority: int,
     ) -> None:
         from pyroute2 import IPRoute
         from pyroute2.netlink.exceptions import NetlinkError
 
         filter_ = {
             "parent": _PARENTS[direction],
-            "prio": _PRIORITY,
+            "prio": priority,
             "handle": _HANDLE,
             "protocol": _ETH_P_ALL,
         }

@@ -31,13 +31,20 @@ class LegKey:
     Attributes:
         chain: the chain's name.
         direction: from its source to its destination, or back.
+        number: which one, from 0.
         start, end: the interfaces between which the leg leads.
     """
 
     chain: str
     direction: Direction
+    number: int
     start: EndPlan
     end: EndPlan
+
+    @property
+    def label(self) -> str:
+        """What its frames are counted under; it stays when legs before it come or go."""
+        return f"{self.chain} {self.direction} {self.start.interface}>{self.end.interface}"
 
 
 @dataclass(frozen=True)
@@ -142,8 +149,7 @@ class _Step:
     """What one switch does for one leg."""
 
     chain: ChainPlan
-    direction: Direction
-    number: int
+    key: LegKey
     leg: LegPlan
     turn: int
 
@@ -152,13 +158,19 @@ def _legs(chain: ChainPlan, direction: Direction) -> tuple[LegPlan, ...]:
     return chain.forward if direction == "forward" else chain.back
 
 
-def _steps(plan: Plan) -> Iterator[_Step]:
+def legs_of(chain: ChainPlan) -> Iterator[tuple[LegKey, LegPlan]]:
+    """The legs of a chain, those of the way back behind the others."""
     directions: tuple[Direction, ...] = ("forward", "back")
+    for direction in directions:
+        for number, leg in enumerate(_legs(chain, direction)):
+            yield LegKey(chain.name, direction, number, leg.start, leg.end), leg
+
+
+def _steps(plan: Plan) -> Iterator[_Step]:
     for chain in plan.chains:
-        for direction in directions:
-            for number, leg in enumerate(_legs(chain, direction)):
-                for turn in range(len(leg.turns)):
-                    yield _Step(chain, direction, number, leg, turn)
+        for key, leg in legs_of(chain):
+            for turn in range(len(leg.turns)):
+                yield _Step(chain, key, leg, turn)
 
 
 def _alone(plan: Plan, steps: list[_Step]) -> set[EndPlan]:
@@ -176,19 +188,18 @@ def _alone(plan: Plan, steps: list[_Step]) -> set[EndPlan]:
 
 
 def _rules(plan: Plan, step: _Step, alone: set[EndPlan]) -> Iterator[SteeringRule]:
-    legs = _legs(step.chain, step.direction)
-    turn = step.leg.turns[step.turn]
-    matches = _matches(step.chain, step.direction)
+    key, turn = step.key, step.leg.turns[step.turn]
+    legs = _legs(step.chain, key.direction)
+    matches = _matches(step.chain, key.direction)
     source: str | None = plan.interface(legs[0].start).mac
     destination: str | None = plan.interface(legs[-1].end).mac
     if step.turn == 0:
         # Without a switch before the first VNF, nobody has looked at the match yet.
-        if step.number > 0 and step.leg.start in alone and legs[0].turns:
+        if key.number > 0 and key.start in alone and legs[0].turns:
             matches, source, destination = [Match()], None, None
-        elif step.number == 0:
+        elif key.number == 0:
             # A source may pass on frames of others, which are its own to the network.
             source = None
-    key = LegKey(step.chain.name, step.direction, step.leg.start, step.leg.end)
     for match in matches:
         narrowed = replace(
             match,

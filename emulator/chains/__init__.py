@@ -1,0 +1,1 @@
+"""Chains of a running lab: its switches steer some traffic through VNFs."""
