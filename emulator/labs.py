@@ -222,6 +222,11 @@ def list_labs() -> list[LabRecord]:
     return sorted((r for r in records if r is not None), key=lambda record: record.started_at)
 
 
+def living_folders() -> list[Path]:
+    """The folders of the labs that run, those that are just starting too."""
+    return [path for path in _folders() if not path.name.startswith(".") and _owned(path)]
+
+
 def find_lab(lab: str) -> LabRecord:
     """The running lab with this id, or the only one whose id begins with it.
 
