@@ -150,6 +150,11 @@ class Lab:
         """Change the limits of a node's container; see ``Node.update``."""
         raise _owners_own("change the limits of its containers", node.name)
 
+    @property
+    def notes(self) -> Sequence[str]:
+        """What the lab has changed of the machine, or found there, that one should know."""
+        return ()
+
     def ensure_changeable(self, name: str) -> None:
         """Raises ``LabError`` unless this process may change a node's addresses."""
         raise _owners_own("change the addresses of its nodes", name)

@@ -4,32 +4,39 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import math
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, get_args
 
 from emulator import labs
+from emulator.chains.chain import Chain
 from emulator.compat.foreign_topo import from_mininet, is_mininet_topo
 from emulator.errors import LabError, UsageError
 from emulator.fabric import Progress
 from emulator.lab import Lab
 from emulator.link import Link
+from emulator.names import choice_hint
 from emulator.node import Node
 from emulator.owned_lab import OnFailure, OwnedLab
 from emulator.plan.compile import compile_plan
 from emulator.plan.difference import keep_limits
-from emulator.plan.model import LinkPlan, Plan
+from emulator.plan.model import ChainPlan, LinkPlan, Plan
 from emulator.running_links import RunningLinks
 from emulator.topo import Topo
 
 if TYPE_CHECKING:
     from emulator.catalog import Catalog
     from emulator.rest.server import RestServer
+    from emulator.terminals import Window
     from emulator.traffic.iperf import IperfResult
     from emulator.traffic.ping import PingMatrix
     from emulator.traffic.sniffer import Frame, Sniffer
     from emulator.wire.scheduling import ScheduleRun
+
+_CONNECTED_POLL_S = 0.05
 
 
 class Network:
@@ -247,6 +254,18 @@ class Network:
         """As ``Topo.addRouter``; on a running network, returns the new node."""
         return self._add("addRouter", name, opts)
 
+    def addNAT(
+        self, name: str = "nat0", connect: bool | str | Node = True, **opts: Any
+    ) -> Node | str:
+        """As ``Topo.addNAT``; on a running network, returns the new node."""
+        to = _name(connect) if isinstance(connect, Node) else connect
+        return self._add("addNAT", name, {"connect": to, **opts})
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the lab has changed of the machine, or found there, that one should know."""
+        return tuple(self._lab.notes) if self._lab is not None else ()
+
     def addDocker(self, name: str, image: str | None = None, **opts: Any) -> Node | str:
         """As ``Topo.addDocker``; on a running network, returns the new node."""
         return self._add("addDocker", name, {"image": image, **opts})
@@ -318,6 +337,65 @@ class Network:
                 self._asked = asked
                 self._links.settle(plan)
             self.topo = topo
+
+    def addChain(
+        self,
+        name: str,
+        src: str | Node,
+        dst: str | Node,
+        via: Iterable[str | Node] | str | Node = (),
+        match: str = "any",
+        both_ways: bool = False,
+    ) -> Chain | str:
+        """As ``Topo.addChain``; on a running network, returns the new chain."""
+        with self.change() as topo:
+            asked: Any = (src, dst, via, match, both_ways)
+            topo.addChain(name, *asked)
+        return self.chain(name) if self.running else name
+
+    def setChain(self, name: str, **changes: Any) -> None:
+        """As ``Topo.setChain``; on a running network, no frame is lost that it is not about.
+
+        Frames of the chain that are under way get the time to arrive.
+        """
+        with self.change() as topo:
+            topo.setChain(name, **changes)
+
+    def removeChain(self, name: str) -> None:
+        """As ``Topo.removeChain``; on a running network, as :meth:`setChain`."""
+        with self.change() as topo:
+            topo.removeChain(name)
+
+    @property
+    def chains(self) -> list[Chain]:
+        """The chains of the running network, in the order they were added."""
+        lab = self._running()
+        lab.follow_links()
+        return [self.chain(plan.name) for plan in lab.plan.chains]
+
+    def chain(self, name: str) -> Chain:
+        """A chain of the running network, to look at and to change.
+
+        Raises:
+            UsageError: there is no such chain.
+            LabError: the network is not running.
+        """
+        self._chain_plan(name)
+        return Chain(
+            name,
+            lambda: self._chain_plan(name),
+            lambda: self._running().chain_counts(),
+            self.setChain,
+        )
+
+    def _chain_plan(self, name: str) -> ChainPlan:
+        lab = self._running()
+        lab.follow_links()
+        known = {plan.name: plan for plan in lab.plan.chains}
+        if name not in known:
+            hint = choice_hint(name, known) if known else "addChain adds one"
+            raise UsageError(f"there is no chain {name}", where=self.id, hint=hint)
+        return known[name]
 
     def configLinkStatus(self, node1: str, node2: str, status: str) -> None:
         """Takes every link between two nodes ``up`` or ``down``.
@@ -547,6 +625,52 @@ class Network:
         begun = begin_capture(self._running(), _name(target), where, filter, on_frame)
         self._captures.append(begun)
         return begun
+
+    def open_window(
+        self, node: str | Node, command: Sequence[str] = (), *, prefer: str | None = None
+    ) -> Window:
+        """Opens a window on a node: of the user's terminal, or of tmux where there is no display.
+
+        It ends with the lab at the latest.
+
+        Args:
+            command: what runs in it; bash by default.
+            prefer: the terminal to take if it is there, such as ``gnome-terminal``.
+
+        Raises:
+            MachineError: when there is neither.
+            LabError: when it cannot be opened.
+        """
+        from emulator.terminals import open_window
+
+        return open_window(self.id, self[_name(node)].name, command, prefer=prefer)
+
+    def run_on_display(self, node: str | Node, command: str) -> None:
+        """Starts a program in a node that opens windows of its own on the user's display.
+
+        Raises:
+            UsageError: when there is no display, or the node is in a container.
+        """
+        from emulator.terminals import run_on_display
+
+        run_on_display(self._running(), self[_name(node)], command)
+
+    def wait_connected(self, timeout_s: float | None = None) -> list[str]:
+        """Waits until all switches are connected to their controllers.
+
+        Args:
+            timeout_s: how long at most.
+
+        Returns:
+            What is wrong with each controller that is not when the time is over.
+        """
+        deadline_s = math.inf if timeout_s is None else time.monotonic() + timeout_s
+        while True:
+            failures = {node.name: node.failure for node in self.controllers}
+            away = [f"{name}: {why}" for name, why in failures.items() if why is not None]
+            if not away or time.monotonic() > deadline_s:
+                return away
+            time.sleep(_CONNECTED_POLL_S)
 
     def draw(self, path: str | Path) -> None:
         """Draws the network: nodes, links, and what impairs these.

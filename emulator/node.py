@@ -148,9 +148,13 @@ class Node(AddressedNode, SwitchNode):
     def _surroundings(self) -> dict[str, str]:
         return self._lab.surroundings(self.plan)
 
-    def interact(self, command: str) -> int:
-        """Runs a command on the user's terminal, Ctrl-C included; returns its exit status."""
-        self.exit_status = self._bash().interact(command)
+    def interact(self, command: str, *, echo: bool = True) -> int:
+        """Runs a command on the user's terminal, Ctrl-C included; returns its exit status.
+
+        Args:
+            echo: whether the terminal shows what is typed.
+        """
+        self.exit_status = self._bash().interact(command, echo=echo)
         return self.exit_status
 
     def interrupt(self) -> None:

@@ -177,21 +177,33 @@ class Shell:
             if answer:
                 self.print(answer)
             return
+        self.run_on_node(name, text)
+
+    def run_on_node(self, name: str, text: str, *, echo: bool = True) -> None:
+        """Run a command on a node; the names of nodes in it stand for their addresses.
+
+        Args:
+            echo: whether the terminal shows what is typed.
+        """
+        command = self.with_addresses(text)
+        self.flush()
+        node = self.net[name]
+        if not self.interactive:
+            node.interact(command, echo=echo)
+            return
+        # A Ctrl-C that is typed arrives as a key; this is for one that is sent as a signal.
+        with interrupts_go_to(lambda _signum: node.interrupt()):
+            node.interact(command, echo=echo)
+
+    def with_addresses(self, text: str) -> str:
+        """A command in which names of nodes behind its first word stand for their addresses."""
         names = self._node_names()
         plan = self.net.plan
-        command = shell_format.substitute_addresses(
+        return shell_format.substitute_addresses(
             # An app container has the address of its host.
             text,
             lambda word: plan.address_of(plan.node(word).host or word) if word in names else None,
         )
-        self.flush()
-        node = self.net[name]
-        if not self.interactive:
-            node.interact(command)
-            return
-        # A Ctrl-C that is typed arrives as a key; this is for one that is sent as a signal.
-        with interrupts_go_to(lambda _signum: node.interrupt()):
-            node.interact(command)
 
     def node(self, name: str, where: str) -> Node:
         """The node of that name.

@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from emulator.cli import shell_format
 from emulator.cli.outcome import stops_held
 from emulator.cli.shell_complete import FILES
 from emulator.cli.shell_registry import TRAFFIC, command
@@ -98,13 +97,8 @@ def _read(shell: Shell, text: str) -> tuple[str, str | None, str, bool]:
     if file is not None and not file.endswith(_SUFFIXES):
         hint = f"let its name end in {' or '.join(_SUFFIXES[:2])}"
         raise UsageError(f"{file} is no name for a capture", where="capture", hint=hint)
-    plan = shell.net.plan
-    names = {node.name for node in plan.nodes}
     # Behind a first word that is no node's: in a command, that one is never replaced.
-    filter = shell_format.substitute_addresses(
-        f"filter {' '.join(rest)}",
-        lambda word: plan.address_of(plan.node(word).host or word) if word in names else None,
-    )
+    filter = shell.with_addresses(f"filter {' '.join(rest)}")
     return target, file, filter.partition(" ")[2], behind
 
 

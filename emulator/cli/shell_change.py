@@ -94,10 +94,10 @@ def _schedules(shell: Shell, text: str) -> None:
 
 @command("switch", "SWITCH start|stop", "switch", "service", group=CHANGE)
 def _switch(shell: Shell, text: str) -> None:
-    """Take a switch out of service, or back: switch s1 stop
+    """Take a switch out of service: switch s1 stop
 
-    Its links lose their carrier, as if it were switched off. Links that were down before stay down
-    when it starts again.
+    Or back: switch s1 start. Its links lose their carrier, as if it were switched off. Links that
+    were down before stay down when it starts again.
     """
     name, what = read_words("switch", text, 2)
     if what not in SERVICE_WORDS:

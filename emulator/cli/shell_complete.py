@@ -72,6 +72,7 @@ def _options(
         "switch": lambda: [node.name for node in plan.switches()],
         "service": lambda: ("start", "stop"),
         "parameter": lambda: _parameters(words[1], words[2:], plan),
+        "counting": lambda: [node.name for node in plan.nodes if "stats" in names_for(node)],
         "port": lambda: ["stop", *nodes, *_interfaces(plan)],
     }
     return list(named[kind]()) if kind in named else []

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from emulator.cli import shell_format
 from emulator.cli.container_format import CONTAINER_COLUMNS, container_cells
+from emulator.cli.shell_complete import FILES
 from emulator.cli.shell_links import impaired_text
 from emulator.cli.shell_registry import LOOK, command, read_words
-from emulator.cli.shell_vnf import published_ports
+from emulator.cli.shell_vnf import is_for_vnf, published_ports, run_for_vnf
 from emulator.errors import LabError, UsageError
+from emulator.names import kind_word
 from emulator.wire.words import link_text
 
 if TYPE_CHECKING:
@@ -143,3 +146,77 @@ def _containers(shell: Shell, text: str) -> None:
         usage = stats.get(node.name)
         rows.append(container_cells(node.name, image, status, usage, published_ports(node)))
     shell.print(shell_format.aligned(rows))
+
+
+@command("vnfs", group=LOOK)
+def _vnfs(shell: Shell, text: str) -> None:
+    """List the VNFs and how they run: vnfs
+
+    What each is, on which data plane, whether it runs, and its parameters in force.
+    """
+    read_words("vnfs", text, 0)
+    nodes = shell.net.vnfs
+    if not nodes:
+        shell.print("no VNF in this lab")
+        return
+    failures = shell.failures()
+    rows: list[Sequence[object]] = [("node", "VNF", "data plane", "status", "parameters")]
+    for node in nodes:
+        assert node.plan.vnf is not None
+        status = "failed" if node.name in failures else "running"
+        values = {**node.plan.vnf.parameters, **node.parameters}
+        parameters = shell_format.parameters_text(values) or "-"
+        rows.append((node.name, node.plan.vnf.vnf, node.plan.vnf.dataplane, status, parameters))
+    shell.print(shell_format.aligned(rows))
+
+
+@command("stats", "[NODE...]", "counting...", group=LOOK)
+def _stats(shell: Shell, text: str) -> None:
+    """Show what VNFs count, and containers use: stats fw
+
+    Of all VNFs and containers, or of those named; the same as NODE stats.
+    """
+    names = read_words("stats", text, *range(100))
+    nodes = [shell.node(name, "stats") for name in names]
+    if not names:
+        nodes = [each for each in shell.net.nodes if is_for_vnf(each, ["stats"])]
+    if not nodes:
+        shell.print("no VNF and no container in this lab")
+    for number, node in enumerate(nodes):
+        if not is_for_vnf(node, ["stats"]):
+            what = f"{node.name} is a {kind_word(node.kind)} without a container"
+            raise UsageError(what, where="stats", hint="top shows what it sends and receives")
+        shell.print(("\n" if number else "") + run_for_vnf(node, ["stats"]))
+
+
+@command("appcontainers", group=LOOK)
+def _appcontainers(shell: Shell, text: str) -> None:
+    """List app containers and their hosts: appcontainers
+
+    App containers live in the network namespace of the node that is their host.
+    """
+    read_words("appcontainers", text, 0)
+    apps = shell.net.plan.apps()
+    if not apps:
+        shell.print("no app container in this lab")
+        return
+    failures = shell.failures()
+    rows: list[Sequence[object]] = [("app container", "host", "image", "status")]
+    for app in apps:
+        assert app.container is not None
+        status = "failed" if app.name in failures else "running"
+        rows.append((app.name, app.host, app.container.image, status))
+    shell.print(shell_format.aligned(rows))
+
+
+@command("graph", "[FILE]", FILES, group=LOOK)
+def _graph(shell: Shell, text: str) -> None:
+    """Draw the lab: graph lab.png
+
+    Nodes, links, what impairs these, and which nodes have failed; in a file that ends in .png,
+    .svg or .pdf, and has the name of the topology unless told otherwise. No display is needed.
+    """
+    words = read_words("graph", text, 0, 1)
+    path = Path(words[0] if words else f"{shell.net.plan.name}.png").expanduser()
+    shell.net.draw(path)
+    shell.print(f"{path}")

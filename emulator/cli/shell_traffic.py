@@ -45,7 +45,7 @@ def _pingallfull(shell: Shell, text: str) -> None:
 
 @command("pingpair", group=TRAFFIC)
 def _pingpair(shell: Shell, text: str) -> None:
-    """Ping between the first two hosts, both ways: pingpair"""
+    """Ping between the first two hosts, both ways."""
     read_words("pingpair", text, 0)
     hosts = shell.hosts("pingpair")[:2]
     _begin_ping(shell)

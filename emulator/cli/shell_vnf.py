@@ -236,9 +236,9 @@ def _macs(node: Node, words: Sequence[str]) -> str:
 
 @_command("flush", "[PORT]", for_vnfs=False, for_switches=True)
 def _flush(node: Node, words: Sequence[str]) -> str:
-    """Have a switch forget which addresses it has learnt, or only those behind one port.
+    """Have a switch forget what it has learnt.
 
-    What is for somebody whom it does not know goes to everybody.
+    All of it, or only the addresses behind one port. What is for somebody whom it does not know goes to everybody.
     """
     if len(words) > 1:
         raise _usage(node, "flush", f"{words[1]} means nothing here")

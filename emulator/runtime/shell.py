@@ -176,16 +176,19 @@ class NodeShell:
             self._cleared = doubt
             return b"".join(pieces).decode(errors="replace"), int(status)
 
-    def interact(self, command: str) -> int:
+    def interact(self, command: str, *, echo: bool = True) -> int:
         """Runs a command on the user's terminal and returns its exit status.
 
         Keys go to the node, Ctrl-C included. Without a terminal on standard input, the output is
         passed on as it comes.
+
+        Args:
+            echo: whether the terminal shows what is typed.
         """
         if not sys.stdin.isatty():
             _, status = self.run(command, on_output=_print_now)
             return status
-        with self._lock, _raw_terminal(sys.stdin.fileno()), self._lent_terminal():
+        with self._lock, _raw_terminal(sys.stdin.fileno()), self._lent_terminal(echo):
             self._begin()
             self._send("i", command)
             return self._relay(sys.stdin.fileno(), sys.stdout.fileno())
@@ -362,18 +365,31 @@ class NodeShell:
                 return int(answers[-1]) if answers else self._shell.wait()
 
     @contextlib.contextmanager
-    def _lent_terminal(self) -> Iterator[None]:
+    def _lent_terminal(self, echo: bool) -> Iterator[None]:
         """Gives the node's terminal the manners and the size of the user's for a while."""
-        size = fcntl.ioctl(sys.stdin.fileno(), termios.TIOCGWINSZ, bytes(8))
-        fcntl.ioctl(self._master, termios.TIOCSWINSZ, size)
+        self._take_size()
         attributes = termios.tcgetattr(self._master)
         attributes[1] |= termios.OPOST | termios.ONLCR
-        attributes[3] |= termios.ECHO
+        if echo:
+            attributes[3] |= termios.ECHO
         termios.tcsetattr(self._master, termios.TCSANOW, attributes)
+        # Signals are for the main thread; on another one, the window had better stay as it is.
+        listening = threading.current_thread() is threading.main_thread()
+        before = None
+        if listening:
+            before = signal.signal(signal.SIGWINCH, lambda _signum, _frame: self._take_size())
         try:
             yield
         finally:
+            if listening:
+                signal.signal(signal.SIGWINCH, before)
             self._tame(self._master)
+
+    def _take_size(self) -> None:
+        """Makes the node's terminal as large as the user's."""
+        with contextlib.suppress(OSError):  # one of them is just going
+            size = fcntl.ioctl(sys.stdin.fileno(), termios.TIOCGWINSZ, bytes(8))
+            fcntl.ioctl(self._master, termios.TIOCSWINSZ, size)
 
     @staticmethod
     def _tame(terminal: int) -> None:

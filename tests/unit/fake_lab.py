@@ -131,7 +131,7 @@ class FakeNode:
             ports={} if self.failure else {"fw-eth0": counted, "fw-eth1": PortCounters()},
         )
 
-    def interact(self, command: str) -> int:
+    def interact(self, command: str, *, echo: bool = True) -> int:
         self.commands.append(command)
         return 0
 
