@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from emulator.errors import MachineError
@@ -62,12 +62,10 @@ def set_offloads(netns: Netns, interfaces: dict[str, Offloads], *, where: str) -
                     on = wanted.frame_offload and (
                         wanted.segment_offload or flag not in _SEGMENTING
                     )
-                    try:
+                    # Beside an XDP program the kernel has taken it away already, and finishes what
+                    # was to be left unfinished.
+                    with suppress(NotSupportedError):
                         ethtool.set_offload_flag(flag, on)
-                    except NotSupportedError:
-                        # The kernel has taken it away already, as it does beside an XDP program.
-                        if on:
-                            raise
         finally:
             ethtool.close()
 
