@@ -299,6 +299,10 @@ class Fabric:
                 time.sleep(_POLL_S)
         return not self._leading_out
 
+    def free_index(self) -> int:
+        """A number that no interface of the lab has or will have."""
+        return self._take_index()
+
     def _take_index(self) -> int:
         self._next_index += 1
         return self._next_index

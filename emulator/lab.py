@@ -21,7 +21,13 @@ from emulator.paths import run_dir
 from emulator.plan.model import ChainPlan, EndPlan, LinkPlan, NodePlan, Plan
 from emulator.runtime.containers import Containers
 from emulator.runtime.namespace import Processes
-from emulator.switches.control import Control, ControlView, control_log, surroundings
+from emulator.switches.control import (
+    Control,
+    ControlView,
+    control_log,
+    port_states,
+    surroundings,
+)
 from emulator.switches.xdp import XdpSwitches
 from emulator.wire.manager import LinkCounters, Wires, counters_of
 
@@ -172,6 +178,10 @@ class Lab:
     def control_log(self, node: NodePlan) -> Path | None:
         """What a controller or Open vSwitch has printed; None for other nodes."""
         return control_log(run_dir() / self.record.id, node)
+
+    def port_states(self) -> dict[str, str]:
+        """What Open vSwitch says of its ports in the spanning tree, by kernel name."""
+        return port_states(self.plan, run_dir() / self.record.id)
 
     def surroundings(self, node: NodePlan) -> dict[str, str]:
         """What programs in a node find in their environment besides the emulator's own."""

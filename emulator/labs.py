@@ -16,7 +16,7 @@ import secrets
 import shutil
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Self
 
@@ -182,7 +182,8 @@ class LabFolder:
     def write(self, record: LabRecord) -> None:
         """Replaces the record, at once."""
         draft = self.path / f"{_RECORD}.new"
-        draft.write_text(json.dumps(asdict(record)))
+        # Not by asdict, which would copy the whole plan first.
+        draft.write_text(json.dumps(vars(record)))
         draft.replace(self.path / _RECORD)
 
     def write_hosts(self, addresses: Mapping[str, str]) -> None:

@@ -127,7 +127,7 @@ class OwnedLab(Lab):
             lab._steering.set_aside(plan)
             lab._add_nodes(plan, plan.nodes)
             lab._steering.apply(plan)
-            wait_ready(plan, lab.netns)
+            wait_ready(plan, lab.netns, port_states=lab.port_states)
             wait_joined(plan, lab.running_vnf)
             lab._containers.run_programs(plan.nodes)
             lab._write_record()
@@ -182,7 +182,13 @@ class OwnedLab(Lab):
             if node.plan.vnf is not None:
                 self._vnfs.restart(node)
             ports = [EndPlan(node=node.name, interface=port.name) for port in node.plan.interfaces]
-            wait_ready(self.plan, self.netns, ports, down=self._wires.down())
+            wait_ready(
+                self.plan,
+                self.netns,
+                ports,
+                down=self._wires.down(),
+                port_states=self.port_states,
+            )
             wait_joined(self.plan, self.running_vnf)
             with self._going_on():
                 self._containers.run_programs(renewed)
@@ -254,6 +260,10 @@ class OwnedLab(Lab):
         container.update(arguments, planned)
         self.note_node(planned)
 
+    @property
+    def notes(self) -> Sequence[str]:
+        return self._hosts.notes
+
     def ensure_changeable(self, name: str) -> None:
         self._require_ours()
 
@@ -285,7 +295,7 @@ class OwnedLab(Lab):
         enclosed = self._renew_containers(plan, difference.nodes_replaced)
         self._hosts.add((*difference.nodes_new, *difference.nodes_changed))
         self._fabric.add_links(plan, difference.links_new)
-        self._hosts.settle(plan)
+        self._hosts.settle(plan, difference.nodes_changed)
         self._xdp_switches.add(plan, self._fabric)
         self._wires.add(plan, difference.links_new)
         self._wires.change(difference.links_changed)
@@ -294,7 +304,9 @@ class OwnedLab(Lab):
         self._add_nodes(plan, (*difference.nodes_new, *difference.nodes_changed))
         self.nodes = {node.name: self.nodes[node.name] for node in plan.nodes}
         self.plan = plan
-        wait_ready(plan, self.netns, down=self._wires.down())
+        wait_ready(
+            plan, self.netns, down=self._wires.down(), port_states=self.port_states
+        )
         wait_joined(plan, self.running_vnf)
         self._steering.apply(plan)
         self._containers.run_programs([*difference.nodes_new, *enclosed])

@@ -156,6 +156,27 @@ class Topo:
         """
         return self._add(name, "router", opts or dict(self.hopts))
 
+    def addNAT(self, name: str = "nat0", connect: bool | str = True, **opts: Any) -> str:
+        """Add a router that leads out of the lab, and is where hosts send what is for outside.
+
+        It has one more link, to the machine, which hides the lab behind its own address. Hosts in
+        its network whose ``defaultRoute`` is not given use it; ``defaultRoute=""`` has none.
+
+        Args:
+            name: the router's name.
+            connect: what it is linked to: True for the switch that was added first, False for
+                nothing (link it yourself), or the name of a node.
+            opts: those of a router.
+
+        Returns:
+            The name.
+        """
+        self._add(name, "router", {**opts, "nat": True})
+        to = next(iter(self.switches(sort=False)), None) if connect is True else connect
+        if to:
+            self.addLink(name, _name_of(to))
+        return name
+
     def addController(self, name: str = "c0", kind: str | None = None, **opts: Any) -> str:
         """Add a controller of Open vSwitch bridges, which is linked to nothing; returns the name.
 

@@ -99,6 +99,8 @@ def run(
         if json:
             print_json_line(_summary(net))
         sys.stderr.write(f"*** Lab {net.id} is up: {describe_lab(net)}\n")
+        for note in net.notes:
+            sys.stderr.write(f"    {note}\n")
         if is_interactive():
             sys.stderr.write(
                 f"    From another terminal: vnf attach {net.id}, vnf exec {net.id} NODE COMMAND\n"

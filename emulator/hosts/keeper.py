@@ -7,11 +7,12 @@ from contextlib import ExitStack
 from typing import Any
 
 from emulator.errors import BuildVnfError, UsageError
-from emulator.fabric import Fabric
+from emulator.fabric import Fabric, restore_routes
 from emulator.hosts.addresses import set_static_arp
 from emulator.hosts.groups import find_group
 from emulator.hosts.leftovers import Leftovers
 from emulator.hosts.limits import RT_PRIORITY, LabLimits, ensure_real_time, updated
+from emulator.hosts.nat import Nat
 from emulator.hosts.private_dirs import PrivateDirs
 from emulator.hosts.processes import NodeProcesses
 from emulator.kernel.netns import Netns
@@ -33,7 +34,9 @@ class Hosts:
         self._fabric = fabric
         self._leftovers = Leftovers(folder.path)
         self._limits = LabLimits(folder.id, self._leftovers)
+        self._lab = folder.id
         self._dirs: dict[str, PrivateDirs] = {}
+        self._nats: dict[str, Nat] = {}
         self._of_nodes: dict[str, NodeProcesses] = {}
 
     def add(self, nodes: Iterable[NodePlan]) -> None:
@@ -84,8 +87,24 @@ class Hosts:
         self._limits.adopt(node.name, netns.fd)
         return node.model_copy(update={"limits": None if limits == LimitsPlan() else limits})
 
-    def settle(self, plan: Plan) -> None:
-        """Does what has to wait until the links of a lab are there."""
+    @property
+    def notes(self) -> list[str]:
+        """What the user should know of the ways out of the lab."""
+        return [note for nat in self._nats.values() for note in nat.notes]
+
+    def settle(self, plan: Plan, changed: Iterable[NodePlan] = ()) -> None:
+        """Does what has to wait until the links of a lab are there.
+
+        Args:
+            changed: nodes that were there before, whose default route may be another one now.
+        """
+        for node in changed:
+            if node.kind in ("host", "router", "vnf"):
+                restore_routes(self._fabric.namespace(node.name), node)
+        for node in plan.nodes:
+            if node.nat is not None and node.name not in self._nats:
+                netns, index = self._fabric.namespace(node.name), self._fabric.free_index()
+                self._nats[node.name] = Nat(self._lab, node, netns, index, self._leftovers)
         if plan.static_arp:
             nodes = [node for node in plan.nodes if node.kind not in ("switch", "app")]
             spaces = {node.name: self._fabric.namespace(node.name) for node in nodes}
@@ -96,6 +115,9 @@ class Hosts:
         for node in nodes:
             self._of_nodes.pop(node.name, None)
             self._limits.remove(node.name)
+            nat = self._nats.pop(node.name, None)
+            if nat is not None:
+                nat.close()
             dirs = self._dirs.pop(node.name, None)
             if dirs is not None:
                 dirs.close()
@@ -106,6 +128,10 @@ class Hosts:
 
     def close_ways(self) -> None:
         """Closes the ways out of the lab."""
+        with ExitStack() as each:
+            for nat in self._nats.values():
+                each.callback(nat.close)
+            self._nats.clear()
 
     def close(self) -> None:
         """Gives back everything else."""
@@ -117,9 +143,10 @@ class Hosts:
 
     def let_go(self) -> None:
         """Leaves everything to the process that we were forked from."""
-        for dirs in self._dirs.values():
-            dirs.let_go()
+        for held in (*self._dirs.values(), *self._nats.values()):
+            held.let_go()
         self._dirs.clear()
+        self._nats.clear()
 
 
 def reached_processes(

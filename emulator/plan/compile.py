@@ -8,6 +8,7 @@ and links and no faster.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from emulator.catalog import Catalog
@@ -20,8 +21,16 @@ from emulator.plan.addresses import AddressMistake, BaseNetwork
 from emulator.plan.chains import check_addresses, compile_chains, mark_beside, steered_ends
 from emulator.plan.container_checks import check_apps, check_published_ports
 from emulator.plan.link_options import read_link
-from emulator.plan.model import EndPlan, InterfacePlan, LinkPlan, MemifPlan, NodePlan, Plan
-from emulator.plan.more_addresses import count_macs
+from emulator.plan.model import (
+    EndPlan,
+    InterfacePlan,
+    LinkPlan,
+    MemifPlan,
+    NatPlan,
+    NodePlan,
+    Plan,
+)
+from emulator.plan.more_addresses import count_macs, serve_nats
 from emulator.plan.node_options import read_node
 from emulator.plan.schedules import LinkNames, compile_steps, read_entries
 from emulator.plan.steering_rules import check_rules
@@ -111,6 +120,7 @@ def compile_plan(
         count_macs(network, ip_base)
     assign.assign_macs(network, problems)
     assign.assign_kernel_names(network)
+    served = serve_nats(network)
     assign.assign_routes(network, problems)
     check_addresses(network, problems)
     led = compile_chains(network, chains.values(), problems)
@@ -121,7 +131,7 @@ def compile_plan(
         ip_base=str(base),
         ipv6=ipv6,
         static_arp=static_arp,
-        nodes=tuple(_node_plan(node) for node in network.nodes.values()),
+        nodes=tuple(_node_plan(node, served) for node in network.nodes.values()),
         links=tuple(_link_plan(a, b) for a, b in network.links),
         chains=led,
         steered=steered_ends(network),
@@ -173,7 +183,7 @@ def _our_topology(topo: Any) -> Topo:
     raise UsageError("that is not a topology", where=given, hint=hint)
 
 
-def _node_plan(node: wiring.Node) -> NodePlan:
+def _node_plan(node: wiring.Node, served: Mapping[str, tuple[str, ...]]) -> NodePlan:
     container = node.wish.container
     memory_only = {interface.wish.kind for interface in node.interfaces} == {"memif"}
     return NodePlan(
@@ -187,6 +197,7 @@ def _node_plan(node: wiring.Node) -> NodePlan:
         default_route_ipv6=node.default_route_ipv6,
         limits=node.wish.own.limits,
         private_dirs=node.wish.own.private_dirs,
+        nat=NatPlan(serves=served[node.name]) if node.name in served else None,
         stp=node.wish.stp,
         switch=node.wish.switch and node.wish.switch.plan(),
         controller=node.wish.controller and node.wish.controller.plan(),

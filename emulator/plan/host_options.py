@@ -35,6 +35,8 @@ class HostWish:
 
     limits: LimitsPlan | None = None
     private_dirs: tuple[PrivateDirPlan, ...] = ()
+    nat: bool = False
+    """Whether it leads out of the lab."""
 
 
 NOTHING = HostWish()
@@ -65,11 +67,15 @@ def read_host_wish(
     # Of a VNF, cores are where its process polls; they are read with the rest of that.
     names = [name for name in HOST_OPTIONS if not (name == "cores" and entry.kind == "vnf")]
     own = {name: options.pop(name) for name in names if name in options}
+    nat = entry.kind == "router" and bool(options.pop("nat", False))
+    if nat and in_container:
+        text = "a router in a container cannot lead out of the lab"
+        problems.append(Problem(where, text, "leave runtime out"))
     if in_container:
         _hand_over(where, own, given, problems)
         return NOTHING
     dirs = read_private_dirs(where, entry.name, own, problems)
-    return HostWish(read_limits(where, own, pop_limits(given), problems), dirs)
+    return HostWish(read_limits(where, own, pop_limits(given), problems), dirs, nat)
 
 
 def pop_limits(given: dict[str, Any]) -> dict[str, Any]:

@@ -5,7 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from emulator.errors import Problem
-from emulator.plan.addresses import AddressMistake, BaseNetwork, read_ipv4, read_ipv6, split
+from emulator.plan.addresses import (
+    AddressMistake,
+    BaseNetwork,
+    read_ipv4,
+    read_ipv6,
+    same_network,
+    split,
+)
 from emulator.plan.link_options import EndWish
 from emulator.plan.node_options import NodeWish
 from emulator.plan.options import AUTOMATIC
@@ -57,6 +64,34 @@ def count_macs(wiring: Wiring, ip_base: str) -> None:
             number += 1
         taken.add(mac)
         main.wish.mac = mac
+
+
+def serve_nats(wiring: Wiring) -> dict[str, tuple[str, ...]]:
+    """Have the routers that lead out be the default route of the hosts beside them.
+
+    Those that ask for another one, or for none (``defaultRoute=""``), keep to that.
+
+    Returns:
+        For each such router, the hosts.
+    """
+    serves: dict[str, list[str]] = {}
+    doors = []
+    for node in wiring.nodes.values():
+        if node.wish.own.nat:
+            serves[node.name] = []
+            doors += [(each, node) for each in node.interfaces]
+    for node in wiring.nodes.values() if doors else ():
+        if node.kind != "host" or node.wish.default_route is not None:
+            continue
+        for door, nat in doors:
+            own = [(i, a) for i in node.interfaces for a in networks_of(i)]
+            gateway = str(door.ipv4).partition("/")[0]
+            heard = [i for i, a in own if i.segment is door.segment and same_network(gateway, a)]
+            if door.ipv4 is not None and heard:
+                node.wish.default_route = f"via {gateway}"
+                serves[nat.name].append(node.name)
+                break
+    return {name: tuple(hosts) for name, hosts in serves.items()}
 
 
 def networks_of(interface: Interface) -> list[str]:
