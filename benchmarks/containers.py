@@ -179,7 +179,8 @@ def comnetsemu(session: Session) -> list[Row]:
         _row("up, and a command in each", "answered_s", ours, peer, _COMNETSEMU),
         _row("an app container in each, come and gone", "apps_s", ours, peer, _COMNETSEMU),
         _row("down", "down_s", ours, peer, _COMNETSEMU),
-        _row("all of it", "whole_s", ours, peer, _COMNETSEMU, Target(ratio=2)),
+        _row("up, a command in each, down", "lab_s", ours, peer, _COMNETSEMU, Target(ratio=2)),
+        _row("the same with app containers", "whole_s", ours, peer, _COMNETSEMU),
     ]
 
 

@@ -44,6 +44,7 @@ def main() -> None:
         "answered_s": answered - imported,
         "apps_s": managed - answered,
         "down_s": down - managed,
+        "lab_s": answered - imported + down - managed,
         "whole_s": down - imported,
         "stopped_at_s": time.monotonic(),
     }

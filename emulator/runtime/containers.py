@@ -63,6 +63,7 @@ class Containers:
         self._progress = progress or (lambda stage, done, total: None)
         self._failed = failed
         self._client: DockerClient | None = None
+        self._can_nest: bool | None = None
         self._running: dict[str, OwnedContainer] = {}
         self._interrupted = threading.Event()
         self._forwarder = PortForwarder()
@@ -93,7 +94,7 @@ class Containers:
             return
         images = self._images(client, wanted)
         wanted = [node for node in wanted if node.name in images]
-        nested = any(node.host for node in wanted) and _can_nest(client)
+        nested = any(node.host for node in wanted) and self._nests(client)
 
         def start(node: NodePlan) -> OwnedContainer:
             host = None if node.host is None else self._running.get(node.host)
@@ -220,6 +221,12 @@ class Containers:
             self._client = connect()
             reap(self._client)
         return self._client
+
+    def _nests(self, client: DockerClient) -> bool:
+        # Asked once: it takes the engine as long as a tenth of a start.
+        if self._can_nest is None:
+            self._can_nest = _can_nest(client)
+        return self._can_nest
 
     def _images(self, client: DockerClient, nodes: Sequence[NodePlan]) -> dict[str, ImageInfo]:
         """For each node its image, which is built or pulled when it is not there."""
