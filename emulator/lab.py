@@ -264,6 +264,9 @@ class Lab:
         """
         for interface in self.plan.node(node).interfaces:
             if interface.kernel_name == kernel_name:
+                if interface.external is not None:
+                    text = f"{interface.name} is an interface of the machine, whose far end is not"
+                    raise UsageError(f"{text} in the lab", where=node)
                 near = EndPlan(node=node, interface=interface.name)
                 link = next(link for link in self.plan.links if near in (link.a, link.b))
                 if link.mechanism != "none":

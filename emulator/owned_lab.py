@@ -126,6 +126,7 @@ class OwnedLab(Lab):
             lab._control.apply(plan)
             lab._steering.set_aside(plan)
             lab._add_nodes(plan, plan.nodes)
+            lab._note_externals()
             lab._steering.apply(plan)
             wait_ready(plan, lab.netns, port_states=lab.port_states)
             wait_joined(plan, lab.running_vnf)
@@ -304,12 +305,19 @@ class OwnedLab(Lab):
         self._add_nodes(plan, (*difference.nodes_new, *difference.nodes_changed))
         self.nodes = {node.name: self.nodes[node.name] for node in plan.nodes}
         self.plan = plan
+        self._note_externals()
         wait_ready(
             plan, self.netns, down=self._wires.down(), port_states=self.port_states
         )
         wait_joined(plan, self.running_vnf)
         self._steering.apply(plan)
         self._containers.run_programs([*difference.nodes_new, *enclosed])
+
+    def _note_externals(self) -> None:
+        for node in self.plan.nodes:
+            present = self._hosts.as_it_is(node)
+            if present is not node:
+                self.note_node(present)
 
     def _renew_containers(self, plan: Plan, nodes: Iterable[NodePlan]) -> list[NodePlan]:
         """Give nodes that stay other containers, or none any more; their links stay too.

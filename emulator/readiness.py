@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from emulator.errors import LabError
 from emulator.kernel.netns import Netns
 from emulator.kernel.rtnl import BLOCKING, FORWARDING, LinkState, Rtnl, link_states
 from emulator.plan.graph import Groups
-from emulator.plan.model import EndPlan, LinkPlan, Plan
+from emulator.plan.model import EndPlan, LinkPlan, NodePlan, Plan
 
 if TYPE_CHECKING:
     from emulator.dataplane import RunningVnf
 
 _DEADLINE_S = 60.0
+_FORWARDING = "Forwarding"
+"""What Open vSwitch calls it."""
 _POLL_S = 0.002
 _PATIENCE_S = 0.05
 """So long an interface may take to hear of its carrier before it is asked why there is none."""
@@ -27,6 +30,7 @@ def wait_ready(
     ends: Iterable[EndPlan] | None = None,
     *,
     down: Container[str] = (),
+    port_states: Callable[[], Mapping[str, str]] = dict,
 ) -> None:
     """Returns when the kernel reports interfaces operational and ports of a bridge settled.
 
@@ -37,6 +41,7 @@ def wait_ready(
         ends: which interfaces; by default those of every link that are not ready at once.
             Interfaces that were taken down, and those whose far end was, are not waited for.
         down: the ids of links that were taken down between their ends: no carrier is to come.
+        port_states: what Open vSwitch says of the ports of its bridges in the spanning tree.
 
     Raises:
         LabError: when that takes longer than it ever should.
@@ -59,8 +64,13 @@ def wait_ready(
                     waiting = [
                         name for name in waiting if not _cut_off(plan, namespace_of, wanted[name])
                     ]
-                if not waiting and (netns is not fabric or spans(plan, states)):
-                    break
+                if not waiting:
+                    if netns is not fabric:
+                        break
+                    told = port_states()
+                    everything = _with_other_switches(plan, states, told)
+                    if spans(plan, everything) and _leads_to_hosts(plan, states, told):
+                        break
                 if waited_s > _DEADLINE_S:
                     raise LabError(
                         f"the network was not ready within {_DEADLINE_S:g} s",
@@ -124,9 +134,46 @@ def spans(plan: Plan, states: Mapping[str, LinkState]) -> bool:
     )
 
 
+def _leads_to_hosts(plan: Plan, states: Mapping[str, LinkState], told: Mapping[str, str]) -> bool:
+    """Whether every port of which Open vSwitch tells leads to its host, if it leads to one."""
+    for node in plan.switches():
+        for interface in node.interfaces:
+            state = states.get(interface.kernel_name)
+            if state is None or not state.operational:
+                continue
+            if told.get(interface.kernel_name, _FORWARDING) != _FORWARDING:
+                peer = plan.node(plan.peer(node.name, interface.name).node)
+                if peer.kind in ("host", "router"):
+                    return False
+    return True
+
+
+def _with_other_switches(
+    plan: Plan, states: Mapping[str, LinkState], told: Mapping[str, str]
+) -> dict[str, LinkState]:
+    """The states of ports of which the kernel's bridges know nothing, as they would write them."""
+    known = dict(states)
+    for node in plan.switches():
+        if node.switch is None or node.switch.kind == "bridge":
+            continue
+        for interface in node.interfaces:
+            name = interface.kernel_name
+            forwarding = told.get(name, _FORWARDING if not node.stp else "") == _FORWARDING
+            if name in known:
+                port_state = FORWARDING if forwarding else BLOCKING
+                known[name] = replace(known[name], bridge_port_state=port_state)
+    return known
+
+
 def _trunks(plan: Plan) -> Iterator[LinkPlan]:
-    switches = {node.name for node in plan.switches()}
+    switches = {node.name for node in plan.switches() if not _is_secure(node)}
     return (link for link in plan.links if {link.a.node, link.b.node} <= switches)
+
+
+def _is_secure(node: NodePlan) -> bool:
+    """Whether it forwards as its controller says and no protocol tells which links it uses."""
+    ovs = node.switch.ovs if node.switch is not None else None
+    return ovs is not None and ovs.fail_mode == "secure" and not node.stp
 
 
 def _raised_first(plan: Plan) -> Iterator[EndPlan]:

@@ -194,7 +194,7 @@ class RunningLinks:
             if up and wait:
                 # The end that was left alone hears of its carrier a moment later: wait for both.
                 ends = [end for link in links for end in (link.a, link.b)]
-                wait_ready(lab.plan, lab.netns, ends)
+                wait_ready(lab.plan, lab.netns, ends, port_states=lab.port_states)
                 # Who asked for a neighbour in vain meanwhile would not ask again for a second.
                 hosts = [node for node in lab.nodes.values() if node.kind in ("host", "router")]
                 forget_neighbours(node.netns for node in hosts)

@@ -45,7 +45,8 @@ def _wait(lab: Lab, node: Node) -> None:
         # An impaired link may be down between its ends, and then nothing is to be waited for.
         if node.name in (link.a.node, link.b.node) and link.mechanism == "none"
     ]
-    wait_ready(lab.plan, lab.netns, [end for link in plain for end in (link.a, link.b)])
+    ends = [end for link in plain for end in (link.a, link.b)]
+    wait_ready(lab.plan, lab.netns, ends, port_states=lab.port_states)
     # Who asked for a neighbour in vain meanwhile would not ask again for a second.
     hosts = [each for each in lab.nodes.values() if each.kind in ("host", "router")]
     forget_neighbours(each.netns for each in hosts)

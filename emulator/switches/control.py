@@ -10,7 +10,7 @@ from emulator.errors import LabError
 from emulator.kernel.rtnl import LOOPBACK_INDEX, Rtnl
 from emulator.plan.model import LinkPlan, NodePlan, Plan
 from emulator.switches.controllers import Controllers, OnFailed, check_controllers
-from emulator.switches.ovs import Ovs, apart
+from emulator.switches.ovs import Ovs, apart, tell_anew
 from emulator.switches.ovs_daemons import environment
 from emulator.switches.ovs_machine import check_machine
 from emulator.switches.ovsdb import Ovsdb
@@ -63,6 +63,22 @@ def control_log(folder: Path, node: NodePlan) -> Path | None:
     return folder / OVS_FOLDER / "ovs-vswitchd.log" if is_controlled(node) else None
 
 
+def port_states(plan: Plan, folder: Path) -> dict[str, str]:
+    """What Open vSwitch says of ports in the spanning tree: kernel name -> ``Forwarding``, ….
+
+    Args:
+        folder: the lab's.
+    """
+    if not any(node.stp and is_controlled(node) for node in plan.switches()):
+        return {}
+    rows = _database(folder).select("Port", ["name", "rstp_status"])
+    return {row["name"]: row["rstp_status"].get("rstp_port_state", "") for row in rows}
+
+
+def _database(folder: Path) -> Ovsdb:
+    return Ovsdb(folder / OVS_FOLDER / "db.sock")
+
+
 class ControlView:
     """The Open vSwitch and the controllers of a lab that another process runs.
 
@@ -95,7 +111,7 @@ class ControlView:
         process = self._described.get("controllers", {}).get(node.name)
         if process is not None and not self._alive(process["pid"]):
             return "the controller has ended"
-        database = Ovsdb(self._folder / OVS_FOLDER / "db.sock")
+        database = _database(self._folder)
         if not database.path.exists():
             return None
         return _apart_text(node, database, self._plan)
@@ -185,6 +201,9 @@ class Control:
 def _apart_text(node: NodePlan, database: Ovsdb, plan: Plan) -> str | None:
     try:
         away = apart(database, plan, node.name)
+        if away:  # it may be that they were some seconds ago
+            tell_anew(database)
+            away = apart(database, plan, node.name)
     except LabError as error:
         return error.message
     if not away:

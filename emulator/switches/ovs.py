@@ -40,7 +40,6 @@ class Ovs:
         self._folder = folder
         self._daemons: OvsDaemons | None = None
         self._bridges: dict[str, Known] = {}
-        self._interval_ms = 5000
         self._flows: dict[str, dict[int, tuple[str, ...]]] = {}
         self._lock = threading.RLock()
 
@@ -183,42 +182,8 @@ class Ovs:
         if self._daemons is None:
             return []
         if now:
-            self._ask_anew()
+            tell_anew(self._daemons.database)
         return apart(self._daemons.database, plan, controller)
-
-    def _ask_anew(self) -> None:
-        """Have the database be told the state of connections, as it is only every five seconds.
-
-        It is when the interval of that is changed, and five seconds are the shortest.
-        """
-        assert self._daemons is not None
-        self._interval_ms = 5000 + (self._interval_ms + 1) % 2
-        with self._lock:
-            key = "stats-update-interval"
-            changes = [
-                mutate("Open_vSwitch", None, ("other_config", "delete", set_of([key]))),
-                mutate(
-                    "Open_vSwitch",
-                    None,
-                    ("other_config", "insert", map_of({key: str(self._interval_ms)})),
-                ),
-            ]
-            self._daemons.database.transact(changes)
-        time.sleep(_TOLD_S)
-
-    def port_states(self) -> dict[str, str]:
-        """What the spanning tree says of ports: kernel name -> ``Forwarding``, ``Discarding``, …
-
-        Only of bridges that run it.
-        """
-        if self._daemons is None:
-            return {}
-        rows = self._daemons.database.select("Port", ["name", "rstp_status"])
-        return {
-            row["name"]: row["rstp_status"].get("rstp_port_state", "Disabled")
-            for row in rows
-            if row["rstp_status"]
-        }
 
     # Inside -------------------------------------------------------------------------------------
 
@@ -319,6 +284,22 @@ class Ovs:
                 raise refused(name, interface.name, text)
 
 
+def tell_anew(database: Ovsdb) -> None:
+    """Have the database be told the state of connections, as it is only every five seconds.
+
+    It is when the interval of that is changed, and five seconds are the shortest.
+    """
+    key = "stats-update-interval"
+    interval = {key: str(5000 + time.monotonic_ns() // 1_000_000 % 1000)}
+    database.transact(
+        [
+            mutate("Open_vSwitch", None, ("other_config", "delete", set_of([key]))),
+            mutate("Open_vSwitch", None, ("other_config", "insert", map_of(interval))),
+        ]
+    )
+    time.sleep(_TOLD_S)
+
+
 def apart(database: Ovsdb, plan: Plan, controller: str) -> list[str]:
     """The switches of a plan that are to be connected to a controller, and are not.
 
@@ -359,6 +340,11 @@ def _bridge(node: NodePlan, plan: Plan) -> Bridge:
         node,
         "system" if datapath == "kernel" else "netdev",
         tuple(target for target in targets if target is not None),
+        frozenset(
+            interface.kernel_name
+            for interface in node.interfaces
+            if plan.node(plan.peer(node.name, interface.name).node).kind in ("host", "router")
+        ),
     )
 
 

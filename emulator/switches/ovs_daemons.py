@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from emulator.closing import Closing
-from emulator.dataplane.ending import end_process, last_words
+from emulator.dataplane.ending import end_process, last_lines, last_words
 from emulator.errors import LabError
 from emulator.switches.ovs_machine import Programs, programs
 from emulator.switches.ovsdb import Ovsdb, insert
@@ -118,7 +118,7 @@ class OvsDaemons(Closing):
             status = None if process is None else process.poll()
             if status is not None:
                 how = f"by signal {-status}" if status < 0 else f"with exit code {status}"
-                return f"{name} has ended {how}{last_words(self.folder / f'{name}.log')}"
+                return f"{name} has ended {how}{self._complaints(name)}"
         return None
 
     def await_configured(self, number: int) -> None:
@@ -198,6 +198,11 @@ class OvsDaemons(Closing):
                 if process.poll() is not None or time.monotonic() > deadline:
                     raise self._failed_to_start(name) from None
             time.sleep(_POLL_S)
+
+    def _complaints(self, name: str) -> str:
+        """The last lines that a daemon printed, without what it says of everyday things."""
+        lines = [line for line in last_lines(self.folder / f"{name}.log") if "|INFO|" not in line]
+        return f": {lines[-1]}" if lines else ""
 
     def _failed_to_start(self, name: str) -> LabError:
         return LabError(f"{name} does not start{last_words(self.folder / f'{name}.log')}")

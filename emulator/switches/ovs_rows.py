@@ -24,6 +24,8 @@ class Bridge:
     datapath_type: str
     targets: tuple[str, ...]
     """Where it finds its controllers."""
+    edges: frozenset[str]
+    """The kernel names of its ports that lead to hosts and routers, which pass no frames on."""
 
     @property
     def name(self) -> str:
@@ -41,6 +43,7 @@ class Bridge:
         """Its own columns, without ports and controllers."""
         ovs = self.ovs
         other = {
+            "rstp-forward-delay": "4",
             "datapath-id": ovs.dpid,
             "disable-in-band": "true",
             "hwaddr": f"02:05:{zlib.crc32(self.name.encode()).to_bytes(4).hex(':')}",
@@ -127,6 +130,9 @@ class Changes:
     ) -> str:
         made = self._insert("Interface", {"name": name, **row})
         port = {"name": name, "interfaces": named(made), **_vlans(interface)}
+        if name in bridge.edges:
+            # It need not be found out whether frames could come back there.
+            port["other_config"] = map_of({"rstp-port-admin-edge": "true"})
         return self._insert("Port", port, (bridge.name, name))
 
     def _controllers(self, bridge: Bridge) -> list[str]:

@@ -27,8 +27,6 @@ _EXAMPLES = frozenset(
 )
 """Applications that come with Ryu and not with os-ken: learning switches, for which ours stands."""
 
-_SAME_UNDER_ANOTHER_NAME = {f"{_OS_KEN}.base.app_manager": {"RyuApp": "OSKenApp"}}
-
 
 class _Alias(MetaPathFinder, Loader):
     """Makes ``import ryu.X`` give the very module that ``import os_ken.X`` gives."""
@@ -44,8 +42,6 @@ class _Alias(MetaPathFinder, Loader):
 
     def create_module(self, spec: ModuleSpec) -> ModuleType:
         module = importlib.import_module(_real_name(spec.name))
-        for name, other in _SAME_UNDER_ANOTHER_NAME.get(module.__name__, {}).items():
-            setattr(module, name, getattr(module, other))
         # The import system is about to write its own spec into it.
         self._specs = {**getattr(self, "_specs", {}), spec.name: module.__spec__}
         return module
@@ -75,7 +71,10 @@ def main(arguments: list[str]) -> None:
 
 def _run(arguments: list[str]) -> None:
     from os_ken import cfg
-    from os_ken.base.app_manager import AppManager
+    from os_ken.base import app_manager
+
+    # The one name that os-ken has changed.
+    app_manager.RyuApp = app_manager.OSKenApp
 
     # Who is imported brings options of his own, and all of them have to be known before the line.
     for module in ("os_ken.controller.controller", "os_ken.topology.switches", "os_ken.log"):
@@ -89,7 +88,7 @@ def _run(arguments: list[str]) -> None:
     if options.observe_links:
         # Those that look for links by themselves ask for it; the others want to be told.
         apps.append("os_ken.topology.switches")
-    AppManager.run_apps(apps)
+    app_manager.AppManager.run_apps(apps)
 
 
 def _application(name: str) -> str:
