@@ -101,6 +101,11 @@ static __always_inline int carries_untagged(const struct switch_port *port, __u3
     return (port->flags & SWITCH_TAKES_UNTAGGED) && port->vlan == vlan;
 }
 
+/* Whether an address is one that no bridge forwards, IEEE 802.1Q, table 8-1. */
+static __always_inline int is_reserved(const __u8 *mac) {
+    return *(vnf_word32 *)mac == vnf_htonl(0x0180c200) && !mac[4] && mac[5] < 0x10;
+}
+
 /* The tag of a frame; NULL without one. */
 static __always_inline struct vnf_vlan *tag_of(struct xdp_md *xdp) {
     struct ethhdr *eth = (void *)(long)xdp->data;
@@ -290,11 +295,6 @@ int forward(struct xdp_md *xdp) {
         in->malformed++;
         return XDP_DROP;
     }
-    if (*(vnf_word32 *)target.mac == vnf_htonl(0x0180c200) && !target.mac[4] &&
-        target.mac[5] < 0x10) {
-        in->reserved++;
-        return XDP_DROP;
-    }
 
     __u64 now = now_ns();
     struct switch_rule *rule = rule_of(xdp, number, ifindex);
@@ -303,6 +303,10 @@ int forward(struct xdp_md *xdp) {
     if (vlan != NO_VLAN && !(port->flags & SWITCH_NO_LEARN) &&
         (!rule || rule->flags & SWITCH_RULE_LEARNS))
         learn(port, ifindex, in, places, &sender, now);
+    if (is_reserved(target.mac)) {
+        in->reserved++;
+        return XDP_DROP;
+    }
     if (rule)
         return steer(xdp, rule, in);
     if (vlan == NO_VLAN) {
