@@ -299,6 +299,20 @@ class Fabric:
                 time.sleep(_POLL_S)
         return not self._leading_out
 
+    def bridge_for(self, switch: str, interface: str) -> int | None:
+        """The bridge that another port of a switch is to belong to; None where it has none."""
+        owner = self._switches[switch]
+        if not owner.is_bridge:
+            return None
+        bridge = self._port_of(owner, interface)
+        self._rtnl.commit()
+        return bridge
+
+    def release_port(self, switch: str, interface: str) -> None:
+        """Forget a port that :meth:`bridge_for` made room for."""
+        if switch in self._switches:
+            self._switches[switch].release(interface)
+
     def free_index(self) -> int:
         """A number that no interface of the lab has or will have."""
         return self._take_index()

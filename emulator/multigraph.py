@@ -39,6 +39,17 @@ class LinkEntry:
     folder: str = ""
 
 
+@dataclass(eq=False)
+class ExternalEntry:
+    """An interface of the machine as it was given to a node, at one of the node's ports."""
+
+    interface: str
+    node: str
+    port: int
+    options: Options
+    place: str = ""
+
+
 @dataclass
 class MultiGraph:
     """Nodes and links in the order they were added.

@@ -24,7 +24,9 @@ from emulator.owned_lab import OnFailure, OwnedLab
 from emulator.plan.compile import compile_plan
 from emulator.plan.difference import keep_limits
 from emulator.plan.model import ChainPlan, LinkPlan, Plan
+from emulator.plan.switch_model import Datapath
 from emulator.running_links import RunningLinks
+from emulator.switches.ovs_machine import auto_datapath, leaves_datapath_open
 from emulator.topo import Topo
 
 if TYPE_CHECKING:
@@ -260,6 +262,16 @@ class Network:
         """As ``Topo.addNAT``; on a running network, returns the new node."""
         to = _name(connect) if isinstance(connect, Node) else connect
         return self._add("addNAT", name, {"connect": to, **opts})
+
+    def addExternal(self, interface: str, to: str | Node, **opts: Any) -> None:
+        """As ``Topo.addExternal``; on a running network, at once."""
+        with self.change() as topo:
+            topo.addExternal(interface, _name(to), **opts)
+
+    def removeExternal(self, interface: str) -> None:
+        """Gives an interface of the machine back."""
+        with self.change() as topo:
+            topo.removeExternal(interface)
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -697,15 +709,21 @@ class Network:
                 self._lab = None
 
     def _compile(self, topo: Topo | None = None, previous: Plan | None = None) -> Plan:
-        return compile_plan(
-            topo if topo is not None else self.topo,
-            ip_base=self._ip_base,
-            ipv6=self._ipv6,
-            static_arp=self._static_arp,
-            set_macs=self._set_macs,
-            catalog=self._catalog,
-            previous=previous,
-        )
+        def compiled(datapath: Datapath) -> Plan:
+            return compile_plan(
+                topo if topo is not None else self.topo,
+                ip_base=self._ip_base,
+                ipv6=self._ipv6,
+                static_arp=self._static_arp,
+                set_macs=self._set_macs,
+                catalog=self._catalog,
+                previous=previous,
+                ovs_datapath=datapath,
+            )
+
+        plan = compiled("auto")
+        # This is where it is to run, so what it has can be looked at.
+        return compiled(auto_datapath()) if leaves_datapath_open(plan) else plan
 
     def _running(self) -> Lab:
         if self._lab is None:

@@ -62,8 +62,6 @@ class OwnedLab(Lab):
             self._stack.callback(self._xdp_switches.close)
             self._fabric = Fabric(ipv6=plan.ipv6, progress=progress)
             self._stack.callback(self._fabric.close)
-            self._steering = Steering(self._fabric, self._xdp_switches)
-            self._stack.callback(self._steering.close)
             self._processes = Processes()
             # What holds for processes is taken back when they have ended.
             hosts_close = self._stack.enter_context(ExitStack())
@@ -78,6 +76,8 @@ class OwnedLab(Lab):
                 self._processes, self._fabric.switch_netns, folder.path, self._on_uncontrolled
             )
             self._stack.callback(self._control.close)
+            self._steering = Steering(self._fabric, self._xdp_switches, self._control.ovs)
+            self._stack.callback(self._steering.close)
             self._containers = Containers(folder, catalog, progress, self._on_failed)
             self._stack.callback(self._containers.close)
             self._vnfs = Vnfs(catalog, self._site_of, progress, self._on_failed)
@@ -167,6 +167,7 @@ class OwnedLab(Lab):
         if is_controlled(node.plan):
             try:
                 self._control.restart(self.plan, node.plan)
+                self._steering.renew()
             finally:
                 self._write_record()
             return

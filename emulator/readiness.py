@@ -141,7 +141,8 @@ def _leads_to_hosts(plan: Plan, states: Mapping[str, LinkState], told: Mapping[s
             state = states.get(interface.kernel_name)
             if state is None or not state.operational:
                 continue
-            if told.get(interface.kernel_name, _FORWARDING) != _FORWARDING:
+            blocked = told.get(interface.kernel_name, _FORWARDING) != _FORWARDING
+            if blocked and interface.external is None:
                 peer = plan.node(plan.peer(node.name, interface.name).node)
                 if peer.kind in ("host", "router"):
                     return False

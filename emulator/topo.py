@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from emulator.errors import Problem, UsageError
-from emulator.multigraph import LinkEntry, MultiGraph, NodeEntry, NodeKind, Options
+from emulator.multigraph import ExternalEntry, LinkEntry, MultiGraph, NodeEntry, NodeKind, Options
 from emulator.names import (
     NAME_RULE,
     choice_hint,
@@ -55,6 +55,7 @@ class Topo:
     _graph: MultiGraph
     _problems: list[Problem]
     _dangling: list[tuple[LinkEntry, str]]
+    _externals: list[ExternalEntry]
     _schedule: list[ScheduleEntry]
     _link_sets: dict[str, LinkSet]
     _chains: WrittenChains
@@ -70,6 +71,7 @@ class Topo:
         self._graph = MultiGraph()
         self._problems, self._dangling = [], []
         self._schedule, self._link_sets = [], {}
+        self._externals = []
         self._chains = WrittenChains()
         return self
 
@@ -176,6 +178,43 @@ class Topo:
         if to:
             self.addLink(name, _name_of(to))
         return name
+
+    def addExternal(self, interface: str, to: str, **opts: Any) -> str:
+        """Have an interface of the machine in the lab, until the lab ends.
+
+        It is moved there, and moved back with its addresses and routes. What one has to know of
+        virtual interfaces is in "Reach the outside" in the documentation.
+
+        Args:
+            interface: what the machine calls it.
+            to: the switch that it is to be a port of, or the host or router that is to have it.
+            opts: ``name``, what it is called in the lab; ``ip``, ``ipv6``, ``mac``, ``mtu`` in the
+                lab; ``force=True`` to take even the one that the machine's default route uses.
+
+        Returns:
+            The interface's name on the machine.
+        """
+        node = _name_of(to)
+        port = self._graph.free_port(node)
+        self._graph.ports.setdefault(node, {})[port] = (str(interface), 0)
+        place = self._place().rpartition("/")[2]
+        self._externals.append(ExternalEntry(interface, node, port, opts, place))
+        return interface
+
+    def removeExternal(self, interface: str) -> None:
+        """Take an interface of the machine out of the topology again.
+
+        Raises:
+            UsageError: it is not in it.
+        """
+        for entry in self._externals:
+            if entry.interface == interface:
+                self._externals.remove(entry)
+                self._graph.ports.get(entry.node, {}).pop(entry.port, None)
+                return
+        known = [entry.interface for entry in self._externals]
+        hint = choice_hint(interface, known)
+        raise UsageError(f"there is no external {interface}", where=self.name, hint=hint)
 
     def addController(self, name: str = "c0", kind: str | None = None, **opts: Any) -> str:
         """Add a controller of Open vSwitch bridges, which is linked to nothing; returns the name.
@@ -343,6 +382,7 @@ class Topo:
         """
         self._node(name)
         self._forget(self._graph.remove_node(name))
+        self._externals = [entry for entry in self._externals if entry.node != name]
 
     def removeLink(self, node1: str, node2: str, key: int | None = None) -> None:
         """Remove the link with that key between two nodes, or all their links.
@@ -491,6 +531,10 @@ class Topo:
     def link_entries(self) -> list[LinkEntry]:
         """The links as they were written, in the order they were added."""
         return self._graph.links
+
+    def external_entries(self) -> list[ExternalEntry]:
+        """The interfaces of the machine as they were given to nodes."""
+        return self._externals
 
     def schedule_entries(self) -> list[ScheduleEntry]:
         """What is to change while the network runs, as it was written."""

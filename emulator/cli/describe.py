@@ -25,7 +25,14 @@ from emulator.wire.words import impairments_text
 
 if TYPE_CHECKING:
     from emulator.catalog import Manifest
-    from emulator.plan.model import ContainerPlan, LinkChangePlan, LinkPlan, NodePlan, Plan
+    from emulator.plan.model import (
+        ContainerPlan,
+        InterfacePlan,
+        LinkChangePlan,
+        LinkPlan,
+        NodePlan,
+        Plan,
+    )
 
 _MOST_STEPS = 100
 
@@ -139,10 +146,10 @@ def _print_plan(compiled: Plan) -> None:
                     intf.name,
                     intf.port,
                     intf.mac,
-                    intf.ipv4,
-                    *([intf.ipv6] if compiled.ipv6 else []),
+                    _written(intf, "."),
+                    *([_written(intf, ":")] if compiled.ipv6 else []),
                     intf.mtu,
-                    compiled.peer(node.name, intf.name).interface,
+                    compiled.leads_to(node.name, intf.name),
                     *([None if intf.memif else intf.kernel_name] if renamed else []),
                 ]
             )
@@ -271,6 +278,11 @@ def _runtime(node: NodePlan) -> str | None:
 
 def _addresses(node: NodePlan) -> str | None:
     return ", ".join(intf.ipv4 for intf in node.interfaces if intf.ipv4) or None
+
+
+def _written(interface: InterfacePlan, kind: str) -> str | None:
+    """The addresses of an interface that have dots in them, or colons."""
+    return ", ".join(each for each in interface.addresses if kind in each) or None
 
 
 def _settings(parameters: dict[str, Any]) -> str | None:

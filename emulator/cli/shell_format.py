@@ -43,9 +43,7 @@ def net_text(plan: Plan) -> str:
     lines = []
     for node in plan.nodes:
         words = [node.name] if node.host is None else [node.name, "in", node.host]
-        for interface in node.interfaces:
-            peer = plan.peer(node.name, interface.name)
-            words.append(f"{interface.name}:{peer.interface}")
+        words += [f"{i.name}:{plan.leads_to(node.name, i.name)}" for i in node.interfaces]
         lines.append(" ".join(words))
     return "\n".join(lines)
 

@@ -235,6 +235,9 @@ def set_static_arp(nodes: Iterable[NodePlan], namespaces: dict[str, Netns]) -> N
     known: dict[object, list[tuple[str, str]]] = {}
     for node in nodes:
         for interface in node.interfaces:
+            if interface.external is not None:
+                # Who is on its link is not known here.
+                continue
             for own in interface.addresses:
                 found = ip_interface(own)
                 known.setdefault(found.network, []).append((str(found.ip), interface.mac))
@@ -249,7 +252,7 @@ def set_static_arp(nodes: Iterable[NodePlan], namespaces: dict[str, Netns]) -> N
                     continue
                 where = f"{node.name} {interface.name}"
                 for own in interface.addresses:
-                    for address, mac in known[ip_interface(own).network]:
+                    for address, mac in known.get(ip_interface(own).network, ()):
                         if mac != interface.mac:
                             netlink.add_neighbour(index, address, mac, where=where)
             netlink.commit()

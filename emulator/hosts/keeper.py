@@ -9,6 +9,7 @@ from typing import Any
 from emulator.errors import BuildVnfError, UsageError
 from emulator.fabric import Fabric, restore_routes
 from emulator.hosts.addresses import set_static_arp
+from emulator.hosts.external import External
 from emulator.hosts.groups import find_group
 from emulator.hosts.leftovers import Leftovers
 from emulator.hosts.limits import RT_PRIORITY, LabLimits, ensure_real_time, updated
@@ -37,6 +38,7 @@ class Hosts:
         self._lab = folder.id
         self._dirs: dict[str, PrivateDirs] = {}
         self._nats: dict[str, Nat] = {}
+        self._externals: dict[tuple[str, str], External] = {}
         self._of_nodes: dict[str, NodeProcesses] = {}
 
     def add(self, nodes: Iterable[NodePlan]) -> None:
@@ -101,6 +103,7 @@ class Hosts:
         for node in changed:
             if node.kind in ("host", "router", "vnf"):
                 restore_routes(self._fabric.namespace(node.name), node)
+        self._exchange_externals(plan)
         for node in plan.nodes:
             if node.nat is not None and node.name not in self._nats:
                 netns, index = self._fabric.namespace(node.name), self._fabric.free_index()
@@ -110,11 +113,25 @@ class Hosts:
             spaces = {node.name: self._fabric.namespace(node.name) for node in nodes}
             set_static_arp(nodes, spaces)
 
+    def as_it_is(self, node: NodePlan) -> NodePlan:
+        """A node's plan, with the MAC addresses that its external interfaces brought along."""
+        interfaces = tuple(
+            each.model_copy(update={"mac": self._externals[node.name, each.name].mac})
+            if (node.name, each.name) in self._externals
+            else each
+            for each in node.interfaces
+        )
+        if interfaces == node.interfaces:
+            return node
+        return node.model_copy(update={"interfaces": interfaces})
+
     def remove(self, nodes: Iterable[NodePlan]) -> None:
         """Takes back what nodes had that go, or are made anew."""
         for node in nodes:
             self._of_nodes.pop(node.name, None)
             self._limits.remove(node.name)
+            for key in [key for key in self._externals if key[0] == node.name]:
+                self._return_external(key)
             nat = self._nats.pop(node.name, None)
             if nat is not None:
                 nat.close()
@@ -129,9 +146,11 @@ class Hosts:
     def close_ways(self) -> None:
         """Closes the ways out of the lab."""
         with ExitStack() as each:
-            for nat in self._nats.values():
-                each.callback(nat.close)
+            ways: list[Nat | External] = [*self._nats.values(), *self._externals.values()]
+            for way in ways:
+                each.callback(way.close)
             self._nats.clear()
+            self._externals.clear()
 
     def close(self) -> None:
         """Gives back everything else."""
@@ -143,10 +162,31 @@ class Hosts:
 
     def let_go(self) -> None:
         """Leaves everything to the process that we were forked from."""
-        for held in (*self._dirs.values(), *self._nats.values()):
+        ways: list[PrivateDirs | Nat | External] = [*self._dirs.values(), *self._nats.values()]
+        for held in (*ways, *self._externals.values()):
             held.let_go()
         self._dirs.clear()
         self._nats.clear()
+        self._externals.clear()
+
+    def _exchange_externals(self, plan: Plan) -> None:
+        wanted = {(n.name, i.name): (n, i) for n in plan.nodes for i in n.interfaces if i.external}
+        for key in [key for key in self._externals if key not in wanted]:
+            self._return_external(key)
+        for key, (node, interface) in wanted.items():
+            if key in self._externals:
+                continue
+            netns, index = self._fabric.namespace(node.name), self._fabric.free_index()
+            master = None
+            if node.kind == "switch":
+                master = self._fabric.bridge_for(node.name, interface.name)
+            self._externals[key] = External(
+                node.name, interface, netns, index, master, self._leftovers
+            )
+
+    def _return_external(self, key: tuple[str, str]) -> None:
+        self._externals.pop(key).close()
+        self._fabric.release_port(*key)
 
 
 def reached_processes(

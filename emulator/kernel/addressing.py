@@ -24,6 +24,7 @@ _IFA_ADDRESS, _IFA_LOCAL = 1, 2
 _IFA_F_PERMANENT = 0x80
 _IFLA_MTU, _IFLA_NEW_IFINDEX = 4, 49
 _RT_SCOPE_LINK_LOCAL = 253
+_IFF_PROMISC = 0x100
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,23 @@ class Addressing(Rtnl):
         body += netlink._name(name)
         if new is not None:
             body += netlink._u32(_IFLA_NEW_IFINDEX, new)
+        self._add(netlink._RTM_NEWLINK, netlink._REQUEST | netlink._ACK, body, where)
+
+    def rename(self, index: int, name: str, *, where: str) -> None:
+        """Gives an interface that is down another name."""
+        body = netlink._ifinfo(index) + netlink._name(name)
+        self._add(netlink._RTM_NEWLINK, netlink._REQUEST | netlink._ACK, body, where)
+
+    def is_promiscuous(self, index: int) -> bool:
+        """Whether an interface was told to take frames for others too."""
+        payloads = self._dump(netlink._RTM_GETLINK, netlink._RTM_NEWLINK, netlink._ifinfo(0))
+        heads = [netlink._IFINFO.unpack_from(payload) for payload in payloads]
+        return any(head[3] == index and head[4] & _IFF_PROMISC for head in heads)
+
+    def set_promiscuous(self, index: int, wanted: bool, *, where: str) -> None:
+        """Tells an interface to take frames for others too, or not."""
+        flags = _IFF_PROMISC if wanted else 0
+        body = netlink._IFINFO.pack(socket.AF_UNSPEC, 0, 0, index, flags, _IFF_PROMISC)
         self._add(netlink._RTM_NEWLINK, netlink._REQUEST | netlink._ACK, body, where)
 
     def add_neighbour(self, index: int, address: str, mac: str, *, where: str) -> None:

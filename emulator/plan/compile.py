@@ -20,6 +20,7 @@ from emulator.plan import assign, wiring
 from emulator.plan.addresses import AddressMistake, BaseNetwork
 from emulator.plan.chains import check_addresses, compile_chains, mark_beside, steered_ends
 from emulator.plan.container_checks import check_apps, check_published_ports
+from emulator.plan.externals import wire_externals
 from emulator.plan.link_options import read_link
 from emulator.plan.model import (
     EndPlan,
@@ -94,6 +95,7 @@ def compile_plan(
         [read_link(link, ipv6, problems) for link in graph.link_entries()],
         problems,
     )
+    wire_externals(network, graph.external_entries(), problems)
     settle_switches(network, previous, problems, auto_datapath=ovs_datapath)
     check_apps(network, previous, problems)
     check_published_ports(network, problems)
@@ -229,6 +231,7 @@ def _interface_plan(interface: wiring.Interface) -> InterfacePlan:
         segment_offload=frame_offload and not interface.impaired,
         receive_napi=redirected or interface.crowded,
         memif=_memif_plan(interface),
+        external=interface.external,
     )
 
 

@@ -54,5 +54,7 @@ class ExternalPlan(_Frozen):
 
     interface: str
     """Its name on the machine."""
+    keeps_mac: bool = True
+    """Whether it has in the lab the MAC address that it has on the machine."""
     force: bool = False
     """Whether it is taken even if the machine's default route goes through it."""

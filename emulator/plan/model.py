@@ -336,6 +336,13 @@ class Plan(_Frozen):
             self.node(node).interface(interface)
             raise
 
+    def leads_to(self, node: str, interface: str) -> str:
+        """What an interface leads to, for a person: that at the other end of its link."""
+        external = self.node(node).interface(interface).external
+        if external is not None:
+            return f"{external.interface} of the machine"
+        return self.peer(node, interface).interface
+
     def address_of(self, node: str) -> str | None:
         """A node's IPv4 address without its prefix length; None when it has none.
 

@@ -12,7 +12,7 @@ from emulator.names import NAME_RULE, is_name
 from emulator.plan.graph import Groups, loops
 from emulator.plan.impairments import UNIMPAIRED, Impairments, idle_wire
 from emulator.plan.link_options import EndWish, LinkWish
-from emulator.plan.model import InterfacePlan
+from emulator.plan.model import ExternalPlan, InterfacePlan
 from emulator.plan.node_options import NodeWish
 from emulator.plan.process_options import added_ports
 from emulator.plan.xdp_ports import loop_hint
@@ -49,6 +49,8 @@ class Interface:
     """Which part it has in a memif link, if it is an end of one."""
     impairments: Impairments = UNIMPAIRED
     """Of its link."""
+    external: ExternalPlan | None = None
+    """Given: it is an interface of the machine, and an end of no link."""
     link_id: str = ""
     """What its link is called."""
     steered: bool = False

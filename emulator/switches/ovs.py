@@ -343,7 +343,8 @@ def _bridge(node: NodePlan, plan: Plan) -> Bridge:
         frozenset(
             interface.kernel_name
             for interface in node.interfaces
-            if plan.node(plan.peer(node.name, interface.name).node).kind in ("host", "router")
+            if interface.external is None
+            and plan.node(plan.peer(node.name, interface.name).node).kind in ("host", "router")
         ),
     )
 
