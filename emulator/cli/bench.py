@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from emulator.experiment.bench import BenchResult
     from emulator.experiment.certificates import CertificatesRecord
     from emulator.experiment.spec import Measurement
+    from emulator.network import Network
 
 
 def _complete_measurement(incomplete: str) -> list[str]:
@@ -219,12 +220,22 @@ def bench(
       vnf bench --topo chain --set dataplane=afxdp --vary 'idle=poll;spin:20us,wait'
       vnf bench night.yaml
     """
-    from emulator.experiment.bench import partial_result, resume_bench, run_bench
+    from emulator.experiment.bench import (
+        bench_running,
+        partial_result,
+        resume_bench,
+        run_bench,
+        running_target,
+    )
     from emulator.experiment.cases import parse_vary
     from emulator.experiment.scenario import is_scenario, load_scenario
     from emulator.experiment.spec import DEFAULT_MEASUREMENTS, BenchSpec
 
     file, measurements = _split(what or (), topo)
+    # In the shell of a lab it is that lab which is measured.
+    running: Network | None = context.obj
+    if running is not None:
+        _check_running(context, file)
     spec = None
     if resume is not None:
         _alone(context, "--resume", ("resume", "json"), what or ())
@@ -235,7 +246,7 @@ def bench(
             spec = dataclasses.replace(spec, output=output)
     else:
         spec = BenchSpec(
-            target=target_of(file, topo),
+            target=target_of(file, topo) if running is None else running_target(running),
             settings=parse_settings(settings),
             vary=parse_vary(vary or ()),
             source=source,
@@ -266,13 +277,15 @@ def bench(
             if spec is None:
                 assert resume is not None
                 result = resume_bench(resume, progress)
+            elif running is not None:
+                result = bench_running(running, spec, progress)
             else:
                 result = run_bench(spec, progress)
     except (KeyboardInterrupt, ResultsError) as stop:
         partial = partial_result(stop)
         if partial is not None:
             _print_result(partial, json)
-            if not json:
+            if not json and running is None:
                 print(f"Go on    {_resume_command(partial)}")
         raise
     _print_result(result, json)
@@ -338,6 +351,28 @@ def _alone(context: typer.Context, what: str, goes: Sequence[str], rest: Sequenc
             f"{what} says all that is to be measured, and beside it is {' '.join(beside)}",
             hint="drop one of them",
         )
+
+
+def _check_running(context: typer.Context, file: str | None) -> None:
+    """Check that nothing is given that a lab which runs cannot have any more.
+
+    Raises:
+        UsageError: something is.
+    """
+    names = ("topo", "settings", "vary", "schedule", "resume")
+    options = [
+        parameter.opts[0]
+        for parameter in context.command.params
+        if parameter.name in names and _is_given(context, parameter.name)
+    ]
+    hint = "the lab that runs is measured as it is; vnf bench, outside of it, starts labs"
+    if file is not None:
+        from emulator.experiment.spec import MEASUREMENTS
+
+        message = f"{file!r} is none of {', '.join(MEASUREMENTS)}"
+        raise UsageError(message, where="bench", hint=hint)
+    if options:
+        raise UsageError(f"{options[0]} has no place here", where="bench", hint=hint)
 
 
 def _is_given(context: typer.Context, parameter: str) -> bool:

@@ -70,7 +70,7 @@ def certify(
         plan = example_plan()
     else:
         plan = compile_plan(load_target(file, topo, chosen), catalog=load_catalog(file))
-    wanted = None if not link else {each for pair in link for each in _between(plan, pair)}
+    wanted = None if not link else {each for pair in link for each in links_between(plan, pair)}
     ensure_root("measuring")
     with StepProgress() as progress:
         run = certify_planes if plane_matrix else measure
@@ -83,7 +83,7 @@ def certify(
         raise typer.Exit(1)
 
 
-def _between(plan: Plan, pair: str) -> list[str]:
+def links_between(plan: Plan, pair: str) -> list[str]:
     """The ids of the links between two nodes, named as ``A-B``; names may have hyphens too.
 
     Raises:

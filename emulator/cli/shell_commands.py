@@ -6,7 +6,14 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from emulator.cli import shell_capture, shell_change, shell_look, shell_nodes, shell_traffic
+from emulator.cli import (
+    shell_capture,
+    shell_change,
+    shell_look,
+    shell_measure,
+    shell_nodes,
+    shell_traffic,
+)
 from emulator.cli.shell_complete import FILES, LINE
 from emulator.cli.shell_registry import (
     COMMANDS,
@@ -32,6 +39,7 @@ __all__ = [
     "shell_capture",
     "shell_change",
     "shell_look",
+    "shell_measure",
     "shell_nodes",
     "shell_traffic",
 ]

@@ -73,6 +73,8 @@ def _options(
         "service": lambda: ("start", "stop"),
         "parameter": lambda: _parameters(words[1], words[2:], plan),
         "counting": lambda: [node.name for node in plan.nodes if "stats" in names_for(node)],
+        "top": lambda: ("once",),
+        "measurement": _measurements,
         "port": lambda: ["stop", *nodes, *_interfaces(plan)],
     }
     return list(named[kind]()) if kind in named else []
@@ -111,6 +113,12 @@ def _node_command_options(words: Sequence[str], nodes: list[str], plan: Plan) ->
         named = {word.partition("=")[0] for word in words[2:]}
         return [f"{name}=" for name in CHANGEABLE if name not in named]
     return _parameters(node.name, words[2:], plan) if words[1] == "set" else []
+
+
+def _measurements() -> Sequence[str]:
+    from emulator.experiment.spec import MEASUREMENTS
+
+    return (*MEASUREMENTS, "--from", "--to", "--rate", "--size", "--duration", "--help")
 
 
 def _interfaces(plan: Plan) -> list[str]:

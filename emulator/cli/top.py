@@ -81,21 +81,36 @@ def top(
             return
 
 
-class _Follower:
-    """A lab that another process runs, reached anew when its owner adds or removes nodes."""
+def show_top(network: Network, interval_s: float, *, once: bool) -> None:
+    """The table of a lab that this process has: once, or until q or Ctrl-C on a terminal."""
+    follower = _Follower(network)
+    if once or not _is_screen():
+        time.sleep(interval_s)
+        _print(follower, json=False, many=False)
+    else:
+        _show(follower, interval_s)
 
-    def __init__(self, lab: str) -> None:
+
+class _Follower:
+    """A lab, followed when its owner adds or removes nodes.
+
+    Args:
+        lab: the id of one to attach to, or one that this process has already.
+    """
+
+    def __init__(self, lab: str | Network) -> None:
+        self._attached = isinstance(lab, str)
         self._attach(lab)
 
-    def _attach(self, lab: str) -> None:
+    def _attach(self, lab: str | Network) -> None:
         from emulator.measure.lab_watch import LabWatch
         from emulator.network import Network
 
-        self.network: Network = Network.attach(lab)
+        self.network = Network.attach(lab) if isinstance(lab, str) else lab
         try:
             self._watch = LabWatch(self.network)
         except BaseException:
-            self.network.stop()
+            self.close()
             raise
 
     def rates(self) -> list[NodeRates]:
@@ -113,13 +128,14 @@ class _Follower:
             raise LabError("the lab has ended", where=name)
         rates = self._watch.rates()
         if set(record.node_names) != {node.name for node in self.network.nodes}:
-            self.network.stop()
-            self._attach(name)
+            self.close()
+            self._attach(name if self._attached else self.network)
         return rates
 
     def close(self) -> None:
         """Let go of the lab, which goes on."""
-        self.network.stop()
+        if self._attached:
+            self.network.stop()
 
 
 def _print(follower: _Follower, *, json: bool, many: bool) -> None:

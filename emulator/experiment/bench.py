@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from emulator.experiment.certificates import CertificatesRecord
     from emulator.experiment.prepare import PreparedCase
     from emulator.experiment.records import CaseRecord, SummaryRecord
+    from emulator.network import Network
 
 _BESIDE_SAMPLES_BYTES = 4 << 20
 
@@ -110,6 +111,18 @@ def run_bench(spec: BenchSpec, on_event: Callable[[BenchEvent], None] | None = N
         ResultsError: the results cannot be written.
         KeyboardInterrupt: as it came.
     """
+    seed = secrets.randbelow(2**32) if spec.seed is None else spec.seed
+    spec = dataclasses.replace(spec, seed=seed)
+    order, prepared = _prepared(spec)
+    return _measured(spec, order, prepared, on_event)
+
+
+def _measured(
+    spec: BenchSpec,
+    order: list[Unit],
+    prepared: dict[str, PreparedCase],
+    on_event: Callable[[BenchEvent], None] | None,
+) -> BenchResult:
     from emulator.experiment.bench_run import Run
     from emulator.experiment.bundle import BundleWriter
     from emulator.experiment.records import RunRecord
@@ -118,14 +131,12 @@ def run_bench(spec: BenchSpec, on_event: Callable[[BenchEvent], None] | None = N
     from emulator.paths import share_dir
     from emulator.revision import source_revision
 
-    seed = secrets.randbelow(2**32) if spec.seed is None else spec.seed
-    spec = dataclasses.replace(spec, seed=seed)
-    order, prepared = _prepared(spec)
+    assert spec.seed is not None
     ensure_root("measuring")
     about = RunRecord(
         command_line=tuple(sys.argv),
         spec=spec.record(),
-        seed=seed,
+        seed=spec.seed,
         order=tuple(dict.fromkeys(unit.case.name for unit in order)),
         started_at=datetime.now(UTC),
         revision=source_revision(share_dir()),
@@ -138,6 +149,44 @@ def run_bench(spec: BenchSpec, on_event: Callable[[BenchEvent], None] | None = N
         needed_bytes=estimated_bytes(packets) + _BESIDE_SAMPLES_BYTES,
     )
     return Run(spec, order, prepared, about, bundle, on_event).measure()
+
+
+def bench_running(
+    network: Network, spec: BenchSpec, on_event: Callable[[BenchEvent], None] | None = None
+) -> BenchResult:
+    """Measure a lab that runs, as it is, and leave a bundle; the lab goes on.
+
+    Rounds and kinds of traffic follow each other in the same lab. What else it carries meanwhile is
+    in the results.
+
+    Args:
+        spec: what to measure; its target is to be :func:`running_target`, without any settings.
+
+    Raises:
+        UsageError, MachineError, ResultsError, KeyboardInterrupt: as :func:`run_bench`.
+    """
+    from emulator.experiment.prepare import prepare_running
+
+    if spec.settings or spec.vary or spec.schedule is not None:
+        raise UsageError(
+            "a lab that runs is measured as it is",
+            where=spec.target,
+            hint="settings, what varies and a schedule are for vnf bench FILE",
+        )
+    seed = secrets.randbelow(2**32) if spec.seed is None else spec.seed
+    spec = dataclasses.replace(spec, seed=seed)
+    cases = expand_cases({}, {}, spec.traffics())
+    prepared = prepare_running(network, cases, source=spec.source, destination=spec.destination)
+    for ready in prepared.values():
+        _check_frames_fit(ready, spec)
+    return _measured(spec, random_order(cases, spec.repeat, seed), prepared, on_event)
+
+
+def running_target(network: Network) -> str:
+    """What a specification calls a lab that runs."""
+    from emulator.experiment.prepare import RUNNING
+
+    return f"{RUNNING}{network.id}"
 
 
 def resume_bench(

@@ -12,6 +12,7 @@ from emulator.errors import Problem, TopologyError, UsageError
 if TYPE_CHECKING:
     from emulator.catalog import Catalog
     from emulator.experiment.cases import Case
+    from emulator.network import Network
     from emulator.plan.model import NodePlan, Plan
     from emulator.topo import Topo
 
@@ -26,6 +27,30 @@ class PreparedCase:
     plan: Plan
     source: str
     destination: str
+    network: Network | None = None
+    """A lab that runs, to be measured as it is; None: one of its own for each round."""
+
+
+RUNNING = "running lab "
+"""What stands before the id of a lab that ran already, where a specification names a topology."""
+
+
+def prepare_running(
+    network: Network, cases: Sequence[Case], *, source: str | None, destination: str | None
+) -> dict[str, PreparedCase]:
+    """The cases of a lab that runs; by their names.
+
+    Raises:
+        UsageError: an end of the path does not exist.
+    """
+    from emulator.catalog import Catalog
+
+    first, last = ends_of(network.plan, source, destination)
+    catalog = Catalog.load()
+    return {
+        case.name: PreparedCase(case, network.topo, catalog, network.plan, first, last, network)
+        for case in cases
+    }
 
 
 def prepare(
@@ -52,6 +77,12 @@ def prepare(
     from emulator.plan.compile import compile_plan
     from emulator.topofile import load_topology
 
+    if target.startswith(RUNNING):
+        raise UsageError(
+            "it was measured in a lab that ran already, and cannot be started again from here",
+            where=target,
+            hint="measure in the shell of such a lab once more, by bench",
+        )
     catalog = catalog_for(target)
     prepared: dict[str, PreparedCase] = {}
     mistakes: dict[Problem, list[str]] = {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from emulator.errors import MeasurementError
@@ -45,10 +46,14 @@ def measure_case(
     def starting(stage: str, done: int, total: int) -> None:
         recorder.detail(name, f"starting the network: {stage} {done}/{total}")
 
-    network = Network(ready.topo, catalog=ready.catalog, progress=starting)
     recorder.begin(START)
-    recorder.tell(name, "starting the network")
-    with network.start(schedule=False):
+    with ExitStack() as stack:
+        if ready.network is not None:
+            network = ready.network
+        else:
+            network = Network(ready.topo, catalog=ready.catalog, progress=starting)
+            recorder.tell(name, "starting the network")
+            stack.enter_context(network.start(schedule=False))
         path = MeasuredPath(network, network[ready.source], network[ready.destination])
         context = CaseContext(
             name=name,
@@ -67,7 +72,8 @@ def measure_case(
         context.tell("warming up")
         path.probe(context.probe_spec(context.traffic.rate_pps, _WARM_UP_S, record=False))
         _idle(context)
-        if network.plan.schedule:
+        # That of a lab which ran already is under way, or over.
+        if network.plan.schedule and ready.network is None:
             network.run_schedule()
         failed: list[MeasurementError] = []
         for kind, measure in _measures().items():
