@@ -20,6 +20,7 @@ _MOST_MTU_BYTES = 3000
 """A frame lies on one page, with room for the kernel's own use before and behind it."""
 
 _MOST_PORTS = 1000
+_KNOW_VLANS = ("xdp", "ovs")
 
 
 def read_vlans(end: EndWish, params: dict[str, Any], name: str, problems: list[Problem]) -> None:
@@ -50,11 +51,12 @@ def read_vlans(end: EndWish, params: dict[str, Any], name: str, problems: list[P
 
 
 def check_xdp_ports(wiring: Wiring, problems: list[Problem]) -> None:
-    """Only ports of ``xdp`` switches tell VLANs apart, and what they carry is not too long."""
+    """Only some switches' ports tell VLANs apart; what ``xdp`` switches carry is not too long."""
     for node in wiring.nodes.values():
-        is_xdp = node.wish.switch is not None and node.wish.switch.kind == "xdp"
-        if not is_xdp:
+        kind = node.wish.switch.kind if node.wish.switch is not None else None
+        if kind not in _KNOW_VLANS:
             problems += [_stranger(each) for each in node.interfaces if _has_vlans(each)]
+        if kind != "xdp":
             continue
         if len(node.interfaces) > _MOST_PORTS:
             text = f"it has {len(node.interfaces)} links, and an xdp switch takes {_MOST_PORTS}"
@@ -93,10 +95,12 @@ def _has_vlans(interface: Interface) -> bool:
 def _stranger(interface: Interface) -> Problem:
     what = "trunk" if interface.wish.trunk else "vlan"
     owner = interface.owner
-    text = f"{what} is for ports of xdp switches, and {owner.name} is a {owner.kind}"
+    text = f"{what} is for ports of xdp and ovs switches, and {owner.name} is a {owner.kind}"
     hint = "give it to the switch's end of the link"
     if owner.kind == "switch":
         kind = owner.wish.switch.kind if owner.wish.switch is not None else "bridge"
-        text = f"{what} is for ports of xdp switches, and {owner.name} is of the kind {kind}"
-        hint = f'give {owner.name} kind="xdp"'
+        text = (
+            f"{what} is for ports of xdp and ovs switches, and {owner.name} is of the kind {kind}"
+        )
+        hint = f'give {owner.name} kind="xdp" or kind="ovs"'
     return Problem(interface.wish.where, text, hint)

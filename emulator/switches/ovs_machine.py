@@ -79,6 +79,12 @@ def auto_datapath() -> Datapath:
     return "kernel" if has_kernel_datapath() else "userspace"
 
 
+def leaves_datapath_open(plan: Plan) -> bool:
+    """Whether a bridge of a plan is to get the datapath that the machine has."""
+    bridges = [node.switch.ovs for node in plan.switches() if node.switch and node.switch.ovs]
+    return any(each.datapath == "auto" for each in bridges)
+
+
 def check_machine(plan: Plan) -> None:
     """Whether the Open vSwitch bridges of a plan can be had.
 

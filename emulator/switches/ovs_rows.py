@@ -164,4 +164,12 @@ def target_of(controller: ControllerPlan) -> str | None:
 
 
 def _vlans(interface: InterfacePlan | None) -> Row:
-    return {}
+    """What a port does with VLANs, where frames go the normal way."""
+    if interface is None or (interface.vlan is None and not interface.trunk):
+        return {}
+    if not interface.trunk:
+        return {"vlan_mode": "access", "tag": interface.vlan}
+    row: Row = {"vlan_mode": "trunk", "trunks": set_of(interface.trunk)}
+    if interface.vlan is not None:
+        row |= {"vlan_mode": "native-untagged", "tag": interface.vlan}
+    return row
