@@ -6,12 +6,22 @@ from typing import Annotated
 
 import typer
 
+from emulator.cli.run import OnFailure
+
 
 def script(
     file: Annotated[str, typer.Argument(metavar="FILE", help="The script.")],
     arguments: Annotated[
         list[str] | None, typer.Argument(metavar="ARGUMENTS", help="What the script gets.")
     ] = None,
+    on_failure: Annotated[
+        OnFailure,
+        typer.Option(
+            "--on-failure",
+            help="Whether a node that does not start, or a controller that is not reached, ends "
+            "the lab (stop), or the others go on (keep).",
+        ),
+    ] = OnFailure.stop,
 ) -> None:
     """Run a script written for Mininet, Containernet or ComNetsEmu, as it is.
 
@@ -30,6 +40,6 @@ def script(
     """
     from emulator.compat.running import run_script
 
-    code = run_script(file, arguments or [])
+    code = run_script(file, arguments or [], on_failure=on_failure.value)
     if code:
         raise typer.Exit(code)

@@ -92,7 +92,7 @@ class Controller(Node):
     @property
     def in_use(self) -> bool:
         """Whether there is a switch that it could control."""
-        return any(getattr(node, "is_ovs", False) for node in self.growth.nodes.values())
+        return any(node.is_ovs for node in self.growth.nodes.values())
 
     def be_born(self) -> None:
         if self.in_use:

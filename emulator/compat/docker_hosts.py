@@ -56,6 +56,10 @@ class ContainerHost(Host):
 class Docker(ContainerHost):
     """A host in a container, which runs what its image says unless ``dcmd`` says otherwise."""
 
+    def start(self) -> None:
+        """Has its program run, which it does anyhow as soon as the host lives."""
+        self.living()
+
     @property
     def did(self) -> str:
         """The id of its container."""

@@ -7,6 +7,7 @@ needs one of them alive. What is declared later joins the lab in the same way.
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 from collections.abc import Iterator
@@ -14,15 +15,22 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from emulator.compat.mininet.log import warn
 from emulator.compat.unsupported import UnsupportedError
 from emulator.errors import LabError, UsageError
 from emulator.kernel.netns import ensure_root
 from emulator.network import Network
+from emulator.owned_lab import OnFailure
+from emulator.paths import run_dir
 from emulator.topo import Topo
 
 if TYPE_CHECKING:
     from emulator.compat.links import Intf, Link
     from emulator.compat.nodes import Node
+    from emulator.node import Node as EngineNode
+
+ON_FAILURE: OnFailure = "stop"
+"""What a node that does not start, or a controller that is not reached, does to a lab."""
 
 _PACKAGE = str(Path(__file__).resolve().parents[1]) + "/"
 
@@ -34,6 +42,7 @@ class Growth:
         engine: the network that they live in.
         nodes: by name, in the order they were declared.
         links: in the order they were declared.
+        ending: whether the script has begun to take it back.
         wants_openflow: whether switches of no class of their own are to be Open vSwitch bridges.
     """
 
@@ -49,11 +58,13 @@ class Growth:
         ensure_root("a lab")
         topo = _Written()
         topo.name = name
-        self.engine = Network(topo, **options)
+        self.engine = Network(topo, on_failure=ON_FAILURE, **options)
         self.nodes: dict[str, Node] = {}
         self.links: list[Link] = []
         self.wants_openflow = False
         self._ended = False
+        self.ending = False
+        self._told: list[str] = []
         self._lock = threading.RLock()
         _ALL.append(self)
 
@@ -94,8 +105,27 @@ class Growth:
                 item.born = True
             for item in items:
                 item.be_born()
+            self._point_to_ovs(nodes)
+            self._tell_notes(nodes)
             for node in nodes:
                 node.grow_up()
+
+    def _point_to_ovs(self, nodes: list[Node]) -> None:
+        """Has ``ovs-vsctl`` and the like, run by the script on the machine, reach the lab's own."""
+        if any(node.is_ovs for node in nodes):
+            from emulator.switches.control import OVS_FOLDER
+            from emulator.switches.ovs_daemons import environment
+
+            os.environ.update(environment(run_dir() / self.engine.id / OVS_FOLDER))
+
+    def _tell_notes(self, nodes: list[Node]) -> None:
+        for node in nodes:
+            if node.engine_node is not None and node.engine_node.start_failure is not None:
+                warn(f"*** {node.name} failed: {node.engine_node.start_failure}\n")
+        for note in self.engine.notes:
+            if note not in self._told:
+                self._told.append(note)
+                warn(f"*** {note}\n")
 
     def adopt(self, node: Node) -> None:
         """Takes a new node in.
@@ -198,6 +228,11 @@ def end_all() -> list[str]:
     return ids
 
 
+def alive_networks() -> list[Network]:
+    """The networks of the script that are alive, in the order in which they were made."""
+    return [growth.engine for growth in _ALL if growth.alive]
+
+
 def user_place() -> str:
     """The file and the line of the script that is at work: ``/my/lab.py:12``."""
     frame = sys._getframe(1)
@@ -210,6 +245,31 @@ def script_name() -> str:
     """What a lab is called after where nothing better is known: the script's file."""
     file = getattr(sys.modules.get("__main__"), "__file__", None)
     return Path(file).stem if file else "script"
+
+
+class Living:
+    """Something of a script that has a node of the engine.
+
+    Attributes:
+        name: its name.
+        growth: the network's nodes and links.
+        engine_node: the engine's node, once it lives.
+    """
+
+    name: str
+    growth: Growth
+    engine_node: EngineNode | None = None
+
+    def living(self) -> EngineNode:
+        """The engine's node; it comes to life if it does not yet.
+
+        Raises:
+            LabError: it has been removed.
+        """
+        self.growth.live()
+        if self.engine_node is None:
+            raise LabError("there is no such node in the lab", where=self.name)
+        return self.engine_node
 
 
 class _Written(Topo):

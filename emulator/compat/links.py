@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from emulator.compat.growth import user_place
 from emulator.errors import LabError, UsageError
 from emulator.link import SHAPERS
-from emulator.names import suggestion
+from emulator.names import choice_hint
 from emulator.plan.impairments import SETTINGS
 
 if TYPE_CHECKING:
@@ -98,8 +98,7 @@ class Intf:
         asked = {key: value for key, value in params.items() if key not in SHAPERS}
         for key in asked:
             if key not in SETTINGS:
-                known = (*SETTINGS, *_INTERFACE_WORDS)
-                hint = suggestion(key, known) or f"there are: {', '.join(known)}"
+                hint = choice_hint(key, ("bw", *SETTINGS, *_INTERFACE_WORDS))
                 raise UsageError(f"an interface has no parameter {key}", where=self.name, hint=hint)
         result: dict[str, Any] = {}
         if mac is not None:
@@ -126,7 +125,7 @@ class Intf:
             raise UsageError(
                 f"{ip} has no prefix length", where=self.name, hint=f"write it as {ip}/24"
             )
-        wanted = (ip, int(length) if slash else prefixLen)
+        wanted: tuple[str | None, int | None] = (ip, int(length) if slash else prefixLen)
         if ip in ("0", "0.0.0.0"):
             wanted = (None, None)
         if self.born and self.name != "lo" and wanted != (self.ip, self.prefixLen):

@@ -11,18 +11,22 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import CodeType, ModuleType
 
-from emulator.compat import aliases
-from emulator.errors import BuildVnfError, UsageError
+from emulator.compat import aliases, growth
+from emulator.errors import BuildVnfError, TopologyError, UsageError
+from emulator.owned_lab import OnFailure
 
 _PACKAGE = str(Path(__file__).resolve().parents[1])
 _OLD_PYTHON = re.compile(r"Missing parentheses in call to|leading zeros in decimal|backtick")
 _OLD_NAMES = ("raw_input", "xrange", "unicode", "unichr", "basestring", "long", "reduce")
 _OLD_MODULES = ("Queue", "ConfigParser", "SocketServer", "urllib2", "httplib", "commands")
-_OLD_HINT = "it is written for Python 2: 2to3 -w -n FILE rewrites it"
+_OLD_HINT = "it is written for Python 2; 2to3 -w -n {} rewrites it"
 
 
-def run_script(file: str, arguments: Sequence[str]) -> int:
+def run_script(file: str, arguments: Sequence[str], *, on_failure: OnFailure = "stop") -> int:
     """Runs a script to its end, and takes back whatever it has left.
+
+    Args:
+        on_failure: whether a node that does not start ends its lab.
 
     Returns:
         The exit code: the script's own, or 1 when it raised something.
@@ -32,6 +36,7 @@ def run_script(file: str, arguments: Sequence[str]) -> int:
     """
     path = Path(file)
     code = _compiled(path)
+    growth.ON_FAILURE = on_failure
     with aliases.install(), _as_main(path, arguments) as main:
         try:
             try:
@@ -61,7 +66,7 @@ def _compiled(path: Path) -> CodeType:
         raise UsageError(
             f"{error.msg}: {text}".rstrip(": "),
             where=f"{path}:{error.lineno}" if error.lineno else str(path),
-            hint=_OLD_HINT if _OLD_PYTHON.search(error.msg or "") else "",
+            hint=_OLD_HINT.format(path) if _OLD_PYTHON.search(error.msg or "") else "",
         ) from error
     except ValueError as error:
         raise UsageError(f"is not Python: {error}", where=str(path)) from error
@@ -94,9 +99,6 @@ def _wait_for_threads() -> None:
 
 
 def _end_labs() -> None:
-    growth = sys.modules.get("emulator.compat.growth")
-    if growth is None:
-        return
     for id in growth.end_all():
         sys.stderr.write(f"*** Lab {id} was still there when the script ended: taken back\n")
         sys.stderr.flush()
@@ -113,7 +115,7 @@ def _exit_code(end: SystemExit) -> int:
 
 def _say_where(error: BuildVnfError, path: Path) -> None:
     """Adds the script's line to an error that does not say it."""
-    if str(path) in error.where or getattr(error, "problems", ()):
+    if str(path) in error.where or isinstance(error, TopologyError):
         return
     lines = [
         frame.lineno
@@ -141,5 +143,5 @@ def _print_traceback(error: Exception, path: Path) -> None:
         isinstance(error, ModuleNotFoundError) and name in _OLD_MODULES
     )
     if old:
-        sys.stderr.write(f"vnf: {_OLD_HINT.replace('FILE', str(path))}\n")
+        sys.stderr.write(f"vnf: {_OLD_HINT.format(path)}\n")
     sys.stderr.flush()

@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from emulator.compat.links import Intf
-from emulator.compat.nodes import Node, command_line
+from emulator.compat.node_commands import command_line
+from emulator.compat.nodes import Node
 from emulator.compat.unsupported import UnsupportedError
 from emulator.errors import UsageError
 
@@ -32,7 +33,7 @@ class Switch(Node):
     dpidLen = 16
     kind: str | None = None
     """What does its work; None is decided when it comes to life."""
-    own_parameters = (
+    own_parameters: tuple[str, ...] = (
         "dpid", "stp", "prio", "priority", "failMode", "datapath", "protocols", "reconnectms",
         "inband", "batch", "verbose", "controller", "ip", "mac",
     )  # fmt: skip
@@ -59,6 +60,7 @@ class Switch(Node):
         self._given_dpid = dpid
         self.controllers: list[str] | None = None
         self._started = False
+        self._out_of_service = False
 
     @property
     def dpid(self) -> str:
@@ -101,13 +103,23 @@ class Switch(Node):
         """Has it work, under some controllers."""
         self._started = True
         names = [controller.name for controller in controllers]
+        if self._out_of_service:
+            self.growth.engine.set_switch(self.name, up=True)
+            self._out_of_service = False
         if self.born and self.is_ovs and names != self.controllers:
             self._connect(names)
         self.controllers = names
 
     def stop(self, deleteIntfs: bool = True) -> None:
-        """Ends what it has under way; it is taken away with the lab."""
+        """Takes it out of service, until :meth:`start`; with the network it ends altogether.
+
+        Args:
+            deleteIntfs: its interfaces stay with it, whatever is given.
+        """
         self.cleanup()
+        if self.born and not self.growth.ending and not self._out_of_service:
+            self.growth.engine.set_switch(self.name, up=False)
+            self._out_of_service = True
 
     def attach(self, intf: str | Intf) -> None:
         """Takes an interface in as a port, one that a link has brought or that was moved here."""
@@ -142,7 +154,7 @@ class Switch(Node):
     # For the engine -----------------------------------------------------------------------------
 
     @property
-    def is_ovs(self) -> bool:
+    def is_ovs(self) -> bool:  # type: ignore[override]
         """Whether it is an Open vSwitch bridge."""
         if self.kind is not None:
             return self.kind == "ovs"
@@ -274,4 +286,4 @@ class LinuxBridge(Switch):
             raise UnsupportedError(
                 f"prio={prio} is not supported by Linux bridges", where=name, hint="use OVSSwitch"
             )
-        super().__init__(name, **({"stp": True} if stp else {}), **kwargs)
+        super().__init__(name, **{**kwargs, **({"stp": True} if stp else {})})

@@ -24,7 +24,6 @@ class UnsupportedError(UsageError, ImportError):
 
 
 _CLUSTER = "a lab lives on one machine: leave the placement out and use an ordinary Mininet"
-_IN_NAMESPACES = "switches of a lab share one namespace; see the documentation of switch kinds"
 
 NAMES: dict[str, dict[str, str]] = {
     "comnetsemu.node": {

@@ -355,7 +355,9 @@ def specialClass(
     def init(self: Any, *args: Any, **params: Any) -> None:
         super(made, self).__init__(*args, **{**given, **params, **forced})
 
-    made = type(cls.__name__, (*(prepend or ()), cls, *(append or ())), {"__init__": init})
+    made: type[Any] = type(
+        cls.__name__, (*(prepend or ()), cls, *(append or ())), {"__init__": init}
+    )
     made.__module__ = cls.__module__
     return made
 
