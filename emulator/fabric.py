@@ -247,8 +247,18 @@ class Fabric:
             )
             if offloads != self._offloads.get(key, _NEW_VETH):
                 self._offloads[key] = wanted[interface.kernel_name] = offloads
-        if wanted:
-            set_offloads(self.namespace(node.name), wanted, where=node.name)
+        if not wanted:
+            return
+        set_offloads(self.namespace(node.name), wanted, where=node.name)
+        if node.switch is not None and node.switch.kind == "ovs":
+            # Its datapath in user space takes no packet that is longer than its port's frames.
+            merging = {
+                interface.kernel_name: self.index_of(node.name, interface.name)
+                for interface in node.interfaces
+                if interface.kernel_name in wanted and interface.receive_napi
+            }
+            if merging:
+                receive_unmerged(self.namespace(node.name), merging, where=node.name)
 
     def namespace(self, node: str) -> Netns:
         """The namespace that holds a node's interfaces."""

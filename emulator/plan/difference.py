@@ -39,7 +39,7 @@ class Difference:
         """The steps from ``before`` to ``after``."""
         old = {node.name: node for node in before.nodes}
         new = {node.name: node for node in after.nodes}
-        stay = {name for name in old.keys() & new.keys() if old[name].kind == new[name].kind}
+        stay = {name for name in old.keys() & new.keys() if _sort(old[name]) == _sort(new[name])}
         kept = _links(before, stay).items() & _links(after, stay).items()
         kept_ids = {link for link, _ in kept}
         links_gone = tuple(link for link in before.links if link.id not in kept_ids)
@@ -103,6 +103,11 @@ def _replaced(old: Mapping[str, NodePlan], new: Mapping[str, NodePlan], stay: se
         for name in stay
         if (host := new[name].host) is not None and (host in names or host not in stay)
     }
+
+
+def _sort(node: NodePlan) -> tuple[str, str | None]:
+    """What a node has to be from its beginning."""
+    return (node.kind, None if node.switch is None else node.switch.kind)
 
 
 def _enclosure(node: NodePlan) -> tuple[object, ...]:
