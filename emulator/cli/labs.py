@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from emulator.cli.options import JsonOption, LabArgument, complete_node
+from emulator.cli.options import CommandOption, JsonOption, LabArgument, complete_node
 from emulator.cli.outcome import interrupts_go_to, report_error, stops_held
 from emulator.cli.output import format_age, print_json, print_table
 from emulator.cli.serve import describe_lab, is_interactive, serve_shell
@@ -171,13 +171,13 @@ def logs(
                 sys.stdout.buffer.flush()
 
 
-def attach(lab: LabArgument) -> None:
+def attach(lab: LabArgument, command: CommandOption = None) -> None:
     """Open a shell on a lab that runs in another terminal; leaving it leaves the lab running.
 
     \b
     Examples:
       vnf attach chain-3f2a
-      echo pingall | vnf attach chain
+      vnf attach chain -c pingall -c links
     """
     from emulator.kernel.netns import ensure_root
     from emulator.network import Network
@@ -185,10 +185,11 @@ def attach(lab: LabArgument) -> None:
     ensure_root("reaching a running lab")
     with Network.attach(lab) as net:
         sys.stderr.write(f"*** Attached to lab {net.id}: {describe_lab(net)}\n")
-        if is_interactive():
+        if is_interactive() and not command:
             sys.stderr.write("    Type help for the commands; exit or Ctrl-D leaves it running.\n")
         sys.stderr.flush()
-        code = serve_shell(net, functools.partial(_check_running, net.id))
+        check = functools.partial(_check_running, net.id)
+        code = serve_shell(net, check, commands=command)
     if code:
         raise typer.Exit(code)
 

@@ -82,6 +82,15 @@ ScheduleOption = Annotated[
 ]
 Ipv6Option = Annotated[bool, typer.Option("--ipv6", help="Give the interfaces IPv6 addresses too.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
+CommandOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "-c",
+        "--command",
+        metavar="LINE",
+        help="Carry out this line of the shell instead of opening it; repeat for more.",
+    ),
+]
 LabArgument = Annotated[
     str,
     typer.Argument(

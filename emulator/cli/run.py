@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from emulator.cli.options import (
+    CommandOption,
     FileArgument,
     Ipv6Option,
     ScheduleOption,
@@ -57,6 +58,7 @@ def run(
             "marked as failed while the others go on (keep).",
         ),
     ] = OnFailure.stop,
+    command: CommandOption = None,
     json: Annotated[
         bool,
         typer.Option(
@@ -66,8 +68,8 @@ def run(
 ) -> None:
     """Start a topology and open a shell on it; leaving the shell stops the lab.
 
-    Where stdin is no terminal, commands are read from it: the lab lives until they end, and the
-    exit code is 1 when one of them was not understood.
+    With -c, or where stdin is no terminal, commands are taken from there: the lab lives until they
+    end, and the exit code is 1 when one of them was not understood.
 
     \b
     Examples:
@@ -75,6 +77,7 @@ def run(
       vnf run --topo linear,4
       vnf run topologies/access.py --schedule evening.yaml
       vnf run topologies/chain.py --set runtime=docker --on-failure keep
+      vnf run --topo minimal -c pingall -c "h1 ip addr"
       echo "h1 ping -c1 h2" | vnf run --topo minimal
     """
     topology = load_target(file, topo, parse_settings(settings))
@@ -101,13 +104,13 @@ def run(
         sys.stderr.write(f"*** Lab {net.id} is up: {describe_lab(net)}\n")
         for note in net.notes:
             sys.stderr.write(f"    {note}\n")
-        if is_interactive():
+        if is_interactive() and not command:
             sys.stderr.write(
                 f"    From another terminal: vnf attach {net.id}, vnf exec {net.id} NODE COMMAND\n"
                 "    Type help for the commands; exit or Ctrl-D stops the lab.\n"
             )
         sys.stderr.flush()
-        code = serve_shell(net)
+        code = serve_shell(net, commands=command)
     if code:
         raise typer.Exit(code)
 

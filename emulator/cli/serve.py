@@ -3,28 +3,35 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from emulator.network import Network
 
 
-def serve_shell(net: Network, check: Callable[[], None] | None = None) -> int:
+def serve_shell(
+    net: Network,
+    check: Callable[[], None] | None = None,
+    *,
+    commands: Sequence[str] | None = None,
+) -> int:
     """Read lines from stdin and carry them out until they end; returns the exit code.
 
     Args:
         net: the running network.
         check: called before each line; what it raises ends the shell.
+        commands: lines to carry out instead of those from stdin, as a script's.
     """
     from emulator.cli.shell import Shell
     from emulator.cli.shell_prompt import read_prompt, read_script
 
-    interactive = is_interactive()
+    interactive = is_interactive() and not commands
     shell = Shell(net, interactive=interactive)
+    given = [line for text in commands or () for line in text.splitlines()]
 
     def lines() -> Iterator[str]:
-        for line in read_prompt(shell) if interactive else read_script():
+        for line in given or (read_prompt(shell) if interactive else read_script()):
             if check is not None:
                 check()
             yield line

@@ -116,7 +116,7 @@ class Shell:
         """The nodes that have failed, and why."""
         found = {}
         for node in self.net.nodes:
-            if node.kind != "vnf" and node.plan.container is None:
+            if node.kind in ("host", "router") and node.plan.container is None:
                 continue
             # Where the process has ended it is collected now, and half of that is no good.
             with stops_held():

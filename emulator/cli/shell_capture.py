@@ -135,8 +135,8 @@ def _told(sniffer: Sniffer) -> str:
 
 def _tell_unseen(shell: Shell, sniffer: Sniffer) -> None:
     if sniffer.unseen:
-        seen = " and ".join(sniffer.unseen)
-        shell.print(f"*** XDP programs take {seen}, unseen by a capture")
+        unseen = " and ".join(sniffer.unseen)
+        shell.print(f"*** {unseen} goes to XDP programs, which a capture cannot see")
 
 
 def _raise_error(sniffer: Sniffer) -> None:

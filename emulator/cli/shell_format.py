@@ -12,6 +12,7 @@ from emulator.wire.words import link_text
 if TYPE_CHECKING:
     from emulator.dataplane import PortCounters
     from emulator.plan.model import EndPlan, NodePlan, Plan
+    from emulator.plan.switch_model import ControllerPlan, SwitchPlan
     from emulator.runtime.usage import ContainerStats
     from emulator.traffic.iperf import IperfResult
     from emulator.traffic.ping import PingMatrix
@@ -23,6 +24,7 @@ _KIND_TITLES = {
     "router": "Router",
     "vnf": "VNF",
     "app": "App",
+    "controller": "Controller",
 }
 
 
@@ -100,14 +102,39 @@ def node_text(
         parts.append(f"{node.vnf.vnf}({given}) on {node.vnf.dataplane}")
     if node.container is not None:
         parts.append(f"docker({node.container.image})")
+    if node.switch is not None and node.switch.kind != "bridge":
+        parts.append(_switch_words(node.switch))
+    if node.controller is not None:
+        parts.append(_controller_words(node.controller))
     if failed:
         parts.append("FAILED")
     interfaces = ",".join(
         f"{intf.name}:{intf.ipv4.partition('/')[0] if intf.ipv4 else None}"
         for intf in node.interfaces
     )
-    parts.append(interfaces if node.host is None else f"in {node.host}")
+    if node.kind != "controller":
+        parts.append(interfaces if node.host is None else f"in {node.host}")
     return f"<{_KIND_TITLES[node.kind]} {node.name}: {' '.join(parts)}>"
+
+
+def _switch_words(switch: SwitchPlan) -> str:
+    """What does a switch's work: ``ovs(dpid=1,controllers=c0)``."""
+    given: list[str] = []
+    if switch.ovs is not None:
+        given = [f"dpid={switch.ovs.dpid.lstrip('0') or '0'}", f"failMode={switch.ovs.fail_mode}"]
+        given += [f"protocols={'+'.join(switch.ovs.protocols)}"] if switch.ovs.protocols else []
+        given += [f"controllers={'+'.join(switch.ovs.controllers) or 'none'}"]
+    if switch.xdp is not None:
+        given = [f"ageing_s={switch.xdp.ageing_s:g}"]
+    return f"{switch.kind}({','.join(given)})" if given else switch.kind
+
+
+def _controller_words(controller: ControllerPlan) -> str:
+    """What a controller runs, and where: ``learning 127.0.0.1:6653``."""
+    words = [controller.kind, *controller.apps]
+    if controller.kind != "none":
+        words.append(f"{controller.ip}:{controller.port}")
+    return " ".join(words)
 
 
 def dump_text(
