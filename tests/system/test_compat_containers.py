@@ -236,6 +236,7 @@ def test_containernets_hosts_come_change_and_go_while_the_network_runs(names: Si
         d2 = net.addDocker("d2", dimage=BUSYBOX, cpu_quota=50000)
         net.addLink(d2, s1, params1={"ip": "10.0.0.12/8"})
         assert net.pingAll() == 0
+        d2.start()
         assert d2.resources["cpu_quota"] == 50000
         assert "passwd" in d1.cmd("ls /mnt/etc")
         d2.updateCpuLimit(cpu_quota=20000, cpu_shares=512)
