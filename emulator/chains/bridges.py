@@ -21,7 +21,7 @@ from emulator.kernel.maps import BpfMap
 from emulator.kernel.tc import attach_tc
 from emulator.match import MATCH_BYTES
 from emulator.native_parts import native_part
-from emulator.plan.model import EndPlan
+from emulator.plan.model import EndPlan, Plan
 from emulator.plan.steering_rules import MOST_RULES, SteeringRule
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class BridgeSteerer:
         self._free = list(range(_LEGS - 1, -1, -1))
         self._aside: dict[EndPlan, int] = {}
 
-    def set_rules(self, rules: Mapping[str, Sequence[SteeringRule]]) -> None:
+    def set_rules(self, plan: Plan, rules: Mapping[str, Sequence[SteeringRule]]) -> None:
         """Steer by these rules; see ``Steerer``."""
         if self._object is None:
             if not rules:
@@ -75,7 +75,7 @@ class BridgeSteerer:
             self._free.append(self._numbers[label])
         self._numbers = numbers
 
-    def set_aside(self, ports: Collection[EndPlan]) -> None:
+    def set_aside(self, plan: Plan, ports: Collection[EndPlan]) -> None:
         """Flood nothing to these ports and learn nothing from them; see ``Steerer``."""
         now = {end: self._fabric.index_of(end.node, end.interface) for end in ports}
         fresh = [index for end, index in now.items() if self._aside.get(end) != index]
@@ -99,6 +99,9 @@ class BridgeSteerer:
         if self._object is None:
             return {}
         return described(self._object.map("counts"), self._numbers)
+
+    def renew(self) -> None:
+        """The kernel's switches are not started anew."""
 
     def let_go(self) -> None:
         """Close descriptors: a link that another process has made, that process alone detaches."""

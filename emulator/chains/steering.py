@@ -18,6 +18,7 @@ from emulator.plan.steering_rules import SteeringRule, legs_of, rules_of
 
 if TYPE_CHECKING:
     from emulator.fabric import Fabric
+    from emulator.switches.ovs import Ovs
     from emulator.switches.xdp import XdpSwitches
 
 _UNDER_WAY_S = 0.02
@@ -38,10 +39,10 @@ class Count:
 class Steerer(Protocol):
     """What steers in the switches of one kind."""
 
-    def set_rules(self, rules: Mapping[str, Sequence[SteeringRule]]) -> None:
+    def set_rules(self, plan: Plan, rules: Mapping[str, Sequence[SteeringRule]]) -> None:
         """Steer by these rules, by switch, and by no others; a switch that is left out has none."""
 
-    def set_aside(self, ports: Collection[EndPlan]) -> None:
+    def set_aside(self, plan: Plan, ports: Collection[EndPlan]) -> None:
         """Flood nothing to these ports and learn nothing from them; as usual at all others."""
 
     def counts(self) -> dict[str, Count]:
@@ -49,6 +50,9 @@ class Steerer(Protocol):
 
     def describe(self) -> dict[str, Any]:
         """What ``read_counts`` needs to read the counts from another process."""
+
+    def renew(self) -> None:
+        """Tell switches that have been started anew what they are to do."""
 
     def let_go(self) -> None:
         """Close descriptors and change nothing; what a forked process does."""
@@ -63,11 +67,13 @@ class Steering(Closing):
     Args:
         fabric: the lab's links.
         xdp_switches: those of the lab.
+        ovs: the lab's Open vSwitch.
     """
 
-    def __init__(self, fabric: Fabric, xdp_switches: XdpSwitches) -> None:
+    def __init__(self, fabric: Fabric, xdp_switches: XdpSwitches, ovs: Ovs) -> None:
         self._fabric = fabric
         self._xdp_switches = xdp_switches
+        self._ovs = ovs
         self._steerers: dict[str, Steerer] = {}
         self._plan: Plan | None = None
 
@@ -79,7 +85,7 @@ class Steering(Closing):
         kinds = {node.name: _kind(node) for node in plan.switches()}
         self._need(kinds[end.node] for end in plan.steered)
         for kind, steerer in self._steerers.items():
-            steerer.set_aside({end for end in plan.steered if kinds[end.node] == kind})
+            steerer.set_aside(plan, {end for end in plan.steered if kinds[end.node] == kind})
 
     def prepare(self, plan: Plan, gone: Collection[LinkPlan]) -> None:
         """Before links come and go: steer by what of a plan's chains is possible without them.
@@ -124,10 +130,15 @@ class Steering(Closing):
                 switch: (*now.get(switch, ()), *under_way.get(switch, ()))
                 for switch in {*now, *under_way}
             }
-            self._set(both, kinds)
+            self._set(plan, both, kinds)
             time.sleep(_time_under_way_s(self._plan))
-        self._set(now, kinds)
+        self._set(plan, now, kinds)
         self._plan = plan
+
+    def renew(self) -> None:
+        """Tell switches that have been started anew what they are to do."""
+        for steerer in self._steerers.values():
+            steerer.renew()
 
     def counts(self) -> dict[str, Count]:
         """By the labels of legs, what has been steered so far."""
@@ -171,10 +182,15 @@ class Steering(Closing):
             ]
         return found
 
-    def _set(self, rules: Mapping[str, Sequence[SteeringRule]], kinds: Mapping[str, str]) -> None:
+    def _set(
+        self,
+        plan: Plan,
+        rules: Mapping[str, Sequence[SteeringRule]],
+        kinds: Mapping[str, str],
+    ) -> None:
         for kind, steerer in self._steerers.items():
             steerer.set_rules(
-                {switch: some for switch, some in rules.items() if kinds.get(switch) == kind}
+                plan, {switch: some for switch, some in rules.items() if kinds.get(switch) == kind}
             )
 
     def _has(self, end: EndPlan) -> bool:
@@ -189,6 +205,10 @@ class Steering(Closing):
             from emulator.chains.xdp import XdpSteerer
 
             return XdpSteerer(self._xdp_switches)
+        if kind == "ovs":
+            from emulator.chains.ovs import OvsSteerer
+
+            return OvsSteerer(self._ovs)
         from emulator.chains.bridges import BridgeSteerer
 
         return BridgeSteerer(self._fabric)
@@ -202,7 +222,11 @@ def read_counts(described: Mapping[str, Any]) -> dict[str, Count]:
     """
     found: dict[str, Count] = {}
     for each in described.values():
-        if each:
+        if "bridges" in each:
+            from emulator.chains.openflow import read_bridges
+
+            found |= read_bridges(each)
+        elif each:
             from emulator.chains.counting import read_maps
 
             found |= read_maps(each)

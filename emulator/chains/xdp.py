@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from emulator.chains.steering import Count
-from emulator.plan.model import EndPlan
+from emulator.plan.model import EndPlan, Plan
 from emulator.plan.steering_rules import SteeringRule
 from emulator.switches.xdp_switch import SteeringRule as SwitchRule
 
@@ -26,7 +26,7 @@ class XdpSteerer:
         self._ruled: set[str] = set()
         self._aside: set[EndPlan] = set()
 
-    def set_rules(self, rules: Mapping[str, Sequence[SteeringRule]]) -> None:
+    def set_rules(self, plan: Plan, rules: Mapping[str, Sequence[SteeringRule]]) -> None:
         """Steer by these rules; see ``Steerer``."""
         for name in {*rules, *self._ruled}:
             switch = self._there(name)
@@ -34,7 +34,7 @@ class XdpSteerer:
                 switch.set_steering([_rule(each) for each in rules.get(name, ())])
         self._ruled = set(rules)
 
-    def set_aside(self, ports: Collection[EndPlan]) -> None:
+    def set_aside(self, plan: Plan, ports: Collection[EndPlan]) -> None:
         """Flood nothing to these ports and learn nothing from them; see ``Steerer``."""
         usual = self._aside - set(ports)
         for ends, normal in ((ports, False), (usual, True)):
@@ -68,6 +68,9 @@ class XdpSteerer:
                 numbers |= described["numbers"]
         numbers.pop(_PASSING, None)
         return {"map": counts, "numbers": numbers} if numbers else {}
+
+    def renew(self) -> None:
+        """The kernel's switches are not started anew."""
 
     def let_go(self) -> None:
         """The switches hold all that there is."""

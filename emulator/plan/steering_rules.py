@@ -9,19 +9,22 @@ chain's, whatever the VNF has made of it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
 from emulator.errors import Problem
-from emulator.match import Match, parse_matches
+from emulator.match import HAS_LENGTH, Match, parse_matches
 from emulator.plan.chain_model import ChainPlan, LegPlan
-from emulator.plan.model import EndPlan, Plan
+from emulator.plan.model import EndPlan, NodePlan, Plan
 
 Direction = Literal["forward", "back"]
 
 MOST_RULES = 64
 """How many rules a port of a switch can have: ``STEER_RULES`` of ``steer.h``."""
+_MOST_XDP_RULES = 128
+"""How many an xdp switch can have in all: ``SWITCH_RULES`` of ``switch.h``."""
+_ABLE_PROTOCOLS = frozenset(("OpenFlow13", "OpenFlow14"))
 
 
 @dataclass(frozen=True)
@@ -67,6 +70,8 @@ class SteeringRule:
     counts: bool
 
 
+_FEWER = "have fewer chains, or shorter lists in match"
+
 Rules = Mapping[str, tuple[SteeringRule, ...]]
 """By switch, in the order in which they hold."""
 
@@ -98,11 +103,32 @@ def check_rules(plan: Plan, places: Mapping[str, str]) -> list[Problem]:
             if len(some) > MOST_RULES:
                 text = f"chains have {len(some)} rules at {port} of {switch}, "
                 text += f"where there can be {MOST_RULES}"
-                problems[switch, port] = Problem(
-                    places[some[-1].leg.chain], text, "have fewer chains, or shorter lists in match"
-                )
+                problems[switch, port] = Problem(places[some[-1].leg.chain], text, _FEWER)
+        for problem in _unable(plan.node(switch), rules, places):
+            problems.setdefault((problem.where, problem.message), problem)
     problems |= _hidden(plan, places)
     return list(problems.values())
+
+
+def _unable(
+    node: NodePlan, rules: Sequence[SteeringRule], places: Mapping[str, str]
+) -> Iterator[Problem]:
+    """What the kind of a switch cannot do."""
+    switch = node.switch
+    if switch is not None and switch.kind == "xdp" and len(rules) > _MOST_XDP_RULES:
+        text = f"chains have {len(rules)} rules at {node.name}, an xdp switch, "
+        text += f"which takes {_MOST_XDP_RULES}"
+        yield Problem(places[rules[-1].leg.chain], text, _FEWER)
+    if switch is None or switch.ovs is None:
+        return
+    for rule in rules:
+        where = places[rule.leg.chain]
+        if rule.match.needs & HAS_LENGTH:
+            text = f"{node.name} is an Open vSwitch, which does not tell frames by their length"
+            yield Problem(where, text, 'leave length out, or give the switch kind="bridge"')
+        if switch.ovs.protocols and _ABLE_PROTOCOLS.isdisjoint(switch.ovs.protocols):
+            text = f"{node.name} steers by OpenFlow 1.3 or 1.4, and its protocols have neither"
+            yield Problem(where, text, f'add "OpenFlow13" to the protocols of {node.name}')
 
 
 def _contradictions(

@@ -255,6 +255,47 @@ def test_nobody_could_tell_what_passes_one_link_twice() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("match", "options", "message"),
+    [
+        (
+            "length 100",
+            {},
+            "s1 is an Open vSwitch, which does not tell frames by their length",
+        ),
+        (
+            UDP,
+            {"protocols": "OpenFlow10"},
+            "s1 steers by OpenFlow 1.3 or 1.4, and its protocols have neither",
+        ),
+    ],
+)
+def test_what_open_vswitch_cannot_do_is_a_mistake(
+    match: str, options: dict[str, Any], message: str
+) -> None:
+    topo = beside("fw")
+    topo.nodeInfo("s1").update(kind="ovs", **options)
+    topo.addChain("c1", "h1", "h2", ["fw"], match)
+    assert set(mistakes(topo)) == {message}
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        ("bridge", "chains have 65 rules at s1-eth1 of s1, where there can be 64"),
+        ("xdp", "chains have 132 rules at s1, an xdp switch, which takes 128"),
+    ],
+)
+def test_a_switch_takes_so_many_rules(kind: str, message: str) -> None:
+    topo = beside("fw", "nc")
+    topo.nodeInfo("s1").update(kind=kind)
+    ports = "; ".join(f"udp dport {port}" for port in range(65))
+    topo.addChain("c1", "h1", "h2", ["fw"], ports)
+    # With another chain through it, what leaves the VNF is told by the match as well.
+    topo.addChain("c2", "h3", "h2", ["fw"], "arp")
+    assert message in mistakes(topo)
+
+
 def test_two_chains_for_the_same_frames_are_a_mistake() -> None:
     topo = beside("fw", "nc")
     topo.addChain("c1", "h1", "h2", ["fw"], UDP)
