@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from emulator.errors import LabError, Problem, TopologyError, UsageError
 from emulator.fabric import restore_routes, set_interface
+from emulator.hosts.addresses import set_static_arp
 from emulator.kernel.rtnl import forget_neighbours
 from emulator.link import Link
 from emulator.plan.impairments import changed_link
@@ -18,6 +19,7 @@ from emulator.plan.model import LinkPlan, Plan, StepPlan
 from emulator.plan.schedules import LinkNames, compile_steps, read_entries
 from emulator.readiness import wait_ready
 from emulator.schedule import LinkSet, ScheduleEntry, read_schedule
+from emulator.switches.tables import forget_behind
 from emulator.wire.scheduling import ScheduleRun
 
 if TYPE_CHECKING:
@@ -271,8 +273,13 @@ def _set_end(lab: Lab, link: LinkPlan, up: bool) -> None:
     end = min((link.a, link.b), key=lambda end: _PULLED_FIRST[lab.nodes[end.node].kind])
     node = lab.nodes[end.node]
     set_interface(node.netns, node.plan.interface(end.interface), up=up)
-    if up:
+    if not up:
+        forget_behind(lab, link)
+    else:
         restore_routes(node.netns, node.plan)
+        if lab.plan.static_arp:
+            # They went with the interface.
+            set_static_arp(lab.plan.nodes, {node.name: node.netns})
 
 
 def _named(link: LinkPlan) -> str:

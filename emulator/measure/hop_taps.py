@@ -272,4 +272,6 @@ def _how(node: NodePlan) -> str:
     """What a node is, in the names of segments."""
     if node.vnf is not None:
         return node.vnf.dataplane
-    return "bridge" if node.kind == "switch" else "routing"
+    if node.kind != "switch":
+        return "routing"
+    return "bridge" if node.switch is None else node.switch.kind

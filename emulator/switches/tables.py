@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from emulator.kernel.fdb import FdbEntry
     from emulator.kernel.netns import Netns
     from emulator.lab import Lab
-    from emulator.plan.model import NodePlan
+    from emulator.plan.model import LinkPlan, NodePlan
 
 
 @dataclass(frozen=True)
@@ -122,3 +122,11 @@ class SwitchNode:
                 hint=f'look with dpctl: {name} dpctl "dump-flows"',
             )
         return found
+
+
+def forget_behind(lab: Lab, link: LinkPlan) -> None:
+    """Have ``xdp`` switches forget whom they knew behind a link that is down; bridges do it too."""
+    for end in (link.a, link.b):
+        node = lab.plan.node(end.node)
+        if node.kind == "switch" and node.runs_xdp:
+            lab.xdp_switch(end.node).flush(end.interface)

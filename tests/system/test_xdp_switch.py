@@ -273,8 +273,17 @@ def test_ports_come_and_go_and_what_is_old_is_forgotten() -> None:
         with bench(net, names) as hosts:
             assert hosts.send("h29", frame(A, C)).keys() == set(names) - {"h29"}
         assert net["s1"].counters()["s1-eth29"].own["flooded"] > 0
-        with net.change() as topo:
-            topo.removeNode("s1")
+        net.configLinkStatus("h29", "s1", "down")
+        assert "s1-eth29" not in [each.port for each in net["s1"].macs()]
+        net.configLinkStatus("h29", "s1", "up")
+        for kind in ("bridge", "xdp"):
+            with net.change() as topo:
+                topo.removeNode("s1")
+                topo.addSwitch("s1", kind=kind)
+                for name in ("h2", "h3"):
+                    topo.addLink(name, "s1")
+            with bench(net, ("h2", "h3")) as hosts:
+                assert hosts.send("h2", frame(BROADCAST, A)) == {"h3": [frame(BROADCAST, A)]}
 
 
 class Mixed(Topo):
