@@ -22,10 +22,13 @@ _VLAN_AWARE, _TAKES_UNTAGGED, _NO_LEARN = 1, 2, 4
 _RULE_LEARNS = 1
 _FIXED = ("rx_packets", "rx_bytes", "tx_packets", "tx_bytes")
 _OWN = ("flooded", "steered", "moved", "same_port", "reserved", "vlan", "malformed")
+COUNTERS = (*_FIXED, *_OWN)
+"""What each port counts, in the order in which it lies in memory."""
+
 _DROPPED = ("same_port", "reserved", "vlan", "malformed")
 
 _PORT = struct.Struct("=QIIHH4x512s")
-_COUNTERS = struct.Struct(f"={len(_FIXED) + len(_OWN)}Q")
+_COUNTERS = struct.Struct(f"={len(COUNTERS)}Q")
 _ADDRESS = struct.Struct("=6sH")
 _PLACE = struct.Struct("=IIQ")
 _RULE = struct.Struct(f"={MATCH_BYTES}sIIIII4x")
