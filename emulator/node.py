@@ -19,6 +19,7 @@ from emulator.switches.tables import SwitchNode
 if TYPE_CHECKING:
     from emulator.dataplane import PortCounters, RunningVnf
     from emulator.hosts.processes import NodeProcesses
+    from emulator.kernel.cgroup import Cgroup
     from emulator.kernel.netns import Netns
     from emulator.lab import Lab
     from emulator.plan.model import InterfacePlan, NodePlan
@@ -183,6 +184,13 @@ class Node(AddressedNode, SwitchNode):
     def intfNames(self) -> list[str]:
         """The names of the node's interfaces, in the order of their ports."""
         return [interface.name for interface in self.plan.interfaces]
+
+    @property
+    def cgroup(self) -> Cgroup | None:
+        """The control group of what runs in the node; None where it has none of its own."""
+        if self.container is not None:
+            return self.container.cgroup
+        return None if self.plan.container is not None else self._lab_processes.reader
 
     def far_end(self, kernel_name: str) -> tuple[Netns, str]:
         """The namespace and the kernel name of the other end of an interface's link.

@@ -17,7 +17,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from emulator.errors import MachineError
+from emulator.hosts.groups import lab_folder
 from emulator.kernel.bpf import all_ids
+from emulator.kernel.cgroup import hierarchies
 from emulator.paths import run_dir
 from emulator.runtime.daemon_places import mounts_below
 
@@ -40,6 +42,7 @@ class Belongings:
     held_namespaces: frozenset[str] = field(default_factory=frozenset)
     containers: frozenset[str] = field(default_factory=frozenset)
     mounts: frozenset[str] = field(default_factory=frozenset)
+    control_groups: frozenset[str] = field(default_factory=frozenset)
 
     @classmethod
     def now(cls) -> Belongings:
@@ -53,6 +56,7 @@ class Belongings:
             held_namespaces=frozenset(_held_namespaces()),
             containers=frozenset(_containers()),
             mounts=frozenset(_mounts()),
+            control_groups=frozenset(_control_groups()),
         )
 
     def since(self, before: Belongings) -> dict[str, list[str]]:
@@ -63,6 +67,9 @@ class Belongings:
         }
         new["bpf_programs"] = [each for each in new["bpf_programs"] if not _held_elsewhere(each)]
         new["lab_records"] = [each for each in new["lab_records"] if not _locked_elsewhere(each)]
+        new["control_groups"] = [
+            each for each in new["control_groups"] if not _of_living_lab(each)
+        ]
         new["mounts"] = [each for each in new["mounts"] if not _of_others_lab(each)]
         return {kind: names for kind, names in new.items() if names}
 
@@ -137,6 +144,17 @@ def _held_namespaces() -> Iterator[str]:
             target = os.readlink(descriptor)
             if target.startswith("net:["):
                 yield f"{target} (descriptor {descriptor.name})"
+
+
+def _control_groups() -> Iterator[str]:
+    """Those of labs, in any hierarchy."""
+    for top in dict.fromkeys(top for top, _ in hierarchies().values()):
+        yield from (str(path) for path in top.glob(f"{lab_folder('')}*"))
+
+
+def _of_living_lab(group: str) -> bool:
+    lab = Path(group).name.removeprefix(lab_folder(""))
+    return (run_dir() / lab).exists() and _locked_elsewhere(lab)
 
 
 def _containers() -> Iterator[str]:

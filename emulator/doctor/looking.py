@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ctypes
 import importlib
+import importlib.metadata
+import importlib.util
 import os
 import re
 import shutil
@@ -21,6 +23,7 @@ _OLDEST_KERNEL = (5, 18)
 _NATIVE_HELPERS = (
     "vnf-probe",
     "vnf-init",
+    "vnf-join",
     "vnf-wire",
     "libimpair.so",
     "generator.bpf.o",
@@ -160,6 +163,24 @@ def cgroup(patient: Patient) -> Finding:
     return missing("no cgroup is mounted at /sys/fs/cgroup")
 
 
+def limits(patient: Patient) -> Finding:
+    """Whether nodes without a container can be limited, and by what."""
+    from emulator.kernel.cgroup import hierarchies
+
+    try:
+        known = hierarchies(patient.path(""))
+    except OSError:
+        known = {}
+    lacking = [name for name in ("cpu", "cpuset", "memory", "pids") if name not in known]
+    if "cpu" in lacking:
+        return missing("no cpu controller is mounted: cpu= and cpus= limit nothing without it")
+    if lacking:
+        return limited(f"no controller for {', '.join(lacking)}", detail="cpu")
+    top, version = known["cpu"]
+    real_time = version == 1 and (top / "cpu.rt_runtime_us").exists()
+    return works(f"cpu, cpuset, memory, pids{', and shares of real time' if real_time else ''}")
+
+
 def docker(patient: Patient) -> Finding:
     from emulator.runtime.daemon import find_daemon
     from emulator.runtime.private_daemon import is_installed
@@ -177,7 +198,7 @@ def docker(patient: Patient) -> Finding:
 def open_vswitch(patient: Patient) -> Finding:
     text = patient.ask("ovs-vswitchd", "--version")
     if text is None:
-        return missing("ovs-vswitchd is not installed")
+        return missing('ovs-vswitchd is not installed: no switch of the kind "ovs"')
     version = _first(r"(\d+\.\d+\.\d+)", text) or "of unknown version"
     if _has_module(patient, "openvswitch"):
         return works(f"{version}, kernel datapath")
@@ -185,6 +206,21 @@ def open_vswitch(patient: Patient) -> Finding:
         "the kernel has no openvswitch module",
         detail=f"{version}, user-space datapath",
         fix="run a kernel with the module openvswitch",
+    )
+
+
+def os_ken(patient: Patient) -> Finding:
+    if importlib.util.find_spec("os_ken") is None:
+        return missing('it is not installed: no controller of the kind "learning" or "app"')
+    return works(importlib.metadata.version("os-ken"))
+
+
+def ovs_testcontroller(patient: Patient) -> Finding:
+    return _program(
+        patient,
+        "ovs-testcontroller",
+        'no controller of the kind "ovs"',
+        r"(\d+\.\d+\.\d+)",
     )
 
 

@@ -79,8 +79,14 @@ SUBJECTS = (
     Subject("TRex", looking.adapted_tool("trex")),
     Subject("MoonGen", looking.adapted_tool("moongen")),
     Subject("cgroup", looking.cgroup, "boot with systemd.unified_cgroup_hierarchy=1"),
+    Subject(
+        "limits", looking.limits, "mount the control groups at /sys/fs/cgroup with all controllers"
+    ),
+    Subject("masquerading", trying.masquerading, _INSTALL_KERNEL, tries=True),
     Subject("Docker", looking.docker, "apt-get install docker.io"),
-    Subject("Open vSwitch", looking.open_vswitch, "apt-get install openvswitch-switch"),
+    Subject("Open vSwitch", looking.open_vswitch, "scripts/bootstrap --with ovs"),
+    Subject("os-ken", looking.os_ken, "scripts/bootstrap --with ovs"),
+    Subject("ovs-testcontroller", looking.ovs_testcontroller, "scripts/bootstrap --with ovs"),
     Subject("DPDK", looking.dpdk, "apt-get install dpdk libdpdk-dev pkg-config"),
     Subject("testpmd", looking.testpmd, "apt-get install dpdk"),
     Subject("cffi", looking.cffi),

@@ -162,6 +162,22 @@ def netem(patient: Patient) -> Finding:
     return works("queueing discipline added and removed")
 
 
+def masquerading(patient: Patient) -> Finding:
+    """Whether a router can lead out of a lab."""
+    from emulator.errors import MachineError
+    from emulator.kernel.nft import masquerade, remove_table
+
+    def add() -> None:
+        masquerade("doctor", where="doctor")
+        remove_table("doctor")
+
+    try:
+        _ward(patient).run(add)
+    except MachineError as error:
+        return missing(f"addNAT leads nowhere: {error.message}", fix=error.hint)
+    return works("nftables")
+
+
 def perf(patient: Patient) -> Finding:
     def count(kind: int, event: int) -> OSError | None:
         try:

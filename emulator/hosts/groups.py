@@ -2,7 +2,7 @@
 
 A hierarchy of version 1 has its own tree for each controller, version 2 one for all; a machine may
 have both, and then a controller belongs to one of them. The folder of a lab is called after the
-lab, ``build-vnf-ID``, and those in it after the nodes.
+lab, ``vnf-lab-ID``, and those in it after the nodes.
 
 Sources: the kernel's Documentation/admin-guide/cgroup-v1 and cgroup-v2.rst,
 Documentation/scheduler/sched-bwc.rst and sched-rt-group.rst.
@@ -20,7 +20,7 @@ from pathlib import Path
 from emulator.errors import LabError, MachineError
 from emulator.kernel.cgroup import Cgroup, hierarchies
 
-_LAB_PREFIX = "build-vnf-"
+_LAB_PREFIX = "vnf-lab-"
 # A name that no file of the kernel's in a control group can have.
 _NODE_PREFIX = "node."
 _GONE_DEADLINE_S = 3.0

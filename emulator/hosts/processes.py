@@ -11,6 +11,7 @@ from emulator.hosts.groups import Group
 from emulator.native_parts import native_part
 
 if TYPE_CHECKING:
+    from emulator.kernel.cgroup import Cgroup
     from emulator.kernel.netns import Netns
     from emulator.runtime.namespace import Processes
 
@@ -31,6 +32,11 @@ class NodeProcesses:
         self.group: Group | None = None
         self.rt_priority = 0
         self.mounts: int | None = None
+
+    @property
+    def reader(self) -> Cgroup | None:
+        """What the node's processes have used and may use; None where they are not limited."""
+        return None if self.group is None else self.group.reader
 
     def popen(
         self, netns: Netns, args: Sequence[str] | str, **options: Any

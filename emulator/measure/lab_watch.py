@@ -39,7 +39,7 @@ class NodeSample:
     Attributes:
         traffic: of all its interfaces together, by the names of ``LinkState``.
         processes: those that live in it, by number.
-        group: of its control group, where it is in a container.
+        group: of its control group, where it is in a container, or limited.
         verdicts: of a VNF, all ports together; None where it has none, or that has ended.
         status: ``running`` or ``failed``.
     """
@@ -70,7 +70,7 @@ class NodeRates:
         rx_bps, tx_bps: the same in bits, without the frame check sequence.
         cpu_percent: of one CPU, of its processes only. The kernel's work for it, all of it on the
             data planes kernel and xdp, is borne by whoever sends.
-        memory_bytes: of its container as ``docker stats`` has it, or what its processes have in
+        memory_bytes: of its control group as ``docker stats`` has it, or what its processes have in
             RAM.
         processes: how many live in it.
         verdicts: of a VNF, frames per second by what became of them, and what its own counters
@@ -155,8 +155,9 @@ def _sample(node: Node, pids: Iterable[int]) -> NodeSample:
         if vnf is not None and vnf.failure() is None:
             verdicts = _verdicts(vnf.counters().values())
     with suppress(LabError):
-        if node.container is not None:
-            group = node.container.cgroup.read()
+        cgroup = node.cgroup
+        if cgroup is not None:
+            group = cgroup.read()
     states = link_states(node.netns)
     present = [states[name] for name in names_of(node.plan) if name in states]
     return NodeSample(
@@ -214,11 +215,11 @@ def _rates(node: NodePlan, before: NodeSample, after: NodeSample, seconds: float
 
 def _cpu_percent(before: NodeSample, after: NodeSample, seconds: float) -> float | None:
     cpu_ns: int | None
-    if before.group is not None and after.group is not None:
+    then_ns = None if before.group is None else before.group.cpu_ns
+    now_ns = None if after.group is None else after.group.cpu_ns
+    if then_ns is not None and now_ns is not None:
         # It has the time of processes that ended, too.
-        if before.group.cpu_ns is None or after.group.cpu_ns is None:
-            return None
-        cpu_ns = after.group.cpu_ns - before.group.cpu_ns
+        cpu_ns = now_ns - then_ns
     elif not after.processes:
         return None
     else:
@@ -233,7 +234,7 @@ def _cpu_percent(before: NodeSample, after: NodeSample, seconds: float) -> float
 
 
 def _memory_bytes(sample: NodeSample) -> int | None:
-    if sample.group is not None:
+    if sample.group is not None and sample.group.memory_bytes is not None:
         return sample.group.memory_bytes
     if not sample.processes:
         return None

@@ -53,7 +53,7 @@ class MeterTargets:
 
     Attributes:
         processes: the numbers of each node's processes; none for a node that has none.
-        cgroups: of the nodes that are in a container.
+        cgroups: of the nodes that are in a container, or limited.
         interfaces: for each node, where its interfaces are and what the kernel calls them.
         roots: the processes of which all others of the lab descend.
     """
@@ -82,6 +82,8 @@ class MeterTargets:
             interfaces[node.name] = (node.netns, tuple(names_of(node.plan)))
             if node.container is not None and node.container.alive:
                 cgroups[node.name] = node.container.cgroup
+            elif node.plan.limits is not None and node.cgroup is not None:
+                cgroups[node.name] = node.cgroup
                 roots.append(node.container.pid)
         record = find_lab(network.id)
         roots.append(record.init_pid)
