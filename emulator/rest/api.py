@@ -143,7 +143,7 @@ class Api:
             new = containers.NewContainer.model_validate(given)
         except ValidationError as error:
             return _invalid(error)
-        containers.add(self._net, new)
+        containers.add(self._net, **dict(new))
         return _json(containers.describe(self._net, new.name).model_dump())
 
     def _show(self, _: Request, values: Mapping[str, Any]) -> Response:

@@ -6,6 +6,7 @@ functions, so that both see the same containers.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -65,12 +66,20 @@ def names_of(net: Network, dhost: str | None = None) -> list[str]:
     ]
 
 
-def add(net: Network, new: NewContainer, *, place: tuple[str, str] | None = ("", "")) -> Node:
+def add(
+    net: Network,
+    name: str,
+    dhost: str,
+    dimage: str | None,
+    dcmd: str | list[str] | None = None,
+    docker_args: Mapping[str, Any] | None = None,
+    *,
+    place: str = "",
+) -> Node:
     """Start an app container beside a host; returns when its program runs.
 
     Args:
-        place: what stands for the line of a script and its folder in messages and for relative
-            paths; None for the line that called.
+        place: the file and line of a script that asks for it, for messages and relative paths.
 
     Raises:
         NameTakenError: a node of that name is there.
@@ -79,22 +88,18 @@ def add(net: Network, new: NewContainer, *, place: tuple[str, str] | None = ("",
     """
     with net.change() as topo:
         _require_running(net)
-        if new.name in topo.node_entries():
+        if name in topo.node_entries():
             raise NameTakenError(
-                f"a node named {new.name} is there already",
+                f"a node named {name} is there already",
                 hint="choose another name, or remove that one first",
             )
         topo.addAppContainer(
-            new.name,
-            new.dhost,
-            image=new.dimage,
-            command=new.dcmd,
-            docker_args=new.docker_args,
+            name, dhost, image=dimage, command=dcmd, docker_args=dict(docker_args or {})
         )
-        if place is not None:
-            entry = topo.node_entries()[new.name]
-            entry.place, entry.folder = place
-    return net[new.name]
+        entry = topo.node_entries()[name]
+        # The line that has called is the server's, which is of no interest to anybody.
+        entry.folder, _, entry.place = place.rpartition("/")
+    return net[name]
 
 
 def remove(net: Network, name: str) -> None:

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 MAKE_TOKEN = ""
 """In place of a token: have one made."""
 
-_THREADS = 4
+_THREADS = 8
+"""Those that change something take turns; others are not to wait behind them."""
 _MOST_BYTES = 1 << 16
 """Of a request's body; what describes a container is far smaller."""
 _END_WITHIN_S = 30
@@ -61,6 +62,7 @@ class RestServer:
         self._thread: threading.Thread | None = None
         try:
             host, bound = self._socket.getsockname()[:2]
+            self._loopback = ip_address(host).is_loopback
             self.url = f"http://{f'[{host}]' if ':' in host else host}:{bound}"
             if self.token is not None:
                 self.token_file = run_dir() / net.id / f"rest-{bound}.token"
@@ -74,13 +76,18 @@ class RestServer:
     def __repr__(self) -> str:
         return f"<RestServer {self.url}>"
 
+    @property
+    def local(self) -> bool:
+        """Whether nobody outside of this machine and the lab can reach it."""
+        return self.node is not None or self._loopback
+
     def _serve(self, net: Network, log: Callable[[str], None] | None) -> None:
         from waitress.server import create_server
 
         from emulator.rest.api import Api
 
-        # It would warn of each request that waits for its turn.
-        logging.getLogger("waitress.queue").setLevel(logging.ERROR)
+        # It would warn of each request that waits for its turn, and of those cut off at the end.
+        logging.getLogger("waitress").setLevel(logging.ERROR)
 
         self._server: Any = create_server(
             Api(net, self.token, log),
