@@ -144,8 +144,8 @@ class Topo:
 
         Returns the name. Options: ``stp=True`` for the spanning tree that a loop of switches
         needs; ``kind="ovs"`` for Open vSwitch, with ``dpid``, ``failMode``, ``protocols``,
-        ``datapath``, ``controllers`` and more; ``kind="xdp"`` for our own switch in BPF. Mininet's
-        classes of switches are taken as ``cls``. ``dpid`` is accepted for scripts that give one
+        ``datapath``, ``controllers`` and more; ``kind="xdp"`` for our own switch in BPF, with
+        ``ageing_s``, so long it believes what it has learnt. Mininet's classes of switches are taken as ``cls``. ``dpid`` is accepted for scripts that give one
         and means nothing to a Linux bridge.
         """
         return self._add(name, "switch", {**(opts or self.sopts), "isSwitch": True})
@@ -261,7 +261,8 @@ class Topo:
                 from 1, when none is given.
             key: the link's key; one more than the highest between the two nodes by default.
             opts: ``intfName1``, ``intfName2``, ``addr1``, ``addr2`` (MAC addresses),
-                ``params1``, ``params2`` (``{"ip": …, "ipv6": …, "mac": …}``), ``mtu`` in bytes,
+                ``params1``, ``params2`` (``{"ip": …, "ipv6": …, "mac": …}``, and ``vlan`` and
+                ``trunk`` at ports of switches that know VLANs), ``mtu`` in bytes,
                 ``kind``: ``"memif"`` joins two VNFs on the data plane dpdk by memory they share;
                 and what impairs the link, in both directions: ``delay`` ("5ms"), ``jitter``,
                 ``loss`` ("1%"; a number is percent), ``rate`` ("100mbit") or ``bw`` (Mbit/s),
