@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import http.client
-import itertools
 import json
 import stat
 import threading
@@ -179,8 +178,8 @@ def test_the_server_ends_with_its_lab_and_what_was_under_way_leaves_nothing(dock
 
     def keep_adding(server: RestServer) -> None:
         with contextlib.suppress(OSError, http.client.HTTPException):
-            for number in itertools.count():
-                answers.append(ask(server, "POST", "", new(f"c{number}"))[0])
+            while True:
+                answers.append(ask(server, "POST", "", new(f"c{len(answers)}"))[0])
 
     with Network() as net:
         net.addDockerHost("h1", dimage=BUSYBOX, dcmd="sh")
