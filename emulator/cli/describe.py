@@ -103,6 +103,38 @@ def list_(
         )
 
 
+def _print_switches(compiled: Plan) -> None:
+    """What does the work of switches that are no Linux bridges."""
+    rows: list[list[object]] = []
+    for node in compiled.switches():
+        if node.switch is None or node.switch.kind == "bridge":
+            continue
+        row: list[object] = [node.name, node.switch.kind]
+        ovs = node.switch.ovs
+        row += (
+            [None] * 4
+            if ovs is None
+            else [ovs.datapath, ovs.dpid, ovs.fail_mode, ", ".join(ovs.controllers) or None]
+        )
+        rows.append(row)
+    if rows:
+        columns = ("switch", "kind", "datapath", "dpid", "fail mode", "controllers")
+        print_table(columns, rows, title="Switches")
+
+
+def _print_controllers(compiled: Plan) -> None:
+    """What tells Open vSwitch bridges what to do, and where it listens."""
+    rows = []
+    for node in compiled.controllers():
+        plan = node.controller
+        if plan is not None:
+            at = None if plan.kind == "none" else f"{plan.ip}:{plan.port}"
+            rows.append((node.name, plan.kind, at, ", ".join(plan.apps) or None))
+    if rows:
+        columns = ("controller", "kind", "at", "applications")
+        print_table(columns, rows, title="Controllers")
+
+
 def _print_plan(compiled: Plan) -> None:
     with_vnfs = bool(compiled.vnfs())
     with_containers = any(node.container is not None for node in compiled.nodes)
@@ -126,6 +158,8 @@ def _print_plan(compiled: Plan) -> None:
     print_table(columns, rows, title=f"Nodes of {compiled.name}")
     if with_containers:
         _print_containers(compiled)
+    _print_switches(compiled)
+    _print_controllers(compiled)
 
     columns = ["interface", "port", "MAC", "IPv4"]
     if compiled.ipv6:
