@@ -55,8 +55,9 @@ def give_back(folder: Path) -> bool:
     Returns:
         Whether all of it is gone; processes of the lab may just be ending, and hold some of it.
     """
-    # Each of them, also after one that cannot be taken back yet.
-    left = [entry for entry in entries_of(folder) if not _taken_back(entry)]
+    # The last first, and each of them, also after one that cannot be taken back yet.
+    noted = reversed(entries_of(folder))
+    left = [entry for entry in noted if not _taken_back(entry)]
     return not left
 
 
