@@ -100,7 +100,9 @@ def lay_out(plan: Plan) -> Places:
     import networkx as nx
 
     graph = _graph_of(plan)
-    parts = [graph.subgraph(part) for part in sorted(nx.connected_components(graph), key=len)[::-1]]
+    found = [sorted(part, key=natural) for part in nx.connected_components(graph)]
+    found.sort(key=lambda names: (-len(names), natural(names[0])))
+    parts = [graph.subgraph(names) for names in found]
     places: Places = {}
     edge = 0.0
     for part in parts:

@@ -7,6 +7,7 @@ microseconds only.
 
 from __future__ import annotations
 
+import contextlib
 import struct
 from typing import IO
 
@@ -56,7 +57,12 @@ class CaptureFile(Closing):
             file = open(path, "wb")  # noqa: SIM115 - closed with the capture
         except OSError as error:
             raise _unwritten(path, error) from error
-        return cls(file, names=path.endswith(SUFFIXES[0]), where=path)
+        try:
+            return cls(file, names=path.endswith(SUFFIXES[0]), where=path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                file.close()
+            raise
 
     def write(self, frame: Frame) -> None:
         """Append a frame.

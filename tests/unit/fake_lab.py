@@ -182,6 +182,18 @@ class FakeNetwork:
     def hosts(self) -> list[FakeNode]:
         return [node for node in self.nodes if node.kind == "host"]
 
+    @property
+    def switches(self) -> list[FakeNode]:
+        return [node for node in self.nodes if node.kind == "switch"]
+
+    @property
+    def vnfs(self) -> list[FakeNode]:
+        return [node for node in self.nodes if node.kind == "vnf"]
+
+    @property
+    def controllers(self) -> list[FakeNode]:
+        return []
+
     def configLinkStatus(self, a: str, b: str, status: str) -> None:
         self.links_set.append((a, b, status))
 

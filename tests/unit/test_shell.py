@@ -31,6 +31,31 @@ def test_a_node_command_reaches_the_node_with_addresses_for_names(shell: Shell, 
     assert net["h1"].commands == ["ping -c1 10.0.0.2"]
 
 
+def test_noecho_reaches_a_node_even_one_that_is_named_like_a_command(
+    shell: Shell, net: FakeNetwork
+):
+    shell.run_line("noecho h1 ping -c1 h2")
+    assert net["h1"].commands == ["ping -c1 10.0.0.2"]
+
+
+def test_set_is_also_a_command_of_its_own(shell: Shell, net: FakeNetwork):
+    assert shell.run(["set fw every=5"]) == 0
+    assert net["fw"].changes == [{"every": 5}]
+
+
+def test_vnfs_and_stats_tell_of_all_vnfs(shell: Shell, capfd: pytest.CaptureFixture[str]):
+    assert shell.run(["vnfs", "stats", "appcontainers", "wait", "certify"]) == 0
+    lines = capfd.readouterr().out.splitlines()
+    assert lines[0].split() == ["node", "VNF", "data", "plane", "status", "parameters"]
+    assert lines[1].split()[:4] == ["fw", "drop", "xdp", "running"]
+    assert lines[2].startswith("fw: drop on packet")
+    assert lines[-3:] == [
+        "no app container in this lab",
+        "no switch of this lab has a controller",
+        "no link of this lab is impaired",
+    ]
+
+
 def test_a_node_without_an_address_keeps_its_name(shell: Shell, net: FakeNetwork):
     shell.run_line("h1 echo s1 fw h3")
     assert net["h1"].commands == ["echo s1 fw 10.0.0.3"]
@@ -79,6 +104,30 @@ def test_a_person_s_mistakes_do_not_change_the_exit_code(net: FakeNetwork):
         ("link h1 h9 up", "no node 'h9'"),
         ("link 'h1 s1 up", "quot"),
         ("iperf h1", "usage: iperf"),
+        ("iperfudp 10M h1", "usage: iperfudp"),
+        ("pingallfull 0", "not a number of requests"),
+        ("switch s1", "usage: switch SWITCH start|stop"),
+        ("switch s1 stopp", "did you mean stop"),
+        ("switch s9 stop", "no node 's9'"),
+        ("set h1 every=1", "h1 is a host, not a VNF"),
+        ("stats h1", "h1 is a host without a container"),
+        ("noecho h1", "a node and a command are missing"),
+        ("xterm", "usage: xterm NODE..."),
+        ("xterm h9", "no node 'h9'"),
+        ("x", "usage: x NODE"),
+        ("dpctl", "a command of ovs-ofctl is missing"),
+        ("dpctl dump-flows", "this lab has no Open vSwitch bridge"),
+        ("wait soon", "'soon' is not a number of seconds"),
+        ("capture stop", "no capture runs in the background"),
+        ("capture h1 'x", "quot"),
+        ("capture h1 /tmp/x", "let its name end in .pcapng or .pcap"),
+        ("capture h1 &", "in the background it takes a file"),
+        ("top 1s 2s", "2s means nothing here"),
+        ("bench latency nosuch", "'nosuch' is nothing that can be measured"),
+        ("bench chain.py", "the lab that runs is measured as it is"),
+        ("bench --topo minimal", "--topo has no place here"),
+        ("bench --nosuch", "no such option: --nosuch"),
+        ("certify h1-h9", "there is no link h1-h9"),
         ("iperf h1 h2 0.5", "not a whole number of seconds"),
         ("pingall -3", "not a number of seconds"),
         ("help bogus", "no command 'bogus'"),

@@ -11,6 +11,17 @@ from emulator.traffic.ping import PingMatrix
 from tests.unit.fake_lab import FakeNetwork, make_plan
 
 
+def test_full_pings_have_their_round_trip_times():
+    times_ns = [100_000, 200_000, 600_000]
+    matrix = PingMatrix(["h1", "h2"], 3, {("h1", "h2"): times_ns, ("h2", "h1"): []})
+    assert shell_format.ping_full_text(matrix).splitlines() == [
+        "*** Results:",
+        " h1->h2: 3/3, rtt min/avg/max/mdev 0.100/0.300/0.600/0.216 ms",
+        " h2->h1: 0/3",
+        "*** Results: 50% dropped (3/6 received)",
+    ]
+
+
 def test_net_names_both_ends_of_every_link():
     assert shell_format.net_text(make_plan()).splitlines() == [
         "fw fw-eth0:s1-eth3 fw-eth1:h3-eth0",
