@@ -87,6 +87,8 @@ def test_the_wheel_has_what_a_user_needs(wheel: Path) -> None:
 
     assert {
         "emulator/py.typed",
+        "emulator/experiment/html/report.html.j2",
+        "emulator/rest/docs.html.j2",
         "emulator/native/build/vnf-probe",
         "emulator/native/build/vnf-init",
         "emulator/share/vnfs/forward/vnf.toml",
