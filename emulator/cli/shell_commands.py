@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import textwrap
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from emulator.cli import (
     shell_capture,
+    shell_chains,
     shell_change,
     shell_look,
     shell_measure,
@@ -30,13 +32,14 @@ from emulator.errors import UsageError
 if TYPE_CHECKING:
     from emulator.cli.shell import Shell
 
-_USAGE_WIDTH = 26
-"""Of the first column of the list; the few that are wider push what they do to the right."""
+_USAGE_WIDTH, _LINE_WIDTH = 26, 80
+"""Of the first column of the list, and of the whole."""
 
 __all__ = [
     "COMMANDS",
     "argument_kinds",
     "shell_capture",
+    "shell_chains",
     "shell_change",
     "shell_look",
     "shell_measure",
@@ -60,11 +63,20 @@ def _help(shell: Shell, text: str) -> None:
     for group, rows in listed.items():
         shell.print(f"{group}:")
         for usage, summary in rows:
-            shell.print(f"  {usage.ljust(_USAGE_WIDTH)}  {summary}")
+            shell.print(_listed(usage, summary))
     shell.print(
         "\nNames of nodes in a node's command stand for their addresses. Ctrl-C stops"
         "\nthe command that runs, not the lab; exit or Ctrl-D leaves."
     )
+
+
+def _listed(usage: str, summary: str) -> str:
+    begin = f"  {usage.ljust(_USAGE_WIDTH)}  "
+    rest = " " * (_USAGE_WIDTH + 4)
+    if len(begin) + len(summary) <= _LINE_WIDTH:
+        return begin + summary
+    wrapped = textwrap.wrap(summary, _LINE_WIDTH - len(rest))
+    return "\n".join([begin.rstrip(), *(rest + line for line in wrapped)])
 
 
 def _explained(shell: Shell, name: str) -> str:
