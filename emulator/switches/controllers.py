@@ -209,6 +209,8 @@ class Controllers:
         log = self._folder / f"{name}.log"
         output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
         self._clear(name)
+        # Controllers may come before the bridges' daemons, and have their sockets there as well.
+        (self._folder / "ovs").mkdir(exist_ok=True)
         try:
             process = self._processes.popen_logged(
                 self._netns,
