@@ -22,7 +22,6 @@ class Controller(Node):
     themselves.
     """
 
-    kind = "learning"
     needs_openflow = False
     """Whether a script that names it wants switches that it can control."""
     own_parameters = ("wait_s",)
@@ -58,6 +57,11 @@ class Controller(Node):
         self.ip, self.port, self.protocol = ip, port, protocol
         super().__init__(name, **params)
 
+    @property
+    def kind(self) -> str:
+        """Which of the engine's controllers it is: that of Open vSwitch, or else our own."""
+        return "ovs" if OVSController.isAvailable() else "learning"
+
     def start(self) -> None:
         """Has it work; it begins with the lab."""
 
@@ -85,6 +89,10 @@ class Controller(Node):
 
     def engine_options(self) -> dict[str, Any]:
         options = {"kind": self.kind, **self.params}
+        if self.kind == "ovs" and self._may_be_old:
+            # As Mininet's does: there, what no flow matches comes to the controller by itself, also
+            # after the script has deleted all flows.
+            options["options"] = "--protocols=OpenFlow10"
         if self.port is not None:
             options["port"] = self.port
         return options
@@ -93,6 +101,12 @@ class Controller(Node):
     def in_use(self) -> bool:
         """Whether there is a switch that it could control."""
         return any(node.is_ovs for node in self.growth.nodes.values())
+
+    @property
+    def _may_be_old(self) -> bool:
+        """Whether all switches understand the first version of OpenFlow."""
+        asked = [node.params.get("protocols") for node in self.growth.nodes.values()]
+        return all("OpenFlow10" in each for each in asked if each)
 
     def be_born(self) -> None:
         if self.in_use:
@@ -106,12 +120,7 @@ class Controller(Node):
 
 
 class OVSController(Controller):
-    """The controller that Open vSwitch brings for tests; the learning one where it is missing."""
-
-    @property
-    def kind(self) -> str:  # type: ignore[override]
-        """Which of the engine's controllers it is."""
-        return "ovs" if self.isAvailable() else "learning"
+    """The controller that Open vSwitch brings for tests; our own where it is missing."""
 
     @classmethod
     def isAvailable(cls) -> bool:

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from emulator.compat.mininet.log import warn
-from emulator.compat.unsupported import UnsupportedError
 from emulator.errors import LabError, UsageError
 from emulator.kernel.netns import ensure_root
 from emulator.network import Network
@@ -42,6 +41,7 @@ class Growth:
         engine: the network that they live in.
         nodes: by name, in the order they were declared.
         links: in the order they were declared.
+        externals: interfaces of the machine that nodes have, or are to have.
         ending: whether the script has begun to take it back.
         wants_openflow: whether switches of no class of their own are to be Open vSwitch bridges.
     """
@@ -61,6 +61,7 @@ class Growth:
         self.engine = Network(topo, on_failure=ON_FAILURE, **options)
         self.nodes: dict[str, Node] = {}
         self.links: list[Link] = []
+        self.externals: list[Intf] = []
         self.wants_openflow = False
         self._ended = False
         self.ending = False
@@ -85,7 +86,8 @@ class Growth:
                 raise LabError("the network has been stopped", hint="make another one")
             nodes: list[Node] = [node for node in self.nodes.values() if not node.born]
             links: list[Link] = [link for link in self.links if not link.born]
-            items: list[Node | Link] = [*nodes, *links]
+            lent = [intf for intf in self.externals if not intf.born]
+            items: list[Node | Link | Intf] = [*nodes, *links, *lent]
             if self.alive and not items:
                 return
             before = self.engine.topo
@@ -162,18 +164,22 @@ class Growth:
         self.wants_openflow = True
 
     def declare_external(self, intf: Intf) -> None:
-        """Has a node get an interface of the machine.
+        """Has a node get an interface of the machine, until the network ends."""
+        self.externals.append(intf)
 
-        Raises:
-            UnsupportedError: always, as yet.
-        """
-        raise UnsupportedError(
-            "interfaces of the machine cannot be moved into a lab", where=intf.name
-        )
+    def remove_external(self, intf: Intf) -> None:
+        """Gives an interface back to the machine."""
+        with self._lock:
+            if intf in self.externals:
+                self.externals.remove(intf)
+                if intf.born and self.alive:
+                    self.engine.removeExternal(intf.engine_name)
 
     def remove_node(self, node: Node) -> None:
         """Takes a node and its links away."""
         with self._lock:
+            for intf in [intf for intf in self.externals if intf.node is node]:
+                self.remove_external(intf)
             for link in [link for link in self.links if node in (link.intf1.node, link.intf2.node)]:
                 self.remove_link(link)
             self.nodes.pop(node.name, None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import socket
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from emulator.plan.impairments import SETTINGS
 
 if TYPE_CHECKING:
     from emulator.compat.nodes import Node
+    from emulator.kernel.netns import Netns
     from emulator.link import Link as EngineLink
     from emulator.topo import Topo
 
@@ -53,6 +55,8 @@ class Intf:
         self.impairments: dict[str, Any] = {}
         self.params = params
         self.engine_name = name
+        self.place = user_place()
+        self._home = node
         if name == "lo":
             self.ip, self.prefixLen, self.born = "127.0.0.1", 8, True
         node.addIntf(self, port=port)
@@ -179,8 +183,9 @@ class Intf:
 
         if setUp:
             self._set_up(True)
-        states = self._netns().run(psutil.net_if_stats)
-        return self._kernel_name() in states and states[self._kernel_name()].isup
+        state = self._netns().run(psutil.net_if_stats).get(self._kernel_name())
+        # Whether it may carry frames, not whether its link lets it.
+        return state is not None and "up" in state.flags.split(",")
 
     def ifconfig(self, *args: Any) -> str:
         """Runs ``ifconfig`` on it."""
@@ -192,10 +197,9 @@ class Intf:
     def rename(self, newname: str) -> str:
         """Gives it another name, in the kernel too."""
         if self.born:
-            _in_kernel(self._netns(), self._kernel_name(), state="down")
-            _in_kernel(self._netns(), self._kernel_name(), ifname=newname)
-            _in_kernel(self._netns(), newname, state="up")
-            self._renamed = newname
+            change_interface(self._netns(), self._kernel_name(), state="down")
+            change_interface(self._netns(), self._kernel_name(), ifname=newname)
+            change_interface(self._netns(), newname, state="up")
         known = self.node.nameToIntf
         known[newname] = known.pop(self.name)
         self.name = newname
@@ -206,6 +210,7 @@ class Intf:
         if self.link is not None:
             self.link.delete()
         else:
+            self.node.growth.remove_external(self)
             self.node.delIntf(self)
 
     def status(self) -> str:
@@ -215,15 +220,27 @@ class Intf:
         states = self._netns().run(psutil.net_if_stats)
         return "OK" if self._kernel_name() in states else "MISSING"
 
-    _renamed = ""
+    # For the engine -----------------------------------------------------------------------------
+
+    def declare(self, topo: Topo) -> None:
+        """Adds it, as one that the machine is to lend, to the topology of a lab."""
+        options = {"ip": self.address, **({} if self.mac is None else {"mac": self.mac})}
+        is_switch = topo.isSwitch(self.node.name)
+        topo.addExternal(self.name, self.node.name, **({} if is_switch else options))
+
+    def be_born(self) -> None:
+        """Takes note of what it is alive."""
+        if self.mac is None and self._home.engine_node is not None:
+            self.mac = self._home.engine_node.plan.interface(self.engine_name).mac
+
+    # Inside -------------------------------------------------------------------------------------
 
     def _kernel_name(self) -> str:
-        if self.name == "lo":
-            return "lo"
-        if self._renamed:
-            return self._renamed
-        plan = self.node.living().plan
-        return plan.interface(self.engine_name).kernel_name
+        """What the kernel calls it, which is not its name where that is too long."""
+        names = [name for _, name in self._netns().run(socket.if_nameindex)]
+        if self.name in names:
+            return self.name
+        return self._home.living().plan.interface(self.engine_name).kernel_name
 
     def _netns(self) -> Any:
         return self.node.living().netns
@@ -236,7 +253,7 @@ class Intf:
 
     def _set_up(self, up: bool) -> None:
         if self.isUp() != up:
-            _in_kernel(self._netns(), self._kernel_name(), state="up" if up else "down")
+            change_interface(self._netns(), self._kernel_name(), state="up" if up else "down")
 
     def _change_link(self) -> None:
         if self.link is None:
@@ -350,8 +367,7 @@ class Link:
         """Takes note of what it is alive."""
         for intf in (self.intf1, self.intf2):
             intf.born = True
-            if intf.mac is None and intf.node.engine_node is not None:
-                intf.mac = intf.node.engine_node.plan.interface(intf.engine_name).mac
+            intf.be_born()
 
     def living(self) -> EngineLink:
         """The engine's link; it comes to life if it does not yet."""
@@ -380,13 +396,28 @@ def _prefix_length(netmask: str) -> int:
     return sum(int(part).bit_count() for part in netmask.split("."))
 
 
-def _in_kernel(netns: Any, name: str, **change: Any) -> None:
-    """Changes an interface by netlink."""
+def change_interface(netns: Netns, name: str, **change: Any) -> None:
+    """Changes an interface by netlink.
+
+    Args:
+        change: as of pyroute2's ``link("set", …)``; a ``master`` may be given by name.
+
+    Raises:
+        LabError: there is no such interface.
+    """
     from pyroute2 import IPRoute
 
     def apply() -> None:
         with IPRoute() as ipr:
-            (index,) = ipr.link_lookup(ifname=name)
-            ipr.link("set", index=index, **change)
+
+            def index_of(name: str) -> int:
+                found = ipr.link_lookup(ifname=name)
+                if not found:
+                    raise LabError("the interface is gone", where=name)
+                return int(found[0])
+
+            if isinstance(change.get("master"), str):
+                change["master"] = index_of(change["master"])
+            ipr.link("set", index=index_of(name), **change)
 
     netns.run(apply)

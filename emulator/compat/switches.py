@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from emulator.compat.links import Intf
+from emulator.compat.links import Intf, change_interface
 from emulator.compat.node_commands import command_line
 from emulator.compat.nodes import Node
 from emulator.compat.unsupported import UnsupportedError
@@ -61,6 +61,7 @@ class Switch(Node):
         self.controllers: list[str] | None = None
         self._started = False
         self._out_of_service = False
+        self._detached: set[str] = set()
 
     @property
     def dpid(self) -> str:
@@ -122,16 +123,27 @@ class Switch(Node):
             self._out_of_service = True
 
     def attach(self, intf: str | Intf) -> None:
-        """Takes an interface in as a port, one that a link has brought or that was moved here."""
-        self.living()
+        """Takes an interface in as a port: one that was moved here, or let go of before.
+
+        What a link brings is a port already.
+        """
+        known = self.living().plan.interfaces
+        if str(intf) not in [each.name for each in known] or str(intf) in self._detached:
+            self._detached.discard(str(intf))
+            self._take_port(intf)
 
     def detach(self, intf: str | Intf) -> None:
-        """Lets go of a port."""
-        raise UnsupportedError(
-            "a port cannot be taken off a Linux bridge",
-            where=self.name,
-            hint="use OVSSwitch, or delLink and addLink",
-        )
+        """Lets go of a port, whose interface stays."""
+        self.living()
+        self._detached.add(str(intf))
+        self._let_go_of_port(intf)
+
+    def _take_port(self, intf: str | Intf) -> None:
+        bridge = self.living().plan.kernel_name
+        change_interface(self.living().netns, str(intf), master=bridge, state="up")
+
+    def _let_go_of_port(self, intf: str | Intf) -> None:
+        change_interface(self.living().netns, str(intf), master=0)
 
     def connected(self) -> bool:
         """Whether it works, and has reached its controllers."""
@@ -233,15 +245,11 @@ class OVSSwitch(Switch):
         """Runs ``ovs-vsctl`` in the lab."""
         return self.cmd("ovs-vsctl", *args)
 
-    def attach(self, intf: str | Intf) -> None:
-        """Takes an interface in as a port, one that a link has brought or that was moved here."""
-        self.living()
+    def _take_port(self, intf: str | Intf) -> None:
+        change_interface(self.living().netns, str(intf), state="up")
         self.vsctl("--may-exist", "add-port", self.name, str(intf))
-        self.cmd("ip link set", intf, "up")
 
-    def detach(self, intf: str | Intf) -> None:
-        """Lets go of a port, which stays with the lab."""
-        self.living()
+    def _let_go_of_port(self, intf: str | Intf) -> None:
         self.vsctl("--if-exists", "del-port", self.name, str(intf))
 
 

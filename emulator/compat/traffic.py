@@ -25,7 +25,9 @@ FullPing = tuple[Any, Any, tuple[int, int, float, float, float, float]]
 def print_pings(hosts: Sequence[Node], timeout: str | float | None) -> float:
     """Pings between all pairs of hosts and shows who answered; the percentage that was lost."""
     output("*** Ping: testing ping reachability\n")
-    matrix = _matrix(hosts, timeout)
+    # With flows, who is first decides what switches learn: one after the other, as in Mininet.
+    flows = any(node.is_ovs for host in hosts for node in host.growth.nodes.values())
+    matrix = _matrix(hosts, timeout, apart=flows)
     lost = sent = 0
     for host in hosts:
         output(f"{host.name} -> ")
