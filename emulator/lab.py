@@ -197,7 +197,7 @@ class Lab:
         return read_counts(self.record.steering)
 
     def xdp_switch(self, name: str) -> XdpSwitchView:
-        """What can be read of an ``xdp`` switch.
+        """What can be read of an ``xdp`` switch, until it is closed.
 
         Raises:
             LabError: it has gone.
@@ -205,9 +205,7 @@ class Lab:
         from emulator.switches.xdp_view import XdpSwitchView
 
         self.follow_links()
-        view = XdpSwitchView.attach(name, self.record.xdp_switches[name])
-        self._stack.callback(view.close)
-        return view
+        return XdpSwitchView.attach(name, self.record.xdp_switches[name])
 
     def wire_counters(self, link: str) -> LinkCounters:
         """What became of the frames of an impaired link.

@@ -46,7 +46,8 @@ class SwitchNode:
             UsageError: the node is no switch, or an Open vSwitch bridge.
         """
         if self._switch_kind("has learnt nothing") == "xdp":
-            return self._lab.xdp_switch(self.plan.name).macs()
+            with self._lab.xdp_switch(self.plan.name) as switch:
+                return switch.macs()
         order = {port.name: place for place, port in enumerate(self.plan.interfaces)}
         found = [
             LearnedMac(entry.mac, entry.vlan, port, entry.age_s)
@@ -69,7 +70,8 @@ class SwitchNode:
         if port is not None:
             self.plan.interface(port)
         if kind == "xdp":
-            self._lab.xdp_switch(self.plan.name).flush(port)
+            with self._lab.xdp_switch(self.plan.name) as switch:
+                switch.flush(port)
             return
         entries = [entry for entry, where in self._learned_by_bridge() if port in (None, where)]
         forget(self.netns, entries)
@@ -80,7 +82,8 @@ class SwitchNode:
         from emulator.kernel.rtnl import link_states
 
         if self.plan.runs_xdp:
-            return self._lab.xdp_switch(self.plan.name).counters()
+            with self._lab.xdp_switch(self.plan.name) as switch:
+                return switch.counters()
         states = link_states(self.netns)
         return {
             port.name: PortCounters(
@@ -129,4 +132,5 @@ def forget_behind(lab: Lab, link: LinkPlan) -> None:
     for end in (link.a, link.b):
         node = lab.plan.node(end.node)
         if node.kind == "switch" and node.runs_xdp:
-            lab.xdp_switch(end.node).flush(end.interface)
+            with lab.xdp_switch(end.node) as switch:
+                switch.flush(end.interface)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from emulator.errors import LabError
 from emulator.kernel.bpf import BpfId, BpfObject, require_libbpf
-from emulator.paths import native_dir
+from emulator.native_parts import native_part
 from emulator.switches import xdp_memory
 from emulator.switches.xdp_memory import number_key
 
@@ -43,7 +43,7 @@ class Program:
     def __init__(self, stack: ExitStack, netns: Netns, slots: int) -> None:
         require_libbpf()
         self.netns = netns
-        self._object = stack.enter_context(BpfObject(native_dir() / "switch.bpf.o", name="switch"))
+        self._object = stack.enter_context(BpfObject(native_part("switch.bpf.o"), name="switch"))
         self._object.set_max_entries("counters", slots)
         self._object.load()
         self.forward = self._object.program("forward")

@@ -24,6 +24,7 @@ class XdpSwitchView(Closing):
 
     Args:
         ports: by name, the interface's number and where its counters are.
+        owned: whether closing it closes the maps.
     """
 
     def __init__(
@@ -33,7 +34,10 @@ class XdpSwitchView(Closing):
         counters: BpfMap,
         ports: Mapping[str, Sequence[int]],
         ageing_s: float,
+        *,
+        owned: bool = False,
     ) -> None:
+        self._owned = owned
         self.name = name
         self._places = places
         self._counters = counters
@@ -51,7 +55,8 @@ class XdpSwitchView(Closing):
             places = undo.enter_context(BpfMap.from_id(description["places"]))
             counters = undo.enter_context(BpfMap.from_id(description["counters"]))
             undo.pop_all()
-            return cls(name, places, counters, description["ports"], description["ageing_s"])
+            ports, ageing_s = description["ports"], description["ageing_s"]
+            return cls(name, places, counters, ports, ageing_s, owned=True)
 
     def macs(self) -> list[LearnedMac]:
         """Whom it knows, and behind which port; by port, VLAN and address."""
@@ -83,8 +88,9 @@ class XdpSwitchView(Closing):
         }
 
     def close(self) -> None:
-        self._places.close()
-        self._counters.close()
+        if self._owned:
+            self._places.close()
+            self._counters.close()
 
 
 def known_port(ports: Mapping[str, T], name: str, switch: str) -> T:
