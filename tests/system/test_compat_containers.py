@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import importlib
 import json
+import shutil
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -208,6 +209,23 @@ def test_the_manager_and_its_rest_server_see_the_same_containers(
     free = manager.runRESTServerThread(port=0, token=None)
     assert "asks for no token" in capsys.readouterr().err
     assert ask(f"{free.url}/containers", None, "GET") == ["c2"]
+
+
+def test_terminals_open_in_containers_by_their_names(
+    net: Any, manager: Any, monkeypatch: pytest.MonkeyPatch
+):
+    spawn = importlib.import_module("comnetsemu.cli").spawnXtermDocker
+    with pytest.raises(UsageError, match="there is no node h9 that runs"):
+        spawn("h9")
+    if shutil.which("tmux") is None:
+        pytest.skip("needs tmux")
+    for name in ("DISPLAY", "WAYLAND_DISPLAY", "TMUX"):
+        monkeypatch.delenv(name, raising=False)
+    manager.addContainer("c1", "h1", BUSYBOX, "sleep 1000")
+    for which, name in (("c1", "c1"), (net["h2"], "h2")):
+        window = spawn(which)
+        assert window.node == name
+        assert window.attach.startswith("tmux ")
 
 
 def test_a_topology_whose_hosts_are_containers_is_understood(names: SimpleNamespace):
