@@ -297,7 +297,7 @@ class OwnedLab(Lab):
         enclosed = self._renew_containers(plan, difference.nodes_replaced)
         self._hosts.add((*difference.nodes_new, *difference.nodes_changed))
         self._fabric.add_links(plan, difference.links_new)
-        self._hosts.settle(plan, difference.nodes_changed)
+        self._hosts.settle(plan, difference.nodes_changed, self.plan)
         self._xdp_switches.add(plan, self._fabric)
         self._wires.add(plan, difference.links_new)
         self._wires.change(difference.links_changed)

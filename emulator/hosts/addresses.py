@@ -225,6 +225,15 @@ class AddressedNode:
         return UsageError(message, where=self.plan.name, hint=hint)
 
 
+def drop_default_route(netns: Netns, gateway: str) -> None:
+    """Takes the default route through a gateway from a node, if it has it."""
+    with Addressing.inside(netns) as netlink:
+        for route in netlink.routes():
+            if route.to == "default" and route.gateway == gateway:
+                netlink.delete_route(route, where=f"default route via {gateway}")
+        netlink.commit()
+
+
 def set_static_arp(nodes: Iterable[NodePlan], namespaces: dict[str, Netns]) -> None:
     """Has nodes know the MAC addresses of all others in their networks.
 

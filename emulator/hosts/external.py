@@ -1,8 +1,8 @@
 """Interfaces of the machine inside of a lab, and back.
 
 What an interface was is written down before it is moved: addresses, routes, whether it was up. A
-lab that ends puts it back. When the emulator is killed, ``vnf-lender``, a process that does nothing
-else, does it; should that be killed as well, the kernel gives a piece of hardware back bare, and
+lab that ends puts it back. When the emulator is killed, a process that does nothing else
+(``lender.py``) does it; should that be killed as well, the kernel gives a piece of hardware back bare, and
 the next lab or ``vnf clean`` finds what it was.
 """
 
@@ -121,7 +121,7 @@ class External:
                 addresses=machine.addresses(state.index),
                 routes=[_written(each) for each in routes if not each.by_kernel],
             )
-            self._lender = _lend(self._entry, self._netns, self._machine)
+            self._lender = _lend(self._entry, self._netns, self._machine, self._leftovers.folder)
             machine.move_as(
                 state.index, self._netns, interface.kernel_name, index, where=self._where
             )
@@ -140,10 +140,11 @@ class External:
             inside.commit()
 
 
-def give_back(entry: dict[str, Any], netns: Netns, machine: Netns) -> None:
+def give_back(entry: dict[str, Any], netns: Netns, machine: Netns) -> bool:
     """Moves an interface from a lab back to the machine, as it was there.
 
-    Nothing happens when it is back already, or is gone.
+    Returns:
+        False: it is back already, or is gone.
 
     Raises:
         LabError: the kernel does not move it.
@@ -156,8 +157,8 @@ def give_back(entry: dict[str, Any], netns: Netns, machine: Netns) -> None:
                 inside.commit()
                 break
         else:
-            return
-    machine.run(restore, entry)
+            return False
+    return machine.run(restore, entry)
 
 
 def restore(entry: dict[str, Any]) -> bool:
@@ -210,11 +211,20 @@ def _written(route: Route) -> dict[str, Any]:
     return {"to": route.to, "gateway": route.gateway, "metric": route.metric}
 
 
-def _lend(entry: dict[str, Any], netns: Netns, machine: Netns) -> subprocess.Popen[bytes]:
+def _lend(
+    entry: dict[str, Any], netns: Netns, machine: Netns, folder: Path
+) -> subprocess.Popen[bytes]:
     """Starts the process that gives the interface back should the emulator be killed."""
     fds = (netns.fd, machine.fd)
     return subprocess.Popen(
-        [sys.executable, "-m", "emulator.hosts.lender", *map(str, fds), json.dumps(entry)],
+        [
+            sys.executable,
+            "-m",
+            "emulator.hosts.lender",
+            *map(str, fds),
+            str(folder),
+            json.dumps(entry),
+        ],
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

@@ -8,7 +8,7 @@ from typing import Any
 
 from emulator.errors import BuildVnfError, UsageError
 from emulator.fabric import Fabric, restore_routes
-from emulator.hosts.addresses import set_static_arp
+from emulator.hosts.addresses import drop_default_route, set_static_arp
 from emulator.hosts.external import External
 from emulator.hosts.groups import find_group
 from emulator.hosts.leftovers import Leftovers
@@ -94,15 +94,23 @@ class Hosts:
         """What the user should know of the ways out of the lab."""
         return [note for nat in self._nats.values() for note in nat.notes]
 
-    def settle(self, plan: Plan, changed: Iterable[NodePlan] = ()) -> None:
+    def settle(
+        self, plan: Plan, changed: Iterable[NodePlan] = (), before: Plan | None = None
+    ) -> None:
         """Does what has to wait until the links of a lab are there.
 
         Args:
             changed: nodes that were there before, whose default route may be another one now.
+            before: the plan until now.
         """
+        routes = {} if before is None else {n.name: n.default_route for n in before.nodes}
         for node in changed:
+            gateway = routes.get(node.name)
             if node.kind in ("host", "router", "vnf"):
-                restore_routes(self._fabric.namespace(node.name), node)
+                netns = self._fabric.namespace(node.name)
+                if gateway is not None and node.default_route is None:
+                    drop_default_route(netns, gateway)
+                restore_routes(netns, node)
         self._exchange_externals(plan)
         for node in plan.nodes:
             if node.nat is not None and node.name not in self._nats:

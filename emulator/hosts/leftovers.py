@@ -22,7 +22,7 @@ class Leftovers:
     """
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
+        self.folder = folder
         self._entries: list[dict[str, Any]] = []
 
     def add(self, kind: str, **what: Any) -> dict[str, Any]:
@@ -39,11 +39,11 @@ class Leftovers:
         self._write()
 
     def _write(self) -> None:
-        if not self._folder.is_dir():
+        if not self.folder.is_dir():
             return
-        draft = self._folder / f"{_FILE}.new"
+        draft = self.folder / f"{_FILE}.new"
         draft.write_text(json.dumps(self._entries))
-        draft.replace(self._folder / _FILE)
+        draft.replace(self.folder / _FILE)
 
 
 def give_back(folder: Path) -> bool:
@@ -59,6 +59,14 @@ def give_back(folder: Path) -> bool:
     noted = reversed(entries_of(folder))
     left = [entry for entry in noted if not _taken_back(entry)]
     return not left
+
+
+def forget(folder: Path, entry: dict[str, Any]) -> None:
+    """Drop what has been taken back from the notes of a lab that was killed."""
+    entries = entries_of(folder)
+    if entry in entries:
+        entries.remove(entry)
+        (folder / _FILE).write_text(json.dumps(entries))
 
 
 def entries_of(folder: Path) -> list[dict[str, Any]]:
