@@ -84,10 +84,12 @@ def serve_nats(wiring: Wiring) -> dict[str, tuple[str, ...]]:
         if node.kind != "host" or node.wish.default_route is not None:
             continue
         for door, nat in doors:
+            if door.ipv4 is None:
+                continue
             own = [(i, a) for i in node.interfaces for a in networks_of(i)]
-            gateway = str(door.ipv4).partition("/")[0]
+            gateway = door.ipv4.partition("/")[0]
             heard = [i for i, a in own if i.segment is door.segment and same_network(gateway, a)]
-            if door.ipv4 is not None and heard:
+            if heard:
                 node.wish.default_route = f"via {gateway}"
                 serves[nat.name].append(node.name)
                 break
