@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 from emulator.compat.controllers import Controller
@@ -119,12 +120,11 @@ class Members:
             if switch is None:
                 raise UsageError("there is no switch to connect it to", where=name)
             self.addLink(nat, switch)
-            gateway = nat.params["ip"].partition("/")[0]
+            nat.prepare()
+            route = f"via {nat.params['ip'].partition('/')[0]}"
             for host in self.hosts:
-                if host is not nat and host.inNamespace:
-                    host.params.setdefault("defaultRoute", f"via {gateway}")
-                    if self.built:
-                        host.setDefaultRoute(f"via {gateway}")
+                if host is not nat:
+                    host.once_alive(partial(host.setDefaultRoute, route))
         return nat
 
     def addLink(
