@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from emulator.cli.shell_chains import chain_options
 from emulator.cli.shell_links import LINK_WORDS, setting_words
 from emulator.cli.shell_vnf import VNF_COMMANDS, names_for
 from emulator.names import natural
@@ -75,6 +76,9 @@ def _options(
         "counting": lambda: [node.name for node in plan.nodes if "stats" in names_for(node)],
         "top": lambda: ("once",),
         "measurement": _measurements,
+        "chain": lambda: chain_options("chain", words, plan),
+        "chained": lambda: chain_options("chained", words, plan),
+        "chaining": lambda: chain_options("chaining", words, plan),
         "port": lambda: ["stop", *nodes, *_interfaces(plan)],
     }
     return list(named[kind]()) if kind in named else []

@@ -185,7 +185,7 @@ def test_every_topology_that_comes_with_us_says_what_it_is_and_compiles() -> Non
     known = list_builtin()
     assert list(known) == [
         "access", "chain", "containers", "dumbbell", "linear", "minimal", "reversed", "single",
-        "torus", "tree",
+        "steered", "torus", "tree",
     ]  # fmt: skip
     for name, summary in known.items():
         assert summary
