@@ -27,6 +27,7 @@ NEEDS = {
     "xdp": ("native XDP on veth", "live frames", "clang", "libbpf"),
     "docker": ("Docker",),
     "dpdk": ("DPDK",),
+    "ovs": ("Open vSwitch", "os-ken"),
 }
 
 os.environ.setdefault(leaks.MARK, secrets.token_hex(8))
