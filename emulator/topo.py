@@ -606,10 +606,15 @@ class Topo:
             self._link_sets[name] = links
 
     def _place(self) -> str:
-        """The file and the line that called the topology from outside: ``/my/topo.py:12``."""
+        """The file and the line that called the topology from outside: ``/my/topo.py:12``.
+
+        Empty where that is no script of the user's, but a line of the shell.
+        """
         frame = sys._getframe(1)
         while frame.f_back is not None and _is_ours(frame.f_code.co_filename):
             frame = frame.f_back
+        if "-packages/" in frame.f_code.co_filename:  # what runs our own command
+            return ""
         return f"{frame.f_code.co_filename}:{frame.f_lineno}"
 
     def _forget(self, links: list[LinkEntry]) -> None:

@@ -47,7 +47,8 @@ class WrittenChains:
         if not isinstance(name, str) or not is_name(name):
             self.problems.append(Problem(where, "that is no usable name", f"use {NAME_RULE}"))
         elif name in self.entries:
-            text = f"the name is already that of a chain added at {self.entries[name].place}"
+            at = self.entries[name].place
+            text = f"the name is already that of a chain{f' added at {at}' if at else ''}"
             self.problems.append(Problem(where, text, "every chain needs a name of its own"))
         else:
             self.entries[name] = ChainEntry(name, place=place, **_meant(asked))

@@ -206,6 +206,20 @@ def _print_plan(compiled: Plan) -> None:
                 else [link.mechanism, impairments_text(link)]
             )
     print_table(columns, rows, title="Links")
+    if compiled.chains:
+        print_table(
+            ("chain", "way", "match", "both ways"),
+            [
+                (
+                    each.name,
+                    " - ".join((each.src, *each.via, each.dst)),
+                    each.match,
+                    "yes" if each.both_ways else "no",
+                )
+                for each in compiled.chains
+            ],
+            title="Chains",
+        )
     if compiled.schedule:
         _print_schedule(compiled)
 

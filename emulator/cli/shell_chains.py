@@ -50,7 +50,7 @@ def _chain(shell: Shell, text: str) -> None:
 def _show(shell: Shell, words: Sequence[str]) -> None:
     known = [chain.name for chain in shell.net.chains]
     if words[0] not in known:
-        hint = choice_hint(words[0], [*known, *CHAIN_WORDS])
+        hint = choice_hint(words[0], known) if known else "chain add makes one"
         raise UsageError(f"there is no chain {words[0]}", where="chain", hint=hint)
     _need_no_more(words[1:])
     chain = shell.net.chain(words[0])
