@@ -15,7 +15,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from emulator.compat.mininet.log import warn
+from emulator.compat.mininet.log import info, warn
+from emulator.compat.ovs_wanted import ovs_call_of_script
 from emulator.errors import LabError, UsageError
 from emulator.kernel.netns import ensure_root
 from emulator.network import Network
@@ -62,7 +63,10 @@ class Growth:
         self.nodes: dict[str, Node] = {}
         self.links: list[Link] = []
         self.externals: list[Intf] = []
-        self.wants_openflow = False
+        ovs_call = ovs_call_of_script()
+        self.wants_openflow = bool(ovs_call)
+        if ovs_call:
+            info(f"*** The script calls {ovs_call}: its switches are Open vSwitch's by default\n")
         self._ended = False
         self.ending = False
         self._told: list[str] = []
