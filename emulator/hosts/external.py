@@ -1,8 +1,8 @@
 """Interfaces of the machine inside of a lab, and back.
 
 What an interface was is written down before it is moved: addresses, routes, whether it was up. A
-lab that ends puts it back. When the emulator is killed, a process that does nothing else
-(``lender.py``) does it; should that be killed as well, the kernel gives a piece of hardware back bare, and
+lab that ends puts it back. When the emulator is killed, a process that does nothing else does it
+(``lender.py``). Should that be killed as well, the kernel gives a piece of hardware back bare, and
 the next lab or ``vnf clean`` finds what it was.
 """
 

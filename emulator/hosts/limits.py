@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -77,7 +77,7 @@ class LabLimits:
         group = make_group(self._lab, node, list(dict.fromkeys(wanted)))
         self._groups[node] = group
         self._limits[node] = limits
-        with _told(node, limits):
+        with _told(node):
             _write_cpu(group, limits, self._grow_rt)
             if "cpuset" in group.folders:
                 group.write("cpuset", "cpuset.cpus", _cpus_text(limits.cpuset))
@@ -196,7 +196,7 @@ def _controllers(limits: LimitsPlan) -> Iterator[str]:
         yield "pids"
 
 
-def _write_cpu(group: Group, limits: LimitsPlan, grow_rt: Any) -> None:
+def _write_cpu(group: Group, limits: LimitsPlan, grow_rt: Callable[[], None]) -> None:
     if "cpu" not in group.folders:
         return
     if limits.sched == "rt":
@@ -261,7 +261,7 @@ def _is_in(pid: int, group: Group) -> bool:
 
 
 @contextmanager
-def _told(node: str, limits: LimitsPlan) -> Iterator[None]:
+def _told(node: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:

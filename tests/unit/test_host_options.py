@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from emulator import Topo, TopologyError, UsageError
+from emulator import MachineError, Topo, TopologyError, UsageError
 from emulator.hosts.groups import Group
 from emulator.hosts.leftovers import Leftovers, entries_of, give_back
-from emulator.hosts.limits import updated
+from emulator.hosts.limits import LabLimits, ensure_real_time, updated
 from emulator.kernel.cgroup import hierarchies
 from emulator.plan.compile import compile_plan
 from emulator.plan.difference import Difference
@@ -110,7 +110,8 @@ def test_a_container_has_its_own_words() -> None:
     topo = Topo()
     topo.addDocker("d1", cores=[0, 1], sched="cfs")
     node = compile_plan(topo).node("d1")
-    assert node.container is not None and node.container.cpuset == (0, 1)
+    assert node.container is not None
+    assert node.container.cpuset == (0, 1)
     assert node.limits is None
     topo.addDocker("d2", cpu=0.5)
     assert mistakes(topo) == ["cpu=0.5: that is for a node in no container"]
@@ -237,7 +238,9 @@ def test_a_nat_is_where_hosts_beside_it_send_what_is_for_outside() -> None:
         "h5": "10.0.0.99",
     }
     nat = plan.node("nat0")
-    assert nat.kind == "router" and nat.nat is not None and nat.nat.serves == ("h2", "h5")
+    assert nat.kind == "router"
+    assert nat.nat is not None
+    assert nat.nat.serves == ("h2", "h5")
 
 
 def test_only_a_router_leads_out() -> None:
@@ -259,7 +262,8 @@ def test_an_interface_of_the_machine_is_a_port_like_any_other() -> None:
     ports = [(port.name, port.port) for port in plan.node("h1").interfaces]
     assert ports == [("h1-eth0", 0), ("wan", 1), ("h1-eth2", 2)]
     wan, trunk = plan.node("h1").interface("wan"), plan.node("s1").interface("eth1")
-    assert wan.external is not None and trunk.external is not None
+    assert wan.external is not None
+    assert trunk.external is not None
     assert (wan.external.interface, wan.external.keeps_mac) == ("a-long-name.200", False)
     assert (wan.ipv4, trunk.ipv4, trunk.external.keeps_mac) == ("192.0.2.9/24", None, True)
     assert plan.leads_to("s1", "eth1") == "eth1 of the machine"
@@ -304,12 +308,14 @@ def test_what_was_done_to_the_machine_is_noted_before_and_taken_back(tmp_path: P
     assert not made.exists()
     made.mkdir()
     (made / "of-somebody").touch()
-    assert give_back(lab) and (made / "of-somebody").exists()
+    assert give_back(lab)
+    assert (made / "of-somebody").exists()
 
 
 def test_a_folder_without_notes_has_nothing_to_take_back(tmp_path: Path) -> None:
     (tmp_path / "outside.json").write_text("{")
-    assert give_back(tmp_path) and entries_of(tmp_path / "nowhere") == []
+    assert give_back(tmp_path)
+    assert entries_of(tmp_path / "nowhere") == []
 
 
 MOUNTS = """\
@@ -335,6 +341,54 @@ def test_a_controller_belongs_to_one_hierarchy(tmp_path: Path) -> None:
         "memory": (memory, 1),
         "pids": (unified, 2),
     }
+
+
+@pytest.fixture
+def unified(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A hierarchy of version 2, as far as files go."""
+    (tmp_path / "cgroup.subtree_control").write_text("cpu")
+    known = dict.fromkeys(("cpu", "cpuset", "memory", "pids"), (tmp_path, 2))
+    for module in ("groups", "limits"):
+        monkeypatch.setattr(f"emulator.hosts.{module}.hierarchies", lambda: known)
+    (tmp_path / "cpuset.cpus.effective").write_text("0-3")
+    monkeypatch.setattr("os.cpu_count", lambda: 4)
+    # The kernel makes that of a group with the group.
+    mkdir = Path.mkdir
+
+    def make(folder: Path, *args: Any, **options: Any) -> None:
+        mkdir(folder, *args, **options)
+        (folder / "cgroup.subtree_control").touch()
+
+    monkeypatch.setattr(Path, "mkdir", make)
+    return tmp_path
+
+
+def test_limits_in_a_hierarchy_of_version_2(unified: Path) -> None:
+    notes = Leftovers(unified)
+    limits = LabLimits("lab", notes)
+    wanted = LimitsPlan(cpu_share=0.1, memory_bytes=1 << 20, pids=9, cpuset=(0, 2))
+    group = limits.apply("h1", wanted)
+    folder = unified / "vnf-lab-lab" / "node.h1"
+    assert group.members == (folder / "cgroup.procs",)
+    written = {name: (folder / name).read_text() for name in ("cpu.max", "memory.max", "pids.max")}
+    # A tenth of four CPUs.
+    assert written == {"cpu.max": "40000 100000", "memory.max": "1048576", "pids.max": "9"}
+    assert (folder / "cpuset.cpus").read_text() == "0,2"
+    assert (unified / "cgroup.subtree_control").read_text() == "+pids"
+    assert entries_of(unified) == [{"kind": "cgroups", "folders": [str(folder.parent)]}]
+    limits.apply("h1", LimitsPlan(cpus=0.005))
+    assert (folder / "cpu.max").read_text() == "1000 200000"
+    assert (folder / "memory.max").read_text() == "max"
+    assert (folder / "cpuset.cpus").read_text() == "0,1,2,3"
+    with pytest.raises(MachineError, match="no share of real time"):
+        ensure_real_time(LimitsPlan(cpu_share=0.1, sched="rt"), "h1")
+
+
+def test_a_controller_that_is_not_there(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for module in ("groups", "limits"):
+        monkeypatch.setattr(f"emulator.hosts.{module}.hierarchies", dict)
+    with pytest.raises(MachineError, match="control groups cannot limit cpu on this machine"):
+        LabLimits("lab", Leftovers(tmp_path)).apply("h1", LimitsPlan(cpus=1))
 
 
 def test_whether_a_process_belongs_to_a_group() -> None:
