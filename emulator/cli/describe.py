@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from emulator.cli.container_format import limits_text, published
+from emulator.cli.host_format import HOST_COLUMNS, host_rows
 from emulator.cli.options import (
     FileArgument,
     Ipv6Option,
@@ -160,6 +161,10 @@ def _print_plan(compiled: Plan) -> None:
         _print_containers(compiled)
     _print_switches(compiled)
     _print_controllers(compiled)
+
+    rows = host_rows(compiled)
+    if rows:
+        print_table(HOST_COLUMNS, rows, title="Hosts")
 
     columns = ["interface", "port", "MAC", "IPv4"]
     if compiled.ipv6:
