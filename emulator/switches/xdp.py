@@ -51,10 +51,12 @@ class XdpSwitches:
             self._program = Program(self._stack, fabric.switch_netns, slots)
         made = {}
         for node in nodes:
-            if node.name not in self._switches:
-                assert node.switch is not None
-                assert node.switch.xdp is not None
-                ageing_s = node.switch.xdp.ageing_s
+            assert node.switch is not None
+            assert node.switch.xdp is not None
+            ageing_s = node.switch.xdp.ageing_s
+            if node.name in self._switches:
+                self._switches[node.name].set_ageing(ageing_s)
+            else:
                 made[node.name] = XdpSwitch(node.name, ageing_s, self._program)
         self._switches |= made
         self._program.install(made.values())

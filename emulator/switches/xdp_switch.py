@@ -33,7 +33,8 @@ class SteeringRule:
 
     Attributes:
         match: which frames, as they come in; see ``emulator.match``.
-        out_port: the switch's interface that they leave by, as they came in.
+        out_port: the switch's interface that they leave by. Where it is in their VLAN, they have
+            the tag that its frames have, and otherwise they leave as they came in.
         in_port: the interface that they come in by; None: any.
         label: under what they are counted; several rules may have the same.
         learn: whether their senders are learnt, as those of any other frame. Only where a sender
@@ -90,6 +91,8 @@ class XdpSwitch(Closing):
             MachineError: XDP is not possible here.
             LabError: an interface is gone, or has a program already.
         """
+        if not wanted:
+            return
         for name, (interface, ifindex) in wanted.items():
             slot = self._program.slots.take()
             self._program.zero(self._program.counters, slot)
@@ -124,6 +127,12 @@ class XdpSwitch(Closing):
             self._program.slots.give(port.slot)
         self._forget(gone.values())
         self._write_ports()
+
+    def set_ageing(self, ageing_s: float) -> None:
+        """Believe what has been learnt for so long, and what was learnt before, too."""
+        if ageing_s != self._ageing_s:
+            self._ageing_s = ageing_s
+            self._write_ports()
 
     def set_port(self, port: str, *, flood: bool | None = None, learn: bool | None = None) -> None:
         """Change what a port takes part in; what is None stays.
@@ -170,19 +179,16 @@ class XdpSwitch(Closing):
         if tuple(rules) == self._rules:
             return
         ends = [
-            (self._port(rule.in_port).ifindex if rule.in_port is not None else 0, rule)
+            (
+                0 if rule.in_port is None else self._port(rule.in_port).ifindex,
+                self._port(rule.out_port),
+            )
             for rule in rules
         ]
         labels = self._labelled(dict.fromkeys(rule.label for rule in rules))
         packed = [
-            xdp_memory.pack_rule(
-                rule.match,
-                source,
-                self._port(rule.out_port),
-                labels[rule.label],
-                learns=rule.learn,
-            )
-            for source, rule in ends
+            xdp_memory.pack_rule(rule.match, source, target, labels[rule.label], learns=rule.learn)
+            for rule, (source, target) in zip(rules, ends, strict=True)
         ]
         if packed:
             with BpfMap.create(
@@ -275,20 +281,23 @@ class XdpSwitch(Closing):
 
     def _write_flooded(self) -> None:
         members = [port.ifindex for port in self._ports.values() if port.floods]
-        if len(members) > self.flooded.max_entries:
-            self.flooded.close()
-            self.flooded = _new_flooded(1 << (len(members) - 1).bit_length())
-            self._program.install([self])
+        before, table = self.flooded, self.flooded
+        if len(members) > table.max_entries:
+            table = _new_flooded(1 << (len(members) - 1).bit_length())
         for port in self._ports.values():
             if not port.floods:
-                discard(self.flooded, number_key(port.ifindex))
+                discard(table, number_key(port.ifindex))
         # The kernel looks the interfaces' numbers up in the namespace of the thread that writes.
-        self._program.netns.run(self._fill_flooded, members)
+        self._program.netns.run(self._fill, table, members)
+        if table is not before:
+            self.flooded = table
+            self._program.install([self])
+            before.close()
 
-    def _fill_flooded(self, members: Sequence[int]) -> None:
+    def _fill(self, flooded: BpfMap, members: Sequence[int]) -> None:
         for ifindex in members:
             device = xdp_memory.pack_device(ifindex, self._program.leave.fd)
-            self.flooded.update(number_key(ifindex), device)
+            flooded.update(number_key(ifindex), device)
 
     def _forget(self, ports: Iterable[Port]) -> None:
         for key in xdp_memory.keys_behind(self.places, [port.ifindex for port in ports]):

@@ -244,6 +244,16 @@ def test_vlans_stay_apart_and_tags_come_and_go() -> None:
         assert hosts.send("h3", frame(A, C)) == {"h4": [frame(A, C, tag=20, size=64)]}
         tagged = frame(A, C, tag=20, size=64)
         assert hosts.send("h5", tagged) == {"h4": [tagged]}
+        # What is steered has the tag that frames have at a port of its VLAN, or else its own.
+        ways = {"s1-eth1": "s1-eth4", "s1-eth4": "s1-eth2", "s1-eth5": "s1-eth6"}
+        match = parse_match(f"dmac {NOBODY}", parameter="-")
+        switch_of(net).set_steering([SteeringRule(match, out, come) for come, out in ways.items()])
+        bare, tagged = frame(NOBODY, B), frame(NOBODY, B, tag=10, size=64)
+        assert hosts.send("h1", bare) == {"h4": [tagged]}
+        assert hosts.send("h4", tagged) == {"h2": [bare]}
+        tagged = frame(NOBODY, B, tag=20, size=64)
+        assert hosts.send("h5", tagged) == {"h6": [tagged]}
+        switch_of(net).set_steering([])
         # Frames of VLANs that a port is not in go nowhere.
         before = net["s1"].counters()
         assert hosts.send("h1", frame(BROADCAST, A, tag=20)) == {}
@@ -265,6 +275,15 @@ def test_ports_come_and_go_and_what_is_old_is_forgotten() -> None:
             hosts.send("h1", frame(BROADCAST, A))
             until(lambda: A not in [each.mac for each in net["s1"].macs()])
             assert hosts.send("h2", frame(A, B)).keys() == {"h1", "h3"}
+        with net.change() as topo:
+            topo.removeNode("s1")
+            topo.addSwitch("s1", kind="xdp", ageing_s=1000)
+            for name in HOSTS[:3]:
+                topo.addLink(name, "s1")
+        with bench(net, HOSTS[:3]) as hosts:
+            hosts.send("h1", frame(BROADCAST, A))
+            until(lambda: any(each.mac == A and each.age_s > 1 for each in net["s1"].macs()))
+            assert hosts.send("h2", frame(A, B)).keys() == {"h1"}
         with net.change() as topo:
             topo.removeNode("h1")
             for number in range(4, 30):

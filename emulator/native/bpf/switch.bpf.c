@@ -237,12 +237,23 @@ static __always_inline void count_out(__u32 slot, __u32 bytes) {
     }
 }
 
-/* The frame leaves as it came in, tag and all. */
+/* Leave by a port that is in the VLAN as its frames do, and by any other port as it came in. */
+static __always_inline void dress_for(struct xdp_md *xdp, __u32 ifindex, int vlan) {
+    struct switch_port *out = bpf_map_lookup_elem(&ports, &ifindex);
+
+    if (out && vlan != NO_VLAN && (carries_untagged(out, vlan) || carries_tagged(out, vlan)))
+        retag(xdp, vlan, !carries_untagged(out, vlan));
+}
+
 static __always_inline int steer(struct xdp_md *xdp, const struct switch_rule *rule,
-                                 struct switch_counters *in) {
-    __u32 label = rule->label, bytes = xdp->data_end - xdp->data;
+                                 const struct switch_port *port, struct switch_counters *in,
+                                 int vlan) {
+    __u32 label = rule->label;
     struct switch_steered *count = bpf_map_lookup_elem(&steered, &label);
 
+    if (port->flags & SWITCH_VLAN_AWARE)
+        dress_for(xdp, rule->out_ifindex, vlan);
+    __u32 bytes = xdp->data_end - xdp->data;
     if (count) {
         count->packets++;
         count->bytes += bytes;
@@ -308,7 +319,7 @@ int forward(struct xdp_md *xdp) {
         return XDP_DROP;
     }
     if (rule)
-        return steer(xdp, rule, in);
+        return steer(xdp, rule, port, in, vlan);
     if (vlan == NO_VLAN) {
         in->vlan++;
         return XDP_DROP;
