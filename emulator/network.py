@@ -148,6 +148,8 @@ class Network:
             undo.callback(self._links.close)
             while self._servers:
                 undo.callback(self._servers.pop().close)
+            while self._captures:
+                undo.callback(self._captures.pop().close)
 
     def __enter__(self) -> Self:
         return self if self.running else self.start()

@@ -1,6 +1,7 @@
 """Taking a switch out of service, and back, whatever does its work.
 
-Its ports go down, so that the far ends lose their carrier as if it were switched off. The kernel
+Its ports go down, so that the far ends lose their carrier as if it were switched off, but for those
+of impaired links, which have what impairs them at the other end of their cable. The kernel
 keeps in mind which they were, by a number that each of them is given: so links that were down
 before stay down after, and any process that is attached to the lab can bring the switch back.
 """
