@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from emulator.errors import UsageError
+from emulator.match import HAS_ARP, HAS_IPV6, HAS_VLAN, Match, parse_matches
+from emulator.plan.steering_rules import turned
+from emulator.traffic.native import DESTINATION_PORT, SOURCE_PORT
 
 if TYPE_CHECKING:
     from emulator.plan.model import LinkPlan, Plan
@@ -56,13 +60,15 @@ def find_way(plan: Plan, source: str, destination: str, via: Sequence[str] = ())
         via: nodes that are on the way, in order: needed where there are several ways.
 
     Raises:
-        UsageError: there is no such node, no way, or more than one.
+        UsageError: there is no such node, no way, or more than one; or a chain leads packets of
+            the probe through a switch several times.
     """
     for name in (source, destination, *via):
         plan.node(name)
     where = f"{source} → {destination}"
     if source == destination:
         raise UsageError("a way goes from one node to another", where=source)
+    _refuse_chains(plan, source, destination)
     found: Way | None = None
     for way in _ways(plan, source, destination):
         if not _passes(way, via):
@@ -80,10 +86,42 @@ def find_way(plan: Plan, source: str, destination: str, via: Sequence[str] = ())
     return found
 
 
+def _refuse_chains(plan: Plan, source: str, destination: str) -> None:
+    """Where a chain takes the probe's packets, no stop is passed once only."""
+    for chain in plan.chains:
+        directions = [(chain.src, chain.dst, False)]
+        directions += [(chain.dst, chain.src, True)] if chain.both_ways else []
+        for src, dst, back in directions:
+            if not chain.via or (src, dst) != (source, destination):
+                continue
+            matches = parse_matches(chain.match, parameter="match")
+            if any(_is_about_probe(turned(match) if back else match) for match in matches):
+                raise UsageError(
+                    f"chain {chain.name} leads the probe's packets through switches several times,"
+                    " and hops are told apart only where each is passed once",
+                    where=f"{source} → {destination}",
+                    hint="set the chain to another match, or measure without hops",
+                )
+
+
+def _is_about_probe(match: Match) -> bool:
+    """Whether it can hold for packets of the probe, which are UDP on IPv4."""
+    ports = ((match.source_ports, SOURCE_PORT), (match.destination_ports, DESTINATION_PORT))
+    return (
+        match.protocol in (None, socket.IPPROTO_UDP)
+        and not match.needs & (HAS_IPV6 | HAS_ARP | HAS_VLAN)
+        and all(first <= port <= last for (first, last), port in ports)
+    )
+
+
 def _ways(plan: Plan, source: str, destination: str) -> Iterator[Way]:
     """Every way, one after another, by a search that goes as deep as it can."""
     neighbours: dict[str, list[LinkPlan]] = {}
     for link in plan.links:
+        # Only chains lead to a VNF beside a switch.
+        ends = {link.a.node, link.b.node}
+        if not {link.a, link.b}.isdisjoint(plan.steered) and ends.isdisjoint({source, destination}):
+            continue
         neighbours.setdefault(link.a.node, []).append(link)
         neighbours.setdefault(link.b.node, []).append(link)
     links: list[LinkPlan] = []

@@ -31,6 +31,27 @@ def chain(topo: Topo) -> None:
     topo.addLink(server, first)
 
 
+def steered(topo: Topo) -> None:
+    """A VNF beside two switches, and one beside the first, through which a chain leads."""
+    for name in ("s1", "s2"):
+        topo.addSwitch(name)
+    topo.addLink("s1", "s2")
+    topo.addLink(topo.addHost("client"), "s1")
+    topo.addLink(topo.addHost("server"), "s2")
+    for name, switch in (("fw", "s2"), ("nc", "s1")):
+        topo.addVNF(name, "forward", dataplane="xdp")
+        topo.addLink(name, "s1")
+        topo.addLink(name, switch)
+    topo.addChain("c1", "client", "server", ["fw"], "tcp")
+    topo.addChain("c2", "server", "client", ["nc"], "udp dport 9999", both_ways=True)
+
+
+def test_only_a_chain_leads_by_way_of_a_vnf_beside_switches() -> None:
+    assert find_way(plan(steered), "client", "server").nodes == ("client", "s1", "s2", "server")
+    with pytest.raises(UsageError, match="chain c2 leads the probe's packets through switches"):
+        find_way(plan(steered), "server", "client")
+
+
 def two_ways_plan() -> Plan:
     """Such a plan is not compiled without a spanning tree, which is no matter here."""
     names = {"client": 1, "server": 1, "s1": 3, "s2": 2, "s3": 2, "s4": 3}
