@@ -96,7 +96,8 @@ def test_vnfs_see_exactly_what_matches(net: Network) -> None:
 
 def test_a_chain_changes_while_others_lose_nothing(net: Network) -> None:
     """The probe sends to another port; then the chain's own frames are looked at."""
-    pace = 500 if net.plan.node("s1").switch.kind == "ovs" else 2000
+    # A datapath in user space has a short queue where a busy machine makes it wait.
+    pace = 200 if net.plan.node("s1").switch.kind == "ovs" else 1000
     spec = ProbeSpec(pace, 1.5, drain_s=1.0)
     results = []
     probe = threading.Thread(target=lambda: results.append(run_probe(net["h1"], net["h2"], spec)))
