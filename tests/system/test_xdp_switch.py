@@ -19,6 +19,7 @@ from emulator.errors import UsageError
 from emulator.kernel.bpf import BpfId
 from emulator.match import parse_match
 from emulator.network import Network
+from emulator.node import Node
 from emulator.switches.xdp_switch import SteeringRule, XdpSwitch
 from tests.system.switch_frames import BROADCAST, Bench, bench, frame
 from tests.system.vnf_lab import wait_until_gone
@@ -327,17 +328,23 @@ def test_whatever_is_at_the_far_ends_of_its_ports() -> None:
     with Network(Mixed()) as net:
         lost = net.pingAll(timeout=10)
         assert lost == 0
-        for server in [host for host in net.hosts if host.name != "h1"]:
-            received = net["h1"].popen(
-                [sys.executable, "-c", SEND, server.IP()], stdout=subprocess.PIPE, text=True
-            )
-            with server.popen([sys.executable, "-c", RECEIVE], stdout=subprocess.PIPE) as taker:
-                assert taker.stdout is not None
-                assert int(taker.stdout.read()) == BYTES, server.name
-            received.communicate(timeout=DEADLINE_S)
+        servers = [host for host in net.hosts if host.name != "h1"]
+        takers = [run(server, RECEIVE) for server in servers]
+        senders = [run(net["h1"], SEND, str(server.IP())) for server in servers]
+        for server, taker in zip(servers, takers, strict=True):
+            told, _ = taker.communicate(timeout=2 * DEADLINE_S)
+            assert told.strip() == str(BYTES), server.name
+        for sender in senders:
+            sender.communicate(timeout=DEADLINE_S)
 
 
-BYTES = 2_000_000
+def run(node: Node, program: str, *arguments: str) -> subprocess.Popen[str]:
+    return node.popen(
+        [sys.executable, "-c", program, *arguments], stdout=subprocess.PIPE, text=True
+    )
+
+
+BYTES = 500_000
 RECEIVE = f"""
 import socket
 with socket.create_server(("", 7)) as server:
