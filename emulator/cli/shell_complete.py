@@ -75,6 +75,9 @@ def _options(
         "parameter": lambda: _parameters(words[1], words[2:], plan),
         "counting": lambda: [node.name for node in plan.nodes if "stats" in names_for(node)],
         "top": lambda: ("once",),
+        "pair": lambda: [
+            f"{link.a.node}-{link.b.node}" for link in plan.links if link.mechanism != "none"
+        ],
         "measurement": _measurements,
         "chain": lambda: chain_options("chain", words, plan),
         "chained": lambda: chain_options("chained", words, plan),

@@ -24,7 +24,7 @@ def _bench(shell: Shell, text: str) -> None:
     _run_as("bench", shell, text)
 
 
-@command("certify", "[A-B...]", group=MEASURE)
+@command("certify", "[A-B...]", "pair...", group=MEASURE)
 def _certify(shell: Shell, text: str) -> None:
     """Measure impaired links against what was asked.
 
