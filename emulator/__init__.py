@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from emulator.chains.chain import Chain
     from emulator.errors import (
         BuildVnfError,
         LabError,
@@ -39,6 +40,7 @@ _HOME = {
     "BenchSpec": "emulator.experiment.spec",
     "BuildVnfError": "emulator.errors",
     "Bundle": "emulator.experiment.bundle",
+    "Chain": "emulator.chains.chain",
     "FrameMix": "emulator.traffic.frames",
     "LabError": "emulator.errors",
     "Link": "emulator.link",
@@ -73,6 +75,7 @@ __all__ = [
     "BenchSpec",
     "BuildVnfError",
     "Bundle",
+    "Chain",
     "FrameMix",
     "LabError",
     "Link",

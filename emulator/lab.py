@@ -136,7 +136,7 @@ class Lab:
             self._followed_ns = written_ns
             now = {link["id"]: link for link in self.record.plan["links"]}
             links = [LinkPlan.model_validate(now.get(link.id, link)) for link in self.plan.links]
-            chains = tuple(map(ChainPlan.model_validate, self.record.plan["chains"]))
+            chains = tuple(map(ChainPlan.model_validate, self.record.plan.get("chains", ())))
             self.plan = self.plan.model_copy(update={"links": tuple(links), "chains": chains})
             for name, each in self.nodes.items():
                 each.start_failure = self.record.failed.get(name)

@@ -33,7 +33,9 @@ _LEGS = 4096
 _PRIORITY = 9
 """Behind whatever measures there."""
 _RULE = struct.Struct(f"={MATCH_BYTES}sII")
-_HEAD = struct.Struct("=I4x")
+_HEAD = struct.Struct("=II")
+_IS_ASIDE = 1
+"""STEER_ASIDE."""
 _PORT_BYTES = _HEAD.size + MOST_RULES * _RULE.size
 
 
@@ -47,13 +49,14 @@ class BridgeSteerer:
         self._numbers: dict[str, int] = {}
         self._free = list(range(_LEGS - 1, -1, -1))
         self._aside: dict[EndPlan, int] = {}
+        self._deaf: set[int] = set()
+        self._rules: dict[int, list[bytes]] = {}
 
     def set_rules(self, plan: Plan, rules: Mapping[str, Sequence[SteeringRule]]) -> None:
         """Steer by these rules; see ``Steerer``."""
-        if self._object is None:
-            if not rules:
-                return
-            self._object = _loaded()
+        if not rules and self._object is None:
+            return
+        self._object = self._object or _loaded()
         numbers = self._numbered(rules)
         ports: dict[int, list[bytes]] = {}
         for switch, some in rules.items():
@@ -62,15 +65,8 @@ class BridgeSteerer:
                 out = self._fabric.index_of(switch, rule.go_out)
                 number = numbers[rule.leg.label] if rule.counts else _LEGS
                 ports.setdefault(port, []).append(_RULE.pack(rule.match.pack(), out, number))
-        netns = self._fabric.switch_netns
-        for port in ports.keys() - self._attached.keys():
-            name = netns.run(socket.if_indextoname, port)
-            # Without rules yet it lets everything pass.
-            program = self._object.program("steer")
-            self._attached[port] = attach_tc(program, name, netns, "ingress", priority=_PRIORITY)
-        self._install(ports)
-        for port in self._attached.keys() - ports.keys():
-            self._attached.pop(port).close()
+        self._rules = ports
+        self._install()
         for label in self._numbers.keys() - numbers.keys():
             self._free.append(self._numbers[label])
         self._numbers = numbers
@@ -86,6 +82,13 @@ class BridgeSteerer:
         ]
         set_aside(self._fabric.switch_netns, fresh, usual)
         self._aside = now
+        # Where bridges talk to each other, a VNF would have them hear themselves, and think that
+        # the way by the VNF is one for everybody.
+        deaf = {index for end, index in now.items() if plan.node(end.node).stp}
+        if deaf != self._deaf:
+            self._object = self._object or _loaded()
+            self._deaf = deaf
+            self._install()
 
     def counts(self) -> dict[str, Count]:
         """By the labels of legs, what has been steered so far."""
@@ -132,8 +135,15 @@ class BridgeSteerer:
             counts.update(key_of(numbers[label]), bytes(counts.update_bytes))
         return numbers
 
-    def _install(self, ports: Mapping[int, Sequence[bytes]]) -> None:
+    def _install(self) -> None:
+        """Have the program in the kernel know the rules, at the ports that any are about."""
         assert self._object is not None
+        program, netns = self._object.program("steer"), self._fabric.switch_netns
+        ports = self._rules.keys() | self._deaf
+        for port in ports - self._attached.keys():
+            name = netns.run(socket.if_indextoname, port)
+            # Without rules yet it lets everything pass.
+            self._attached[port] = attach_tc(program, name, netns, "ingress", priority=_PRIORITY)
         with BpfMap.create(
             "ports",
             libbpf.HASH_MAP_TYPE,
@@ -141,10 +151,13 @@ class BridgeSteerer:
             value_bytes=_PORT_BYTES,
             entries=max(1, len(ports)),
         ) as table:
-            for port, rules in ports.items():
-                value = _HEAD.pack(len(rules)) + b"".join(rules)
-                table.update(key_of(port), value.ljust(_PORT_BYTES, b"\0"))
+            for port in ports:
+                rules = self._rules.get(port, [])
+                head = _HEAD.pack(len(rules), _IS_ASIDE if port in self._deaf else 0)
+                table.update(key_of(port), (head + b"".join(rules)).ljust(_PORT_BYTES, b"\0"))
             self._object.map("table").update(key_of(0), key_of(table.fd))
+        for port in self._attached.keys() - ports:
+            self._attached.pop(port).close()
 
 
 def _loaded() -> BpfObject:

@@ -12,7 +12,7 @@ from emulator.chains.steering import Count
 from emulator.errors import LabError
 from emulator.plan.model import EndPlan, NodePlan, Plan
 from emulator.plan.steering_rules import SteeringRule
-from emulator.switches.ovsdb import mutate, set_of, update
+from emulator.switches.ovsdb import Row, map_of, mutate, set_of, update
 
 if TYPE_CHECKING:
     from emulator.switches.ovs import Ovs
@@ -154,9 +154,9 @@ class OvsSteerer:
         """
         told = {each.port: each.kernel_name for each in node.interfaces}
         changes = [
-            update("Port", told[number], {"tag": _ASIDE_VLAN if number in quiet else set_of([])})
-            for number in sorted({*quiet, *loud})
-            if number in told
+            change
+            for number in sorted({*quiet, *loud} & told.keys())
+            for change in _aside_port(told[number], number in quiet)
         ]
         if not changes:
             return
@@ -187,6 +187,19 @@ class OvsSteerer:
         except LabError as error:
             error.where = error.where or node.name
             raise
+
+
+def _aside_port(name: str, quiet: bool) -> tuple[Row, Row]:
+    """What a port is to be in the database.
+
+    In a spanning tree it takes no part: the bridge would hear itself by way of the VNF.
+    """
+    alone = {"rstp-enable": "false", "stp-enable": "false"}
+    how = ("insert", map_of(alone)) if quiet else ("delete", set_of(alone))
+    return (
+        update("Port", name, {"tag": _ASIDE_VLAN if quiet else set_of([])}),
+        mutate("Port", name, ("other_config", *how)),
+    )
 
 
 def _line(flow: tuple[str, str]) -> str:

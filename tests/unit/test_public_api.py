@@ -15,6 +15,7 @@ PUBLIC_NAMES = [
     "BenchSpec",
     "BuildVnfError",
     "Bundle",
+    "Chain",
     "FrameMix",
     "LabError",
     "Link",

@@ -73,6 +73,7 @@ SEC("tc")
 int steer(struct __sk_buff *skb) {
     __u32 first = 0, port = skb->ifindex;
     __u32 head = skb->len < HEAD_BYTES ? skb->len : HEAD_BYTES;
+    const union vnf_mac bridges = {.head = vnf_htonl(0x0180c200)};
     struct vnf_key key;
 
     void *ports = bpf_map_lookup_elem(&table, &first);
@@ -86,6 +87,9 @@ int steer(struct __sk_buff *skb) {
         return TC_ACT_UNSPEC;
     if (look(skb, &key))
         return TC_ACT_UNSPEC;
+    /* 01:80:c2:00:00:00 is where bridges tell each other of the spanning tree. */
+    if ((found->flags & STEER_ASIDE) && key.destination_mac.whole == bridges.whole)
+        return TC_ACT_SHOT;
     for (__u32 at = 0; at < STEER_RULES; at++) {
         if (at >= found->count)
             break;

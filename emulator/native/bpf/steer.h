@@ -10,6 +10,9 @@
 #define STEER_RULES 64   /* of one port of a bridge */
 #define STEER_LEGS  4096 /* of all chains of a lab */
 
+/* The port leads to a VNF beside the bridge, by way of which the bridge must not hear itself. */
+#define STEER_ASIDE 1
+
 struct steer_rule {
     struct vnf_match match;
     __u32 out_ifindex;
@@ -19,7 +22,7 @@ struct steer_rule {
 /* Of one port, the first that matches first. */
 struct steer_rules {
     __u32 count;
-    __u32 unused;
+    __u32 flags;
     struct steer_rule rules[STEER_RULES];
 };
 
