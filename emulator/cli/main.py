@@ -12,7 +12,19 @@ from typing import Annotated
 import typer
 
 from emulator import __version__
-from emulator.cli import bench, certify, describe, doctor, graph, labs, report, run, script, top, vnfs
+from emulator.cli import (
+    bench,
+    certify,
+    describe,
+    doctor,
+    graph,
+    labs,
+    report,
+    run,
+    script,
+    top,
+    vnfs,
+)
 from emulator.cli.docker import docker_app
 from emulator.cli.image import image_app
 from emulator.cli.outcome import (
