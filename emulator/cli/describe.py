@@ -169,7 +169,9 @@ def _print_plan(compiled: Plan) -> None:
     columns = ["interface", "port", "MAC", "IPv4"]
     if compiled.ipv6:
         columns.append("IPv6")
-    columns += ["MTU", "peer"]
+    ports = [intf for node in compiled.nodes for intf in node.interfaces]
+    parted = any(intf.vlan is not None or intf.trunk for intf in ports)
+    columns += ["MTU", *(["VLANs"] if parted else []), "peer"]
     renamed = any(
         intf.kernel_name != intf.name and intf.memif is None
         for node in compiled.nodes
@@ -188,6 +190,7 @@ def _print_plan(compiled: Plan) -> None:
                     _written(intf, "."),
                     *([_written(intf, ":")] if compiled.ipv6 else []),
                     intf.mtu,
+                    *([_vlans(intf)] if parted else []),
                     compiled.leads_to(node.name, intf.name),
                     *([None if intf.memif else intf.kernel_name] if renamed else []),
                 ]
@@ -331,6 +334,14 @@ def _runtime(node: NodePlan) -> str | None:
 
 def _addresses(node: NodePlan) -> str | None:
     return ", ".join(intf.ipv4 for intf in node.interfaces if intf.ipv4) or None
+
+
+def _vlans(interface: InterfacePlan) -> str | None:
+    """The VLANs of a switch's port: that of frames without a tag, and those of frames with one."""
+    parts = [] if interface.vlan is None else [str(interface.vlan)]
+    if interface.trunk:
+        parts.append(f"tagged {','.join(map(str, interface.trunk))}")
+    return "; ".join(parts) or None
 
 
 def _written(interface: InterfacePlan, kind: str) -> str | None:
