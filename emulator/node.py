@@ -211,7 +211,8 @@ class Node(AddressedNode, SwitchNode):
         """Why the node does not do its work, with the last it printed; None while it does.
 
         A node fails when its VNF does not run any more, or its container, or when the container's
-        program has ended with an error.
+        program has ended with an error; a controller when it has ended or lacks one of its
+        switches; an Open vSwitch bridge when its daemons have ended.
         """
         if self.kind in ("switch", "controller"):
             return self._lab.control_failure(self.plan)
@@ -235,11 +236,12 @@ class Node(AddressedNode, SwitchNode):
         return "running" if self.failure is None else "failed"
 
     def restart(self) -> None:
-        """Starts a VNF, or a container, anew on the same links.
+        """Starts a VNF, a container or a controller anew, or Open vSwitch, on the same links.
 
         A VNF that runs is stopped first. It begins with the parameters in force, its counters at
         zero, and its tables with what its parameters make of them. Of a container, all that it has
-        written is lost but what lies on volumes; its app containers are restarted with it. When it
+        written is lost but what lies on volumes; its app containers are restarted with it. With a
+        bridge of Open vSwitch all of the lab's are, and keep the flows of chains. When it
         does not start, the lab goes on without it.
 
         Raises:
@@ -284,7 +286,7 @@ class Node(AddressedNode, SwitchNode):
             raise UsageError(
                 "what programs print in the node is kept nowhere",
                 where=self.name,
-                hint="that is for containers, and for VNFs that run as processes",
+                hint="that is for containers, controllers, and VNFs that run as processes",
             )
         return log
 

@@ -34,6 +34,7 @@ class VnfCommand:
         for_vnfs: whether it is for VNFs, whatever encloses them.
         for_containers: whether it is for containers, whatever they are.
         for_switches: whether it is for switches, and for nothing else.
+        for_control: whether it is for controllers and Open vSwitch bridges too.
     """
 
     name: str
@@ -42,6 +43,7 @@ class VnfCommand:
     for_vnfs: bool = True
     for_containers: bool = False
     for_switches: bool = False
+    for_control: bool = False
 
     @property
     def full_usage(self) -> str:
@@ -79,9 +81,12 @@ def _command(
     for_vnfs: bool = True,
     for_containers: bool = False,
     for_switches: bool = False,
+    for_control: bool = False,
 ) -> Callable[[Any], Any]:
     def register(run: Callable[[Node, Sequence[str]], str]) -> Any:
-        VNF_COMMANDS[name] = VnfCommand(name, usage, run, for_vnfs, for_containers, for_switches)
+        VNF_COMMANDS[name] = VnfCommand(
+            name, usage, run, for_vnfs, for_containers, for_switches, for_control
+        )
         return run
 
     return register
@@ -94,12 +99,15 @@ def is_for_vnf(node: Node, words: Sequence[str]) -> bool:
 
 def names_for(plan: NodePlan) -> list[str]:
     """The names of the commands that a node has."""
+    from emulator.switches.control import is_controlled
+
     return [
         command.name
         for command in VNF_COMMANDS.values()
         if (command.for_vnfs and plan.kind == "vnf")
         or (command.for_containers and plan.runtime == "docker")
         or (command.for_switches and plan.kind == "switch")
+        or (command.for_control and is_controlled(plan))
     ]
 
 
@@ -154,13 +162,13 @@ def _set(node: Node, words: Sequence[str]) -> str:
     return ""
 
 
-@_command("restart", for_containers=True)
+@_command("restart", for_containers=True, for_control=True)
 def _restart(node: Node, words: Sequence[str]) -> str:
     """Start a VNF or a container anew, dead or alive.
 
     On the same links, and a VNF with the parameters in force. Its counters begin at zero again, and
-    what a container has written is lost, but for its volumes. Only in the terminal that runs the
-    lab.
+    what a container has written is lost, but for its volumes. A controller is started anew too, and
+    with an Open vSwitch bridge all of the lab's. Only in the terminal that runs the lab.
     """
     if words:
         raise _usage(node, "restart", f"{words[0]} means nothing here")
@@ -168,9 +176,9 @@ def _restart(node: Node, words: Sequence[str]) -> str:
     return ""
 
 
-@_command("logs", "[LINES]", for_containers=True)
+@_command("logs", "[LINES]", for_containers=True, for_control=True)
 def _logs(node: Node, words: Sequence[str]) -> str:
-    """Show what a container or a VNF has printed.
+    """Show what a container, a VNF or a controller has printed.
 
     All of it, or only so many of the last lines. vnf logs, in another terminal, can also follow it.
     """
@@ -238,7 +246,8 @@ def _macs(node: Node, words: Sequence[str]) -> str:
 def _flush(node: Node, words: Sequence[str]) -> str:
     """Have a switch forget what it has learnt.
 
-    All of it, or only the addresses behind one port. What is for somebody whom it does not know goes to everybody.
+    All of it, or only the addresses behind one port. What is for somebody whom it does not know
+    goes to everybody.
     """
     if len(words) > 1:
         raise _usage(node, "flush", f"{words[1]} means nothing here")

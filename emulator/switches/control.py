@@ -142,6 +142,8 @@ class Control:
             LabError: they do not.
         """
         check_control(plan)
+        if self.ovs.failure() is not None:
+            self.controllers.forget_ready()
         if any(map(is_controlled, plan.nodes)):
             with Rtnl.inside(self._netns) as rtnl:  # switches find their controllers through it
                 rtnl.set_up(LOOPBACK_INDEX, where="fabric")
@@ -165,6 +167,7 @@ class Control:
             LabError: it does not start.
         """
         if node.kind == "switch":
+            self.ovs.halt()
             self.controllers.forget_ready()
             self.ovs.restart()
         else:

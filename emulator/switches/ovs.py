@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from emulator.errors import LabError, UsageError
-from emulator.plan.model import LinkPlan, NodePlan, Plan
+from emulator.plan.model import InterfacePlan, LinkPlan, NodePlan, Plan
 from emulator.switches.ovs_daemons import OvsDaemons
 from emulator.switches.ovs_machine import auto_datapath, check_port_types, refused
 from emulator.switches.ovs_rows import Bridge, Changes, Known, target_of
@@ -62,7 +62,8 @@ class Ovs:
     def apply(self, plan: Plan) -> None:
         """Have the bridges that a plan says, with the ports that it says; returns when they work.
 
-        The ports' interfaces have to be there. It is one transaction, however many bridges.
+        The ports' interfaces have to be there. It is one transaction, however many bridges. Daemons
+        that have ended are started anew.
 
         Raises:
             MachineError: Open vSwitch is not installed, or cannot do what is asked.
@@ -73,21 +74,24 @@ class Ovs:
             if not wanted and not self._bridges:
                 return
             self.begin()
+            assert self._daemons is not None
+            ended = self._daemons.failure() is not None
+            if ended:
+                self._daemons.start()
             self._check_types(wanted)
             bridges = {node.name: _bridge(node, plan) for node in wanted}
             changes = self._changes(bridges)
             if changes.operations:
                 self._commit(changes, bridges)
             self._await_ports(bridges)
+            if ended:
+                self._put_flows_back()
 
     def release(self, links: Iterable[LinkPlan], nodes: Iterable[NodePlan]) -> None:
         """Let go of the ports of links, and of switches, that are just being removed."""
         with self._lock:
             if not self._bridges or self._daemons is None or self._daemons.failure() is not None:
-                # What it does not hear now, it hears when it is started anew.
-                for node in nodes:
-                    self._bridges.pop(node.name, None)
-                return
+                return  # what it does not hear now, it hears when it is started anew
             changes = Changes()
             for node in nodes:
                 known = self._bridges.pop(node.name, None)
@@ -104,6 +108,12 @@ class Ovs:
             if changes.operations:
                 self._transact(changes)
 
+    def halt(self) -> None:
+        """End what forwards frames; :meth:`restart` starts it anew."""
+        with self._lock:
+            if self._daemons is not None:
+                self._daemons.halt()
+
     def restart(self) -> None:
         """Start the daemons that have ended anew: bridges, ports and chains are as they were.
 
@@ -117,9 +127,7 @@ class Ovs:
             # Whatever was decided while nobody listened, and that there is something to wait for.
             self._transact(Changes())
             self._await_ports({name: known.bridge for name, known in self._bridges.items()})
-            for switch, by_cookie in self._flows.items():
-                for cookie, flows in by_cookie.items():
-                    self._bundle(switch, [_adding(cookie, flow) for flow in flows])
+            self._put_flows_back()
 
     def failure(self) -> str | None:
         """Why no bridge forwards; None while the daemons run."""
@@ -157,6 +165,11 @@ class Ovs:
             self._flows.get(switch, {}).pop(cookie, None)
             if switch in self._bridges:
                 self._bundle(switch, [f"delete cookie={cookie:#x}/-1"])
+
+    def _put_flows_back(self) -> None:
+        for switch, by_cookie in self._flows.items():
+            for cookie, flows in by_cookie.items():
+                self._bundle(switch, [_adding(cookie, flow) for flow in flows])
 
     def _bundle(self, switch: str, lines: Sequence[str]) -> None:
         if self._daemons is None or switch not in self._bridges:
@@ -220,9 +233,11 @@ class Ovs:
                 continue
             if known.bridge.columns() != bridge.columns() or known.bridge.targets != bridge.targets:
                 changes.change_bridge(bridge)
-            for port in [port for port in known.ports if port not in interfaces]:
-                changes.remove_port(known, port)
-                del known.ports[port]
+            for port, (was, _) in list(known.ports.items()):
+                now = interfaces.get(port)
+                if now is None or _port_settings(now) != _port_settings(was):
+                    changes.remove_port(known, port)
+                    del known.ports[port]
             for port, interface in interfaces.items():
                 if port not in known.ports:
                     changes.add_port(bridge, interface)
@@ -327,6 +342,10 @@ def apart(database: Ovsdb, plan: Plan, controller: str) -> list[str]:
         and controller in node.switch.ovs.controllers
         and (node.kernel_name or node.name) not in linked
     ]
+
+
+def _port_settings(interface: InterfacePlan) -> tuple[object, ...]:
+    return (interface.port, interface.vlan, interface.trunk)
 
 
 def _bridge(node: NodePlan, plan: Plan) -> Bridge:

@@ -84,6 +84,7 @@ class OvsDaemons(Closing):
             if made.wait(_READY_S):
                 raise self._failed_to_start("ovsdb-tool")
         if self._server is None or self._server.poll() is not None:
+            self.halt()  # so that whatever the reason, everything is told anew
             remote = f"--remote=punix:{self.database.path}"
             self._server = self._popen(
                 "ovsdb-server", self._programs.server, str(database), remote, "--pidfile"
@@ -95,6 +96,11 @@ class OvsDaemons(Closing):
             self._switch = self._popen(
                 "ovs-vswitchd", self._programs.switch, f"unix:{self.database.path}", "--pidfile"
             )
+
+    def halt(self) -> None:
+        """Ends ``ovs-vswitchd``; the database goes on."""
+        if self._switch is not None:
+            end_process(self._switch)
 
     def interface_types(self) -> list[str]:
         """The types of ports that this ``ovs-vswitchd`` knows.
