@@ -125,7 +125,7 @@ def _mount(
         raise LabError(
             f"{target} cannot be a folder of its own: {reason}",
             where=node,
-            hint="name a folder, not a file" if Path(target).is_file() else "",
+            hint="name a folder, or a pair of files" if Path(target).is_file() else "",
         )
 
 

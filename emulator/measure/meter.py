@@ -82,9 +82,9 @@ class MeterTargets:
             interfaces[node.name] = (node.netns, tuple(names_of(node.plan)))
             if node.container is not None and node.container.alive:
                 cgroups[node.name] = node.container.cgroup
+                roots.append(node.container.pid)
             elif node.plan.limits is not None and node.cgroup is not None:
                 cgroups[node.name] = node.cgroup
-                roots.append(node.container.pid)
         record = find_lab(network.id)
         roots.append(record.init_pid)
         if "pid" in record.wires:

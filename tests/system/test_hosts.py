@@ -16,6 +16,7 @@ from emulator import LabError, MachineError, Network, Topo, UsageError
 from emulator.hosts.groups import lab_folders
 from emulator.kernel.cgroup import hierarchies
 from emulator.measure.lab_watch import LabWatch
+from emulator.measure.meter import MeterTargets
 from emulator.plan.host_model import LimitsPlan
 
 pytestmark = pytest.mark.root
@@ -139,6 +140,8 @@ def test_top_counts_what_ended_between_two_looks(net: Network) -> None:
     rates = {each.node: each for each in watch.rates()}
     assert rates["h2"].cpu_percent
     assert rates["h2"].memory_bytes
+    targets = MeterTargets.of_network(net)
+    assert set(targets.cgroups) >= {"h1", "h2"}
 
 
 def test_folders_are_a_hosts_own(net: Network) -> None:

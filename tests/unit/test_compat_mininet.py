@@ -106,7 +106,7 @@ def test_a_linux_router_becomes_a_router() -> None:
 
 def test_what_mininet_s_classes_ask_for_is_told_with_the_node() -> None:
     topo = Bare()
-    topo.addHost("h1", cls=CPULimitedHost, cpu=0.5)
+    topo.addHost("h1", cls=CPULimitedHost, cpu=50)
     topo.addHost("h2", cls=Node)
     topo.addSwitch("s1", cls=OVSKernelSwitch, inband=True)
     topo.addLink("h1", "s1", bw=10, delay=5)
