@@ -64,7 +64,10 @@ class BridgeSteerer:
                 port = self._fabric.index_of(switch, rule.come_in)
                 out = self._fabric.index_of(switch, rule.go_out)
                 number = numbers[rule.leg.label] if rule.counts else _LEGS
-                ports.setdefault(port, []).append(_RULE.pack(rule.match.pack(), out, number))
+                packed = ports.setdefault(port, [])
+                # Too many are only those, at the end, for what is under way during a change.
+                if len(packed) < MOST_RULES:
+                    packed.append(_RULE.pack(rule.match.pack(), out, number))
         self._rules = ports
         self._install()
         for label in self._numbers.keys() - numbers.keys():
@@ -107,8 +110,11 @@ class BridgeSteerer:
         """The kernel's switches are not started anew."""
 
     def let_go(self) -> None:
-        """Close descriptors: a link that another process has made, that process alone detaches."""
-        self.close()
+        """Close descriptors; where the program hangs, it hangs on."""
+        self._attached.clear()
+        if self._object is not None:
+            self._object.close()
+            self._object = None
 
     def close(self) -> None:
         """Steer nothing any more."""

@@ -44,7 +44,10 @@ class _Bridge:
 
 
 class OvsSteerer:
-    """What steers in all Open vSwitch bridges of a lab."""
+    """What steers in all Open vSwitch bridges of a lab.
+
+    Of bridges that have failed it takes note what they are to do when they are started anew.
+    """
 
     def __init__(self, ovs: Ovs) -> None:
         self._ovs = ovs
@@ -140,7 +143,7 @@ class OvsSteerer:
         gone = [each for each in before if each not in now]
         lines = [f"delete_strict {each}" for each in gone]
         lines += [f"add {told}" for told in map(_line, now.items())]
-        if lines:
+        if lines and self._ovs.failure() is None:
             self._tell(
                 node, "--bundle", "add-flows", _name(node), "-", text="\n".join(lines) + "\n"
             )
@@ -158,7 +161,7 @@ class OvsSteerer:
             for number in sorted({*quiet, *loud} & told.keys())
             for change in _aside_port(told[number], number in quiet)
         ]
-        if not changes:
+        if not changes or self._ovs.failure() is not None:
             return
         daemons = self._daemons(node)
         counted = mutate("Open_vSwitch", None, ("next_cfg", "+=", 1))

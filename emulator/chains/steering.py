@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from emulator.closing import Closing
-from emulator.plan.model import EndPlan, LinkPlan, Plan
+from emulator.plan.model import ChainPlan, EndPlan, LinkPlan, NodePlan, Plan
 from emulator.plan.steering_rules import SteeringRule, legs_of, rules_of
 
 if TYPE_CHECKING:
@@ -96,9 +96,9 @@ class Steering(Closing):
         before = self._plan
         if before is None:
             return
-        aside = dict.fromkeys((*before.steered, *plan.steered))
-        there = tuple(end for end in aside if self._has(end))
-        self.set_aside(before.model_copy(update={"steered": there}))
+        fresh = [each for each in plan.steered if each not in before.steered and self._has(each)]
+        if fresh:
+            self.set_aside(before.model_copy(update={"steered": (*before.steered, *fresh)}))
         if not before.chains or not gone:
             return
         lost = {end for link in gone for end in (link.a, link.b)}
@@ -106,8 +106,9 @@ class Steering(Closing):
         possible = []
         for chain in plan.chains:
             for each in (chain, chains.get(chain.name)):
-                ends = _ports(each) if each is not None else set()
-                if each is not None and all(self._has(end) and end not in lost for end in ends):
+                if each is not None and all(
+                    self._has(end) and end not in lost for end in _ends(each)
+                ):
                     possible.append(each)
                     break
         self.apply(before.model_copy(update={"chains": tuple(possible)}))
@@ -233,15 +234,16 @@ def read_counts(described: Mapping[str, Any]) -> dict[str, Count]:
     return found
 
 
-def _kind(node: Any) -> str:
+def _kind(node: NodePlan) -> str:
     return node.switch.kind if node.switch is not None else "bridge"
 
 
-def _ports(chain: Any) -> set[EndPlan]:
-    """The interfaces of switches that a chain needs."""
-    return {
+def _ends(chain: ChainPlan) -> set[EndPlan]:
+    """The interfaces that a chain needs."""
+    legs = [leg for _, leg in legs_of(chain)]
+    return {end for leg in legs for end in (leg.start, leg.end)} | {
         EndPlan(node=turn.switch, interface=name)
-        for _, leg in legs_of(chain)
+        for leg in legs
         for turn in leg.turns
         for name in (turn.come_in, turn.go_out)
     }

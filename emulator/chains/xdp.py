@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from emulator.chains.steering import Count
 from emulator.plan.model import EndPlan, Plan
 from emulator.plan.steering_rules import SteeringRule
+from emulator.switches.xdp_memory import RULES
 from emulator.switches.xdp_switch import SteeringRule as SwitchRule
 
 if TYPE_CHECKING:
@@ -31,7 +32,9 @@ class XdpSteerer:
         for name in {*rules, *self._ruled}:
             switch = self._there(name)
             if switch is not None:
-                switch.set_steering([_rule(each) for each in rules.get(name, ())])
+                # Too many are only those, at the end, for what is under way during a change.
+                some = rules.get(name, ())[:RULES]
+                switch.set_steering([_rule(each) for each in some])
         self._ruled = set(rules)
 
     def set_aside(self, plan: Plan, ports: Collection[EndPlan]) -> None:

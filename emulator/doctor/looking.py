@@ -29,6 +29,7 @@ _NATIVE_HELPERS = (
     "generator.bpf.o",
     "recorder.bpf.o",
     "sink.bpf.o",
+    "steer.bpf.o",
     "switch.bpf.o",
 )
 _DOCKER_SOURCES = {"private": "the private daemon", "machine": "the machine's daemon"}
