@@ -275,7 +275,14 @@ class OwnedLab(Lab):
         nodes = tuple(plan if each.name == plan.name else each for each in self.plan.nodes)
         self.plan = self.plan.model_copy(update={"nodes": nodes})
         self._folder.write_hosts(_addresses(self.plan))
-        self._write_record()
+        if not self.record.plan:
+            # The lab is still starting, and will be recorded as a whole.
+            return
+        # Not the whole plan anew, because scripts change hundreds of nodes one by one.
+        changed = plan.model_dump(mode="json")
+        recorded = [changed if n["name"] == plan.name else n for n in self.record.plan["nodes"]]
+        self.record = replace(self.record, plan={**self.record.plan, "nodes": recorded})
+        self._folder.write(self.record)
 
     def _carry_out(self, difference: Difference, plan: Plan) -> None:
         self._steering.prepare(plan, difference.links_gone)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from ipaddress import ip_address, ip_interface, ip_network
 from typing import TYPE_CHECKING
 
 from emulator.errors import LabError, UsageError
-from emulator.kernel.addressing import Addressing, Route
+from emulator.kernel.addressing import Addressing, Neighbour, Route
 from emulator.plan.addresses import AddressMistake, read_gateway, read_ipv4, read_ipv6, read_mac
 
 if TYPE_CHECKING:
@@ -234,14 +234,15 @@ def drop_default_route(netns: Netns, gateway: str) -> None:
         netlink.commit()
 
 
-def set_static_arp(nodes: Iterable[NodePlan], namespaces: dict[str, Netns]) -> None:
+def set_static_arp(nodes: Iterable[NodePlan], namespaces: Mapping[str, Netns]) -> None:
     """Has nodes know the MAC addresses of all others in their networks.
 
     Args:
         nodes: all of the lab.
         namespaces: by the nodes' names, of those that are to know.
     """
-    known: dict[object, list[tuple[str, str]]] = {}
+    known: dict[object, dict[str, Neighbour]] = {}
+    wanted: dict[str, list[tuple[InterfacePlan, object]]] = {}
     for node in nodes:
         for interface in node.interfaces:
             if interface.external is not None:
@@ -249,21 +250,28 @@ def set_static_arp(nodes: Iterable[NodePlan], namespaces: dict[str, Netns]) -> N
                 continue
             for own in interface.addresses:
                 found = ip_interface(own)
-                known.setdefault(found.network, []).append((str(found.ip), interface.mac))
-    for node in nodes:
-        if node.name not in namespaces or node.kind == "switch":
-            continue
-        with Addressing.inside(namespaces[node.name]) as netlink:
+                of_network = known.setdefault(found.network, {})
+                of_network[f"{found.ip} {interface.mac}"] = Neighbour.of(
+                    str(found.ip), interface.mac
+                )
+                if node.name in namespaces and node.kind != "switch":
+                    wanted.setdefault(node.name, []).append((interface, found.network))
+    sockets = Addressing.inside_each([namespaces[name] for name in wanted])
+    with ExitStack() as stack:
+        for each in sockets:
+            stack.callback(each.close)
+        for (name, networks), netlink in zip(wanted.items(), sockets, strict=True):
             indexes = {state.name: state.index for state in netlink.links()}
-            for interface in node.interfaces:
+            for interface, network in networks:
                 index = indexes.get(interface.kernel_name)
-                if index is None:
-                    continue
-                where = f"{node.name} {interface.name}"
-                for own in interface.addresses:
-                    for address, mac in known.get(ip_interface(own).network, ()):
-                        if mac != interface.mac:
-                            netlink.add_neighbour(index, address, mac, where=where)
+                if index is not None:
+                    others = [
+                        neighbour
+                        for key, neighbour in known[network].items()
+                        if not key.endswith(interface.mac)
+                    ]
+                    where = f"{name} {interface.name}"
+                    netlink.add_neighbours(index, others, where=where)
             netlink.commit()
 
 

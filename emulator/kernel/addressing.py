@@ -6,8 +6,10 @@ Layouts: linux/rtnetlink.h, linux/neighbour.h, linux/if_addr.h.
 from __future__ import annotations
 
 import socket
+from collections.abc import Iterable
 from dataclasses import dataclass
 from ipaddress import IPv4Interface, IPv6Interface, ip_address, ip_interface, ip_network
+from typing import Self
 
 from emulator.kernel import rtnl as netlink
 from emulator.kernel.netns import Netns
@@ -38,6 +40,25 @@ class Route:
     metric: int | None = None
     by_kernel: bool = False
     """Whether the kernel made it, when an interface was given an address."""
+
+
+@dataclass(frozen=True)
+class Neighbour:
+    """An address and the MAC address behind it, as the kernel is told of them.
+
+    Made once and told to many: with hundreds of hosts there are tens of thousands of pairs.
+    """
+
+    family: int
+    attributes: bytes
+
+    @classmethod
+    def of(cls, address: str, mac: str) -> Self:
+        found = ip_address(address)
+        family = socket.AF_INET if found.version == 4 else socket.AF_INET6
+        attributes = netlink._attribute(_NDA_DST, found.packed)
+        attributes += netlink._attribute(_NDA_LLADDR, bytes.fromhex(mac.replace(":", "")))
+        return cls(family, attributes)
 
 
 class Addressing(Rtnl):
@@ -92,13 +113,14 @@ class Addressing(Rtnl):
 
     def add_neighbour(self, index: int, address: str, mac: str, *, where: str) -> None:
         """Has an interface know a neighbour's MAC address for good."""
-        found = ip_address(address)
-        family = socket.AF_INET if found.version == 4 else socket.AF_INET6
-        body = netlink._NDMSG.pack(family, 0, 0, index, _NUD_PERMANENT, 0, 0)
-        body += netlink._attribute(_NDA_DST, found.packed)
-        body += netlink._attribute(_NDA_LLADDR, bytes.fromhex(mac.replace(":", "")))
+        self.add_neighbours(index, [Neighbour.of(address, mac)], where=where)
+
+    def add_neighbours(self, index: int, neighbours: Iterable[Neighbour], *, where: str) -> None:
+        """Has an interface know several neighbours for good."""
         flags = netlink._REQUEST | netlink._ACK | netlink._CREATE | netlink._REPLACE
-        self._add(_RTM_NEWNEIGH, flags, body, where)
+        for each in neighbours:
+            head = netlink._NDMSG.pack(each.family, 0, 0, index, _NUD_PERMANENT, 0, 0)
+            self._add(_RTM_NEWNEIGH, flags, head + each.attributes, where)
 
     def add_route(self, route: Route, *, where: str) -> None:
         """A route, in place of one with the same destination and metric."""
