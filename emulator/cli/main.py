@@ -19,6 +19,7 @@ from emulator.cli import (
     doctor,
     graph,
     labs,
+    mn,
     report,
     run,
     script,
@@ -57,6 +58,7 @@ _REST_IS_THE_COMMAND = {"ignore_unknown_options": True, "allow_interspersed_args
 for _name, _function, _summary in (
     ("run", run.run, "Start a topology and open a shell on it."),
     ("script", script.script, "Run a Mininet, Containernet or ComNetsEmu script as it is."),
+    ("mn", mn.mn, "Do what Mininet's mn does, by its options."),
     ("bench", bench.bench, "Measure latency, throughput and CPU cost."),
     ("report", report.report, "Write the report of a bundle: one HTML page."),
     ("compare", report.compare, "Say what changed between two bundles."),
@@ -80,6 +82,8 @@ for _name, _function, _summary in (
 ):
     app.command(
         _name,
+        # Its options are another program's, of which one may do without its value.
+        cls=mn.MnCommand if _name == "mn" else None,
         short_help=_summary,
         context_settings=_REST_IS_THE_COMMAND if _name in ("exec", "script") else None,
     )(_function)

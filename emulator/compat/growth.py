@@ -33,6 +33,7 @@ ON_FAILURE: OnFailure = "stop"
 """What a node that does not start, or a controller that is not reached, does to a lab."""
 
 _PACKAGE = str(Path(__file__).resolve().parents[1]) + "/"
+_COMMAND = str(Path(__file__).resolve().with_name("mn.py"))
 
 
 class Growth:
@@ -230,7 +231,8 @@ def current() -> Growth:
 def end_all() -> list[str]:
     """Ends every lab of the script that it has not ended itself; the ids of those that ran."""
     ids = []
-    for growth in _ALL:
+    while _ALL:
+        growth = _ALL[-1]
         if growth.alive:
             ids.append(growth.engine.id)
         growth.end()
@@ -244,9 +246,14 @@ def alive_networks() -> list[Network]:
 
 
 def user_place() -> str:
-    """The file and the line of the script that is at work: ``/my/lab.py:12``."""
+    """The file and the line of the script that is at work: ``/my/lab.py:12``.
+
+    Where it is the command ``vnf mn``, there is no script.
+    """
     frame = sys._getframe(1)
     while frame.f_back is not None and frame.f_code.co_filename.startswith(_PACKAGE):
+        if frame.f_code.co_filename == _COMMAND:
+            return "vnf mn"
         frame = frame.f_back
     return f"{frame.f_code.co_filename}:{frame.f_lineno}"
 

@@ -49,10 +49,10 @@ def run_script(file: str, arguments: Sequence[str], *, on_failure: OnFailure = "
             _say_where(error, path)
             raise
         except Exception as error:  # noqa: BLE001 - a script may raise anything
-            _print_traceback(error, path)
+            print_traceback(error, path)
             return 1
         finally:
-            _end_labs()
+            end_labs()
     return 0
 
 
@@ -98,7 +98,8 @@ def _wait_for_threads() -> None:
             thread.join()
 
 
-def _end_labs() -> None:
+def end_labs() -> None:
+    """Ends the labs that are still there, and says so."""
     for id in growth.end_all():
         sys.stderr.write(f"*** Lab {id} was still there when the script ended: taken back\n")
         sys.stderr.flush()
@@ -126,7 +127,7 @@ def _say_where(error: BuildVnfError, path: Path) -> None:
         error.where = ": ".join(part for part in (f"{path}:{lines[-1]}", error.where) if part)
 
 
-def _print_traceback(error: Exception, path: Path) -> None:
+def print_traceback(error: Exception, path: Path) -> None:
     """Prints an exception with the frames that are the script's, or of what it uses."""
     from emulator.cli.outcome import debugging
 

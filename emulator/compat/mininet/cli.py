@@ -71,6 +71,11 @@ class CLI:
         """The names that ``py`` and ``px`` know."""
         return self._shell.python_names()
 
+    @property
+    def failed(self) -> bool:
+        """Whether a line was not understood, or could not be carried out."""
+        return self._shell.failed and not self._shell.interactive
+
     def isatty(self) -> bool:
         """Whether a person types."""
         return self._shell.interactive
