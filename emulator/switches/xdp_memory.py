@@ -103,9 +103,9 @@ def pack_rule(match: Match, source: int, target: Port, label: int, *, learns: bo
     return _RULE.pack(match.pack(), source, target.ifindex, target.slot, label, flags)
 
 
-def read_counters(counters: BpfMap, slot: int) -> PortCounters:
+def read_counters(shares: BpfMap, slot: int) -> PortCounters:
     """The counters of a port, all CPUs together."""
-    totals = _sums(_COUNTERS, counters.lookup_percpu(number_key(slot)))
+    totals = _sums(_COUNTERS, shares.lookup_percpu(number_key(slot)))
     fixed = dict(zip(_FIXED, totals, strict=False))
     own = dict(zip(_OWN, totals[len(_FIXED) :], strict=True))
     dropped = sum(own[name] for name in _DROPPED)

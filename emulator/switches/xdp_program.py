@@ -8,7 +8,7 @@ from emulator.errors import LabError
 from emulator.kernel.bpf import BpfId, BpfObject, require_libbpf
 from emulator.native_parts import native_part
 from emulator.switches import xdp_memory
-from emulator.switches.xdp_memory import number_key
+from emulator.switches.xdp_memory import Port, number_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -44,12 +44,15 @@ class Program:
         require_libbpf()
         self.netns = netns
         self._object = stack.enter_context(BpfObject(native_part("switch.bpf.o"), name="switch"))
-        self._object.set_max_entries("counters", slots)
+        self._object.set_max_entries("ports", slots)
+        self._object.set_max_entries("shares", slots)
         self._object.load()
         self.forward = self._object.program("forward")
         self.leave = self._object.program("leave")
+        self.slot_of = self._object.map("slots")
         self.ports = self._object.map("ports")
-        self.counters = self._object.map("counters")
+        self.shares = self._object.map("shares")
+        self.generations = self._object.map("generations")
         self.steered = self._object.map("steered")
         self.places = self._object.map("switch_places")
         self.flooded = self._object.map("switch_flooded")
@@ -65,6 +68,26 @@ class Program:
             outer.update_all(
                 {number_key(each.number): number_key(getattr(each, inner).fd) for each in switches}
             )
+
+    def put(self, port: Port, value: bytes) -> None:
+        """Let the program know a port, or what has changed of it.
+
+        Raises:
+            LabError: the lab has had more interfaces than the program tells apart.
+        """
+        if port.ifindex >= self.slot_of.max_entries:
+            raise LabError(
+                f"the lab has had more than {self.slot_of.max_entries} interfaces",
+                hint="start it anew, or use switches of another kind",
+            )
+        self.ports.update(number_key(port.slot), value)
+        self.slot_of.update(number_key(port.ifindex), number_key(port.slot + 1))
+
+    def take_away(self, port: Port) -> None:
+        """Have the program drop what comes in by a port."""
+        if port.ifindex < self.slot_of.max_entries:
+            self.slot_of.update(number_key(port.ifindex), number_key(0))
+        self.slots.give(port.slot)
 
     def zero(self, of: BpfMap, number: int) -> None:
         """Have something be counted from nothing again."""

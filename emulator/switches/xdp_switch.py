@@ -14,7 +14,13 @@ from emulator.kernel.xdp import attach_xdp_to_each
 from emulator.match import Match
 from emulator.switches import xdp_memory
 from emulator.switches.xdp_memory import Port, Steered, number_key
-from emulator.switches.xdp_view import XdpSwitchView, discard, known_port
+from emulator.switches.xdp_view import (
+    XdpMaps,
+    XdpSwitchView,
+    begin_generation,
+    discard,
+    known_port,
+)
 
 if TYPE_CHECKING:
     from emulator.kernel.link import BpfLink
@@ -95,7 +101,7 @@ class XdpSwitch(Closing):
             return
         for name, (interface, ifindex) in wanted.items():
             slot = self._program.slots.take()
-            self._program.zero(self._program.counters, slot)
+            self._program.zero(self._program.shares, slot)
             tagged = tuple(vlan for vlan in interface.trunk if vlan != interface.vlan)
             self._ports[name] = Port(ifindex, slot, _untagged(interface), tagged)
         # All of them, because with its first VLAN a switch begins to look at every frame's.
@@ -123,8 +129,7 @@ class XdpSwitch(Closing):
                 link.close()
         for port in gone.values():
             discard(self.flooded, number_key(port.ifindex))
-            discard(self._program.ports, number_key(port.ifindex))
-            self._program.slots.give(port.slot)
+            self._program.take_away(port)
         self._forget(gone.values())
         self._write_ports()
 
@@ -222,13 +227,21 @@ class XdpSwitch(Closing):
     def view(self) -> XdpSwitchView:
         """What can be read of it at this moment: whom it knows, and what its ports have counted."""
         ports = {name: (port.ifindex, port.slot) for name, port in self._ports.items()}
-        return XdpSwitchView(self.name, self.places, self._program.counters, ports, self._ageing_s)
+        return XdpSwitchView(
+            self.name,
+            XdpMaps(self.places, self._program.shares, self._program.generations),
+            self.number,
+            ports,
+            self._ageing_s,
+        )
 
     def describe(self) -> dict[str, Any]:
         """What ``XdpSwitchView`` needs to read it from another process."""
         return {
             "places": self.places.id,
-            "counters": self._program.counters.id,
+            "shares": self._program.shares.id,
+            "generations": self._program.generations.id,
+            "number": self.number,
             "ageing_s": self._ageing_s,
             "ports": {name: [port.ifindex, port.slot] for name, port in self._ports.items()},
         }
@@ -240,8 +253,7 @@ class XdpSwitch(Closing):
         for link in self._links.values():
             link.close()
         for port in self._ports.values():
-            discard(self._program.ports, number_key(port.ifindex))
-            self._program.slots.give(port.slot)
+            self._program.take_away(port)
         for label in self._labels.values():
             self._program.labels.give(label)
         for outer in (self._program.places, self._program.flooded, self._program.rules):
@@ -277,7 +289,8 @@ class XdpSwitch(Closing):
         vlan_aware = any(port.has_vlan for port in self._ports.values())
         for port in self._ports.values():
             value = port.pack(self.number, self._ageing_s, vlan_aware=vlan_aware)
-            self._program.ports.update(number_key(port.ifindex), value)
+            self._program.put(port, value)
+        begin_generation(self._program.generations, self.number)
 
     def _write_flooded(self) -> None:
         members = [port.ifindex for port in self._ports.values() if port.floods]
@@ -302,6 +315,7 @@ class XdpSwitch(Closing):
     def _forget(self, ports: Iterable[Port]) -> None:
         for key in xdp_memory.keys_behind(self.places, [port.ifindex for port in ports]):
             discard(self.places, key)
+        begin_generation(self._program.generations, self.number)
 
 
 def _new_flooded(entries: int) -> BpfMap:

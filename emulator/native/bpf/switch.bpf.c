@@ -13,28 +13,44 @@
 #include "vnf_match.h"
 #include "switch.h"
 
-/* How old a place's time may be before it is written anew: writing it costs more than reading. */
+/* How long a port's last flow is believed, and how old a place's time is before it is written anew.
+ */
 #define REFRESH_NS 100000000ULL
 
 #define PRIORITY_BITS 0xf000 /* of a tag: priority and drop eligibility, which stay */
 #define VLAN_BITS     0x0fff
 #define NO_VLAN       (-1)
 
+/* For each number of an interface the slot of the port that it is, and one more; 0: it is none. */
 struct {
-    __uint(type, BPF_MAP_TYPE_HASH);
-    __uint(map_flags, BPF_F_NO_PREALLOC);
-    __uint(max_entries, SWITCH_PORTS);
+    __uint(type, BPF_MAP_TYPE_ARRAY);
+    __uint(max_entries, SWITCH_INDICES);
+    __type(key, __u32);
+    __type(value, __u32);
+} slots SEC(".maps");
+
+/* By slot; sized for the lab before they are loaded. */
+struct {
+    __uint(type, BPF_MAP_TYPE_ARRAY);
+    __uint(max_entries, 1);
     __type(key, __u32);
     __type(value, struct switch_port);
 } ports SEC(".maps");
 
-/* Sized for the lab before it is loaded. */
 struct {
     __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
     __uint(max_entries, 1);
     __type(key, __u32);
-    __type(value, struct switch_counters);
-} counters SEC(".maps");
+    __type(value, struct switch_share);
+} shares SEC(".maps");
+
+/* By the numbers of switches: changes whenever something that a switch knew is true no more. */
+struct {
+    __uint(type, BPF_MAP_TYPE_ARRAY);
+    __uint(max_entries, SWITCH_SWITCHES);
+    __type(key, __u32);
+    __type(value, __u64);
+} generations SEC(".maps");
 
 struct {
     __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
@@ -91,6 +107,15 @@ struct {
 
 static __always_inline __u64 now_ns(void) {
     return vnf_clock_is_set ? *(volatile __u64 *)&vnf_clock_ns : bpf_ktime_get_coarse_ns();
+}
+
+static __always_inline struct switch_port *port_of(__u32 ifindex) {
+    __u32 *slot = bpf_map_lookup_elem(&slots, &ifindex), place;
+
+    if (!slot || !*slot)
+        return NULL;
+    place = *slot - 1;
+    return bpf_map_lookup_elem(&ports, &place);
 }
 
 static __always_inline int carries_tagged(const struct switch_port *port, __u32 vlan) {
@@ -165,7 +190,7 @@ static __always_inline int retag(struct xdp_md *xdp, __u32 vlan, int tagged) {
 }
 
 static __always_inline void learn(const struct switch_port *port, __u32 ifindex,
-                                  struct switch_counters *in, void *places,
+                                  struct switch_counters *in, void *places, __u64 *generation,
                                   const struct switch_address *sender, __u64 now) {
     struct switch_place here = {.port = (__u64)port->slot << 32 | ifindex, .seen_ns = now};
     struct switch_place *known = bpf_map_lookup_elem(places, sender);
@@ -179,8 +204,9 @@ static __always_inline void learn(const struct switch_port *port, __u32 ifindex,
         if ((__s64)(now - known->seen_ns) < (__s64)port->ageing_ns)
             in->moved++;
         known->port = here.port;
+        __sync_fetch_and_add(generation, 1);
     }
-    if (now - known->seen_ns > REFRESH_NS)
+    if (now - known->seen_ns >= REFRESH_NS)
         known->seen_ns = now;
 }
 
@@ -220,26 +246,25 @@ __attribute__((noinline)) int place_of_rule(struct xdp_md *xdp, __u32 number, __
 }
 
 /* The rule that a frame matches first; NULL: it matches none. */
-static __always_inline struct switch_rule *rule_of(struct xdp_md *xdp, __u32 number,
+static __always_inline struct switch_rule *rule_of(struct xdp_md *xdp, void *rules, __u32 number,
                                                    __u32 ifindex) {
-    void *rules = bpf_map_lookup_elem(&switch_rules, &number);
-    int place = rules ? place_of_rule(xdp, number, ifindex) : -1;
+    int place = place_of_rule(xdp, number, ifindex);
 
-    return rules && place >= 0 ? bpf_map_lookup_elem(rules, &place) : NULL;
+    return place >= 0 ? bpf_map_lookup_elem(rules, &place) : NULL;
 }
 
 static __always_inline void count_out(__u32 slot, __u32 bytes) {
-    struct switch_counters *out = bpf_map_lookup_elem(&counters, &slot);
+    struct switch_share *out = bpf_map_lookup_elem(&shares, &slot);
 
     if (out) {
-        out->tx_packets++;
-        out->tx_bytes += bytes;
+        out->counters.tx_packets++;
+        out->counters.tx_bytes += bytes;
     }
 }
 
 /* Leave by a port that is in the VLAN as its frames do, and by any other port as it came in. */
 static __always_inline void dress_for(struct xdp_md *xdp, __u32 ifindex, int vlan) {
-    struct switch_port *out = bpf_map_lookup_elem(&ports, &ifindex);
+    struct switch_port *out = port_of(ifindex);
 
     if (out && vlan != NO_VLAN && (carries_untagged(out, vlan) || carries_tagged(out, vlan)))
         retag(xdp, vlan, !carries_untagged(out, vlan));
@@ -279,20 +304,31 @@ static __always_inline int flood(struct xdp_md *xdp, const struct switch_port *p
     return bpf_redirect_map(others, 0, BPF_F_BROADCAST | BPF_F_EXCLUDE_INGRESS);
 }
 
+static __always_inline int is_same(const struct switch_address *one,
+                                   const struct switch_address *other) {
+    return *(const __u64 *)one == *(const __u64 *)other;
+}
+
+static __always_inline int leave_by(struct xdp_md *xdp, __u64 port) {
+    count_out(port >> 32, xdp->data_end - xdp->data);
+    return bpf_redirect((__u32)port, 0);
+}
+
 SEC("xdp")
 int forward(struct xdp_md *xdp) {
     struct ethhdr *eth = (void *)(long)xdp->data;
     void *end = (void *)(long)xdp->data_end;
     __u32 ifindex = xdp->ingress_ifindex;
-    struct switch_port *port = bpf_map_lookup_elem(&ports, &ifindex);
+    struct switch_port *port = port_of(ifindex);
     if (!port)
         return XDP_DROP;
     __u32 slot = port->slot, number = port->number;
-    struct switch_counters *in = bpf_map_lookup_elem(&counters, &slot);
-    void *places = bpf_map_lookup_elem(&switch_places, &number);
-    if (!in || !places)
+    struct switch_share *share = bpf_map_lookup_elem(&shares, &slot);
+    __u64 *newest = bpf_map_lookup_elem(&generations, &number);
+    if (!share || !newest)
         return XDP_ABORTED;
 
+    struct switch_counters *in = &share->counters;
     in->rx_packets++;
     in->rx_bytes += xdp->data_end - xdp->data;
     if (!VNF_FITS(eth, end)) {
@@ -302,18 +338,28 @@ int forward(struct xdp_md *xdp) {
     struct switch_address sender = {}, target = {};
     __builtin_memcpy(sender.mac, eth->h_source, ETH_ALEN);
     __builtin_memcpy(target.mac, eth->h_dest, ETH_ALEN);
+
+    /* Read before anything that it may be too old for. */
+    __u64 generation = *(volatile __u64 *)newest, now = now_ns();
+    void *rules = bpf_map_lookup_elem(&switch_rules, &number);
+    struct switch_flow *last = &share->last;
+    if (!rules && is_same(&last->sender, &sender) && is_same(&last->target, &target) &&
+        last->generation == generation && now - last->looked_ns < REFRESH_NS)
+        return leave_by(xdp, last->port);
+
     if ((sender.mac[0] & 1) || !(*(vnf_word32 *)sender.mac | *(vnf_word16 *)(sender.mac + 4))) {
         in->malformed++;
         return XDP_DROP;
     }
-
-    __u64 now = now_ns();
-    struct switch_rule *rule = rule_of(xdp, number, ifindex);
+    void *places = bpf_map_lookup_elem(&switch_places, &number);
+    if (!places)
+        return XDP_ABORTED;
+    struct switch_rule *rule = rules ? rule_of(xdp, rules, number, ifindex) : NULL;
     int vlan = port->flags & SWITCH_VLAN_AWARE ? vlan_of(xdp, port) : 0;
     sender.vlan = target.vlan = vlan;
     if (vlan != NO_VLAN && !(port->flags & SWITCH_NO_LEARN) &&
         (!rule || rule->flags & SWITCH_RULE_LEARNS))
-        learn(port, ifindex, in, places, &sender, now);
+        learn(port, ifindex, in, places, newest, &sender, now);
     if (is_reserved(target.mac)) {
         in->reserved++;
         return XDP_DROP;
@@ -329,27 +375,32 @@ int forward(struct xdp_md *xdp) {
     if (!place || (__s64)(now - place->seen_ns) >= (__s64)port->ageing_ns)
         return flood(xdp, port, in, vlan);
     __u64 there = place->port;
-    __u32 out = (__u32)there;
-    if (out == ifindex) {
+    if ((__u32)there == ifindex) {
         in->same_port++;
         return XDP_DROP;
     }
     if (port->flags & SWITCH_VLAN_AWARE) {
-        struct switch_port *other = bpf_map_lookup_elem(&ports, &out);
+        struct switch_port *other = port_of((__u32)there);
         int bare = other && carries_untagged(other, vlan);
         if (!other || !(bare || carries_tagged(other, vlan)) || retag(xdp, vlan, !bare)) {
             in->vlan++;
             return XDP_DROP;
         }
+        return leave_by(xdp, there);
     }
-    count_out(there >> 32, xdp->data_end - xdp->data);
-    return bpf_redirect(out, 0);
+    *last = (struct switch_flow){
+        .sender = sender,
+        .target = target,
+        .generation = generation,
+        .looked_ns = now,
+        .port = there,
+    };
+    return leave_by(xdp, there);
 }
 
 SEC("xdp/devmap")
 int leave(struct xdp_md *xdp) {
-    __u32 ifindex = xdp->egress_ifindex;
-    struct switch_port *port = bpf_map_lookup_elem(&ports, &ifindex);
+    struct switch_port *port = port_of(xdp->egress_ifindex);
 
     if (!port)
         return XDP_DROP;

@@ -8,7 +8,7 @@
 #include "vnf_match.h"
 
 #define SWITCH_SWITCHES 4096  /* of a lab */
-#define SWITCH_PORTS    65536 /* of all its switches */
+#define SWITCH_INDICES  65536 /* numbers of interfaces in the fabric that can be ports */
 #define SWITCH_RULES    128   /* of one switch */
 #define SWITCH_LABELS   1024  /* that rules are counted under, of all its switches */
 
@@ -51,6 +51,20 @@ struct switch_address {
 struct switch_place {
     __u64 port;    /* the interface's number, and above it the slot of its counters */
     __u64 seen_ns; /* CLOCK_MONOTONIC, as exact as a tick of the kernel */
+};
+
+/* The flow that a port saw last on a CPU, and where it went: most frames are of the same again. */
+struct switch_flow {
+    struct switch_address sender, target;
+    __u64 generation; /* of what its switch knew then */
+    __u64 looked_ns;
+    __u64 port;
+};
+
+/* What a CPU keeps of a port. */
+struct switch_share {
+    struct switch_counters counters;
+    struct switch_flow last;
 };
 
 #define SWITCH_RULE_LEARNS 1
