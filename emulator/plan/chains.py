@@ -107,9 +107,18 @@ def steered_ends(wiring: Wiring) -> tuple[EndPlan, ...]:
     return tuple(ends)
 
 
-def check_addresses(wiring: Wiring, problems: list[Problem]) -> None:
-    """Nobody asks a VNF beside a switch for its address, as no broadcast comes there."""
+def check_beside(wiring: Wiring, problems: list[Problem]) -> None:
+    """What is flooded does not come to a VNF beside a switch, nor does who asks for its address."""
     for node in wiring.nodes.values():
+        switch = node.wish.switch
+        if switch is not None and switch.kind == "ovs" and switch.controllers:
+            limited = switch.protocols and "OpenFlow10" not in switch.protocols
+            beside = [each.peer.owner.name for each in node.interfaces if each.steered]
+            if limited and beside:
+                text = f"only OpenFlow 1.0 can keep what its controllers flood from {beside[0]},"
+                text += " which stands beside it"
+                hint = 'add "OpenFlow10" to its protocols: controllers still speak the others'
+                problems.append(Problem(node.wish.where, text, hint))
         for interface in node.interfaces:
             if interface.peer.steered and interface.ipv4 is not None:
                 text = f"it stands beside {interface.peer.owner.name}, where only chains lead"

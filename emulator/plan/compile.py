@@ -18,7 +18,7 @@ from emulator.errors import Problem, TopologyError, UsageError
 from emulator.names import NAME_RULE, is_name
 from emulator.plan import assign, wiring
 from emulator.plan.addresses import AddressMistake, BaseNetwork
-from emulator.plan.chains import check_addresses, compile_chains, mark_beside, steered_ends
+from emulator.plan.chains import check_beside, compile_chains, mark_beside, steered_ends
 from emulator.plan.container_checks import check_apps, check_published_ports
 from emulator.plan.externals import wire_externals
 from emulator.plan.link_options import read_link
@@ -124,7 +124,7 @@ def compile_plan(
     assign.assign_kernel_names(network)
     served = serve_nats(network)
     assign.assign_routes(network, problems)
-    check_addresses(network, problems)
+    check_beside(network, problems)
     led = compile_chains(network, chains.values(), problems)
     _check_control(network, problems)
     _tell(problems, name)

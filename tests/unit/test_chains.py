@@ -279,6 +279,17 @@ def test_what_open_vswitch_cannot_do_is_a_mistake(
     assert set(mistakes(topo)) == {message}
 
 
+def test_what_a_controller_floods_must_be_kept_from_vnfs_beside_its_switch() -> None:
+    topo = beside("fw")
+    topo.addController("c0", kind="learning")
+    topo.nodeInfo("s1").update(kind="ovs", protocols="OpenFlow13")
+    assert one_mistake(topo) == (
+        "only OpenFlow 1.0 can keep what its controllers flood from fw, which stands beside it"
+    )
+    topo.nodeInfo("s1").update(protocols=["OpenFlow10", "OpenFlow13"])
+    assert len(compile_plan(topo).steered) == 2
+
+
 @pytest.mark.parametrize(
     ("kind", "message"),
     [
