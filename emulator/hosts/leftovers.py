@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -86,18 +87,33 @@ def _taken_back(entry: dict[str, Any]) -> bool:
         return remove_groups([Path(path) for path in entry["folders"]])
     if kind == "folder":
         return remove_folder(entry["path"])
-    if kind in ("nat", "interface") and entry["netns"] != netns_name():
-        # It was done in another namespace than the one that we are in, as a test or a container
-        # has one. That namespace answers for it.
-        return True
     if kind == "nat":
         from emulator.hosts.nat import take_back
 
-        return take_back(entry)
+        return _where_it_was(entry, take_back)
     if kind == "interface":
         from emulator.hosts.external import restore
 
-        return restore(entry)
+        return _where_it_was(entry, restore)
+    return True
+
+
+def _where_it_was(entry: dict[str, Any], function: Callable[[dict[str, Any]], bool]) -> bool:
+    """Call it in the namespace in which it was done, which is that of the machine or of a
+    container; one in which nobody lives any more needs nothing back."""
+    from emulator.kernel.netns import Netns
+    from emulator.kernel.proc import pids_by_namespace
+
+    name = entry["netns"]
+    if name == netns_name():
+        return function(entry)
+    for pid in pids_by_namespace("net").get(int(name.strip("net:[]")), ()):
+        try:
+            space = Netns.from_path(f"/proc/{pid}/ns/net")
+        except OSError:
+            continue
+        with space:
+            return space.run(function, entry)
     return True
 
 

@@ -257,21 +257,22 @@ def test_a_machine_without_real_time_shares_says_so(monkeypatch: pytest.MonkeyPa
 KILLED = """
 import os, signal
 from emulator import Network, Topo
+from emulator.hosts.groups import lab_folders
 topo = Topo()
 topo.addHost("h1", cpu=0.5, privateDirs=["/var/vnf-test-killed/here"])
 net = Network(topo).start()
 net["h1"].cmd("sleep 1000 &")
-print(net.id, flush=True)
+there = [f for f in lab_folders(net.id) if f.exists()]
+print(net.id, len(there), os.path.isdir("/var/vnf-test-killed/here"), flush=True)
 os.kill(os.getpid(), signal.SIGKILL)
 """
 
 
 def test_after_a_kill_the_next_clean_finds_groups_and_folders() -> None:
     script = subprocess.run([sys.executable, "-c", KILLED], stdout=subprocess.PIPE, text=True)
-    lab = script.stdout.strip()
-    groups = [folder for folder in lab_folders(lab) if folder.exists()]
-    assert groups
-    assert Path("/var/vnf-test-killed/here").is_dir()
+    lab, groups, made = script.stdout.split()
+    assert int(groups) > 0
+    assert made == "True"
     subprocess.check_call([sys.executable, "-m", "emulator", "clean"], stdout=subprocess.DEVNULL)
-    assert not any(folder.exists() for folder in groups)
+    assert not any(folder.exists() for folder in lab_folders(lab))
     assert not Path("/var/vnf-test-killed").exists()
