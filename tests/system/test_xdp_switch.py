@@ -105,6 +105,19 @@ def test_the_same_frames_come_out_as_of_a_linux_bridge(ours: Bench) -> None:
             assert came == expected, f"step {step}, {data[:40].hex()} from {host}"
 
 
+def test_who_moves_takes_along_what_flows_to_him(net: Network, ours: Bench) -> None:
+    flowing = frame(A, B)
+    for where in ("h1", "h3", "h4") * 5:
+        ours.send(where, frame(BROADCAST, A))
+        for _ in range(3):
+            assert ours.send("h2", flowing) == {where: [flowing]}
+    net["s1"].flush_macs("s1-eth2")
+    assert ours.send("h2", flowing) == {"h4": [flowing]}
+    assert B in [each.mac for each in net["s1"].macs()]
+    net["s1"].flush_macs()
+    assert ours.send("h2", flowing).keys() == {"h1", "h3", "h4"}
+
+
 def test_it_tells_what_became_of_frames(net: Network, ours: Bench) -> None:
     before = net["s1"].counters()
     ours.send("h1", frame(SPANNING_TREE, A))
