@@ -54,6 +54,11 @@ class MininetLogger(logging.Logger):
             )
         self.setLevel(LOGLEVELDEFAULT if levelname is None else LEVELS[levelname])
 
+    def isEnabledFor(self, level: int) -> bool:
+        """Whether a message of a level is shown."""
+        # The logging module remembers its answer, and forgets it only for loggers that it made.
+        return level >= self.level
+
     def output(self, message: object, *args: Any, **kwargs: Any) -> None:
         """Log what a script is to say even when it is quiet, such as results."""
         self.log(OUTPUT, message, *args, **kwargs)

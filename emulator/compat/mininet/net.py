@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import select
 from collections.abc import Callable, Iterator, Sequence
+from ipaddress import ip_address, ip_interface
 from typing import Any
 
 from emulator.compat import traffic
@@ -301,9 +302,11 @@ class Mininet(Members):
     # Inside -------------------------------------------------------------------------------------
 
     def _tell_neighbours(self, host: Any) -> None:
+        networks = [ip_interface(intf.address).network for intf in host.intfList() if intf.ip]
         for other in self.hosts:
-            if other is not host and other.IP() is not None:
-                host.setARP(other.IP(), other.MAC())
+            ip = other.IP()
+            if other is not host and ip and any(ip_address(ip) in net for net in networks):
+                host.setARP(ip, other.MAC())
 
     def _end(self, node: Any) -> None:
         # One that fails here is no reason to leave the others, or the lab, behind.
