@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from hashlib import blake2b
 from ipaddress import IPv4Network, ip_interface, ip_network
@@ -213,8 +213,3 @@ def _one_at_a_time() -> Iterator[None]:
         yield
     finally:
         os.close(folder)
-
-
-def notes_of(ways: Iterable[Nat]) -> list[str]:
-    """What the user should know of some ways out."""
-    return [note for way in ways for note in way.notes]

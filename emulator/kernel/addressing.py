@@ -25,7 +25,6 @@ _RTPROT_KERNEL, _RTPROT_BOOT, _RTN_UNICAST = 2, 3, 1
 _IFA_ADDRESS, _IFA_LOCAL = 1, 2
 _IFA_F_PERMANENT = 0x80
 _IFLA_MTU, _IFLA_NEW_IFINDEX = 4, 49
-_RT_SCOPE_LINK_LOCAL = 253
 _IFF_PROMISC = 0x100
 
 
@@ -138,7 +137,7 @@ class Addressing(Rtnl):
         found = []
         for payload in self._dump(_RTM_GETADDR, _RTM_NEWADDR, netlink._IFADDR.pack(0, 0, 0, 0, 0)):
             family, prefixlen, flags, scope, number = netlink._IFADDR.unpack_from(payload)
-            if number != index or scope == _RT_SCOPE_LINK_LOCAL or not flags & _IFA_F_PERMANENT:
+            if number != index or scope == _RT_SCOPE_LINK or not flags & _IFA_F_PERMANENT:
                 continue
             attributes = netlink._attributes(payload[netlink._IFADDR.size :])
             packed = attributes.get(_IFA_LOCAL, attributes.get(_IFA_ADDRESS, b""))
