@@ -16,7 +16,7 @@ from emulator.compat.mininet.net import Mininet
 from emulator.compat.mininet.util import splitArgs
 from emulator.compat.mn_choices import Choices
 from emulator.compat.mn_tests import Test, read_tests
-from emulator.compat.running import end_labs, print_traceback
+from emulator.compat.running import end_labs, print_traceback, say_where
 from emulator.compat.unsupported import UnsupportedError
 from emulator.errors import BuildVnfError, UsageError
 from emulator.kernel.netns import ensure_root
@@ -83,7 +83,9 @@ def run_mn(options: Options) -> int:
             choices.read_custom(options.custom)
             try:
                 return _run(options, choices)
-            except BuildVnfError:
+            except BuildVnfError as error:
+                if choices.files:
+                    say_where(error, choices.files[0])
                 raise
             except Exception as error:  # raised by classes and tests of the user's own
                 if not choices.files:

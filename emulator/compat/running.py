@@ -46,7 +46,7 @@ def run_script(file: str, arguments: Sequence[str], *, on_failure: OnFailure = "
         except SystemExit as end:
             return _exit_code(end)
         except BuildVnfError as error:
-            _say_where(error, path)
+            say_where(error, path)
             raise
         except Exception as error:  # noqa: BLE001 - a script may raise anything
             print_traceback(error, path)
@@ -114,7 +114,7 @@ def _exit_code(end: SystemExit) -> int:
     return 1
 
 
-def _say_where(error: BuildVnfError, path: Path) -> None:
+def say_where(error: BuildVnfError, path: Path) -> None:
     """Adds the script's line to an error that does not say it."""
     if str(path) in error.where or isinstance(error, TopologyError):
         return
