@@ -66,7 +66,7 @@ class ControllerPlan(_Frozen):
     """``learning``: our own application; ``app``: the user's, both run by os-ken; ``ovs``:
     ovs-testcontroller; ``remote``: what listens on the machine; ``none``: nothing at all."""
     ip: str = "127.0.0.1"
-    """Remote only: an address that the machine reaches."""
+    """Remote only: an address that the machine reaches, or a name that it knows."""
     port: int = 6653
     """Where it listens: in the lab's fabric, and for a remote one on ``ip``."""
     relay_port: int | None = None

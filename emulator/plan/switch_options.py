@@ -285,6 +285,7 @@ def _refuse_other_kinds(reader: _Reader, kind: SwitchKind) -> None:
 
 # Controllers -----------------------------------------------------------------------------------
 
+_HOST_NAME = re.compile(r"[A-Za-z0-9.-]*[A-Za-z][A-Za-z0-9.-]*")
 _CONTROLLER_CLASSES: dict[str, ControllerKind] = {
     "Controller": "learning",
     "DefaultController": "learning",
@@ -396,6 +397,8 @@ def _read_ip(reader: _Reader) -> str:
     try:
         return str(ipaddress.ip_address(given))
     except ValueError:
+        if isinstance(given, str) and _HOST_NAME.fullmatch(given):
+            return given
         reader.tell(f"ip cannot be {given!r}", "give an address that the machine reaches")
         return "127.0.0.1"
 

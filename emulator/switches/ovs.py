@@ -81,7 +81,7 @@ class Ovs:
             self._check_types(wanted)
             bridges = {node.name: _bridge(node, plan) for node in wanted}
             changes = self._changes(bridges)
-            if changes.operations:
+            if changes.operations or ended:
                 self._commit(changes, bridges)
             self._await_ports(bridges)
             if ended:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
-from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 from emulator.closing import Closing
@@ -28,15 +27,18 @@ class Relay(Closing):
     Args:
         netns: the namespace, whose loopback device is up.
         port: of 127.0.0.1 in it.
-        target: an address and a port that the machine reaches.
+        target: an address, or a name that the machine knows, and a port there.
 
     Raises:
-        LabError: somebody has the port.
+        LabError: somebody has the port, or nobody the name.
     """
 
     def __init__(self, netns: Netns, port: int, target: tuple[str, int]) -> None:
-        self._target = target
-        self._family = socket.AF_INET if ip_address(target[0]).version == 4 else socket.AF_INET6
+        try:
+            found = socket.getaddrinfo(*target, type=socket.SOCK_STREAM)
+        except OSError as error:
+            raise LabError(f"nobody knows the name {target[0]}: {error.strerror}") from error
+        self._family, self._target = found[0][0], (str(found[0][4][0]), target[1])
         try:
             self._listener = netns.run(_listen, port)
         except OSError as error:

@@ -180,7 +180,7 @@ def outside() -> Iterator[int]:
 
 
 def test_a_controller_of_the_machine_is_waited_for_and_used(outside: int) -> None:
-    with Network(pair(kind="remote", port=outside, wait_s=DEADLINE_S)) as net:
+    with Network(pair(kind="remote", ip="localhost", port=outside, wait_s=DEADLINE_S)) as net:
         assert net["c0"].failure is None
         assert net.ping(count=2).lost_percent < 100
         until(lambda: net.pingAll() == 0)
@@ -196,6 +196,11 @@ def test_a_controller_that_is_not_there_is_told_of_after_the_wait() -> None:
         with Network(topo, on_failure="keep") as net:
             assert net["c0"].failure == f"s1, s2 are not connected to 127.0.0.1:{port}"
             assert net["h1"].failure is None
+
+
+def test_a_name_that_nobody_knows_is_told() -> None:
+    with pytest.raises(LabError, match=r"c0: nobody knows the name nobody\.invalid"):
+        Network(pair(kind="remote", ip="nobody.invalid")).start()
 
 
 def test_switches_that_speak_another_protocol_are_named() -> None:

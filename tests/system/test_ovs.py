@@ -175,6 +175,13 @@ def test_a_daemon_that_dies_fails_its_switches_and_comes_back_with_their_flows(
     pair["s1"].restart()
     assert pair["s1"].failure is None
     assert pair.pingAll() == 0
+    (server, _) = ovs_of(pair).describe()["pids"]
+    os.kill(server, signal.SIGKILL)
+    until(lambda: pair["s1"].status == "failed")
+    pair.addHost("h3")
+    pair.addLink("h3", "s1")
+    assert pair["s1"].failure is None
+    assert pair.pingAll() == 0
 
 
 def test_a_secure_bridge_that_nobody_controls_passes_nothing(pair: Network) -> None:
