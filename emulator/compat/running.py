@@ -42,7 +42,9 @@ def run_script(file: str, arguments: Sequence[str], *, on_failure: OnFailure = "
             try:
                 exec(code, main.__dict__)
             finally:
-                _wait_for_threads()
+                # Who stops a script does not wait for what its threads do.
+                if not isinstance(sys.exception(), KeyboardInterrupt):
+                    _wait_for_threads()
         except SystemExit as end:
             return _exit_code(end)
         except BuildVnfError as error:

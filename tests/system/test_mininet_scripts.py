@@ -246,6 +246,7 @@ def test_nodes_without_a_network_have_a_lab_of_their_own() -> None:
     assert lab not in running()
 
 
+@pytest.mark.ovs
 def test_switches_under_openflow_obey_their_flows() -> None:
     net = Mininet(LinearTopo(2), switch=OVSSwitch, controller=None)
     try:
