@@ -23,6 +23,7 @@ from emulator.catalog import Catalog, Manifest
 from emulator.cli.main import app
 from emulator.cli.shell_commands import COMMANDS
 from emulator.cli.shell_vnf import SHADOWED, VNF_COMMANDS
+from emulator.compat import parity
 from emulator.experiment.scenario import schema
 
 REFERENCE = Path(__file__).resolve().parents[1] / "docs" / "reference"
@@ -369,10 +370,16 @@ def _document(parts: list[str]) -> str:
     return "\n\n".join(part.strip("\n") for part in parts) + "\n"
 
 
+def parity_page() -> str:
+    """The names of other emulators, and what a script finds under them here."""
+    return parity.page(parity.table(parity.all_names()))
+
+
 DOCUMENTS: dict[str, Callable[[], str]] = {
     "cli.md": cli,
     "api.md": api,
     "vnfs.md": vnfs,
+    "parity.md": parity_page,
     "scenario.md": scenario,
     "scenario.schema.json": scenario_schema,
 }

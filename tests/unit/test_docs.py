@@ -81,7 +81,9 @@ def generator() -> ModuleType:
     return module
 
 
-@pytest.mark.parametrize("name", ["scenario.md", "scenario.schema.json", "vnfs.md", "api.md"])
+@pytest.mark.parametrize(
+    "name", ["scenario.md", "scenario.schema.json", "vnfs.md", "api.md", "parity.md"]
+)
 def test_the_reference_is_what_the_code_says(name: str) -> None:
     # That of the command hangs on the version of typer, which scripts/lint holds to one series.
     written = (REFERENCE / name).read_text()

@@ -59,9 +59,9 @@ class MininetLogger(logging.Logger):
         # The logging module remembers its answer, and forgets it only for loggers that it made.
         return level >= self.level
 
-    def output(self, message: object, *args: Any, **kwargs: Any) -> None:
+    def output(self, msg: object, *args: Any, **kwargs: Any) -> None:
         """Log what a script is to say even when it is quiet, such as results."""
-        self.log(OUTPUT, message, *args, **kwargs)
+        self.log(OUTPUT, msg, *args, **kwargs)
 
 
 lg = MininetLogger()

@@ -25,14 +25,14 @@ Encoding = "utf-8"
 Python3 = True
 
 
-def decode(data: bytes | str) -> str:
+def decode(buf: bytes | str) -> str:
     """Bytes as text."""
-    return data if isinstance(data, str) else data.decode(Encoding, errors="replace")
+    return buf if isinstance(buf, str) else buf.decode(Encoding, errors="replace")
 
 
-def encode(text: str | bytes) -> bytes:
+def encode(buf: str | bytes) -> bytes:
     """Text as bytes."""
-    return text if isinstance(text, bytes) else text.encode(Encoding)
+    return buf if isinstance(buf, bytes) else buf.encode(Encoding)
 
 
 # Commands on the machine, outside the lab ---------------------------------------------------------

@@ -1,0 +1,67 @@
+"""The names of Containernet's and ComNetsEmu's API, which cannot be installed to be walked.
+
+Facts from their documentation: what a script may call, with the parameters it may name.
+"""
+
+from __future__ import annotations
+
+PEERS: dict[str, str] = {
+    "containernet.net.Containernet": "",
+    "containernet.net.Containernet.addDocker": "name cls dimage dcmd ip mac volumes environment "
+    "ports port_bindings cpu_quota cpu_period cpu_shares cpuset_cpus mem_limit memswap_limit "
+    "devices cap_add sysctls shm_size dns network_mode build_params",
+    "containernet.net.Containernet.removeDocker": "name",
+    "containernet.net.Containernet.removeLink": "link node1 node2",
+    "containernet.net.Containernet.addExtSAP": "",
+    "containernet.net.Containernet.removeExtSAP": "",
+    "containernet.net.Containernet.addLibvirthost": "",
+    "containernet.net.Containernet.removeLibvirthost": "",
+    "containernet.node.Docker": "",
+    "containernet.node.Docker.updateCpuLimit": "cpu_quota cpu_period cpu_shares cores",
+    "containernet.node.Docker.updateMemoryLimit": "mem_limit memswap_limit",
+    "containernet.node.Docker.update_resources": "",
+    "containernet.node.Docker.start": "",
+    "containernet.node.LibvirtHost": "",
+    "containernet.cli.CLI": "",
+    "containernet.link.TCLink": "",
+    "containernet.term.makeTerm": "node",
+    "comnetsemu.net.Containernet": "",
+    "comnetsemu.net.Containernet.addDockerHost": "name dimage ip docker_args dcmd",
+    "comnetsemu.net.Containernet.addLinkNamedIfce": "src dst",
+    "comnetsemu.net.Containernet.addP4Switch": "",
+    "comnetsemu.net.VNFManager": "",
+    "comnetsemu.net.APPContainerManager": "",
+    "comnetsemu.net.APPContainerManager.__init__": "net",
+    "comnetsemu.net.APPContainerManager.addContainer": "name dhost dimage dcmd docker_args wait",
+    "comnetsemu.net.APPContainerManager.removeContainer": "name wait",
+    "comnetsemu.net.APPContainerManager.getContainerInstance": "name default",
+    "comnetsemu.net.APPContainerManager.getContainersDhost": "dhost",
+    "comnetsemu.net.APPContainerManager.getAllContainers": "",
+    "comnetsemu.net.APPContainerManager.monResourceStats": "name sample_num sample_period",
+    "comnetsemu.net.APPContainerManager.runRESTServerThread": "ip port",
+    "comnetsemu.net.APPContainerManager.stop": "",
+    "comnetsemu.node.DockerHost": "",
+    "comnetsemu.node.DockerHost.__init__": "name dimage docker_args dcmd ishell",
+    "comnetsemu.node.DockerHost.dins": "",
+    "comnetsemu.node.APPContainer": "",
+    "comnetsemu.node.APPContainer.dins": "",
+    "comnetsemu.node.APPContainer.getCurrentStats": "",
+    "comnetsemu.node.APPContainer.getLogs": "",
+    "comnetsemu.node.P4DockerHost": "",
+    "comnetsemu.node.P4Switch": "",
+    "comnetsemu.cli.CLI": "",
+    "comnetsemu.cli.spawnXtermDocker": "dcontainer_name",
+    "comnetsemu.log.setLogLevel": "",
+    "comnetsemu.log.info": "",
+    "comnetsemu.clean.cleanup": "",
+    "comnetsemu.clean.cleanup_docker_containers": "",
+    "comnetsemu.clean.cleanup_netdevs": "",
+    "comnetsemu.tool.parsePing": "",
+    "comnetsemu.util.parsePing": "",
+    "comnetsemu.util.checkListeningOnPort": "port",
+    "comnetsemu.util.dpidToStr": "id",
+    "comnetsemu.exceptions.InvalidDockerArgs": "",
+    "comnetsemu.builder": "",
+    "comnetsemu.overrides": "",
+}
+"""Name -> the parameters it is called with."""
