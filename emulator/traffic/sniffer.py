@@ -13,7 +13,9 @@ import select
 import socket
 import struct
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import time
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -37,6 +39,8 @@ _BUFFER_BYTES = 64 << 20
 _MOST_BYTES, _NOTES_BYTES = 1 << 18, 256
 _FRAMES_AT_ONCE, _MOST_LEFT = 256, 1 << 20
 _WAIT_MS = 200
+_SETTLE_MS, _SETTLE_NS = 2, 1_000_000
+"""So long a frame may be on its way from where it is stamped to the socket."""
 
 Program = tuple[int, bytes]
 """How many instructions a filter has, and these."""
@@ -160,43 +164,55 @@ class Sniffer(Closing):
         poller = select.poll()
         for descriptor in self._sockets:
             poller.register(descriptor, select.POLLIN)
+        waiting: list[Frame] = []
         try:
             last = False
             while not last:
                 # Once more after the end was asked for: what had been sent by then is taken too.
                 last = self._ending.is_set()
-                ready = poller.poll(0 if last else _WAIT_MS)
-                most = _MOST_LEFT if last else _FRAMES_AT_ONCE
-                frames = [
-                    frame
-                    for descriptor, _ in ready
-                    for frame in _read(*self._sockets[descriptor], most)
-                ]
-                # What was seen in several places is told in the order in which it happened.
-                for frame in sorted(frames, key=lambda frame: frame.time_ns):
+                ready = poller.poll(0 if last else _SETTLE_MS if waiting else _WAIT_MS)
+                # Frames of several places are told in the order in which they were seen; one that
+                # is older than this has reached its socket.
+                settled_ns = time.time_ns() - _SETTLE_NS
+                for descriptor in self._sockets if last else [number for number, _ in ready]:
+                    sock, tap = self._sockets[descriptor]
+                    frames, emptied = _read(sock, tap, _MOST_LEFT if last else _FRAMES_AT_ONCE)
+                    waiting += frames
+                    if frames and not emptied:
+                        settled_ns = min(settled_ns, frames[-1].time_ns)
+                waiting.sort(key=_seen_at)
+                told = len(waiting) if last else bisect_right(waiting, settled_ns, key=_seen_at)
+                for frame in waiting[:told]:
                     self.frames += 1
                     self._take(frame)
+                del waiting[:told]
                 if not ready:
                     self._flush()
         except BaseException as error:  # noqa: BLE001 - told to whoever asks, on his own thread
             self._error = error
 
 
-def _read(sock: socket.socket, tap: Tap, most: int) -> Iterator[Frame]:
-    """The frames that wait at a socket, at most so many."""
+def _seen_at(frame: Frame) -> int:
+    return frame.time_ns
+
+
+def _read(sock: socket.socket, tap: Tap, most: int) -> tuple[list[Frame], bool]:
+    """The frames that wait at a socket, at most so many, and whether none is left."""
+    frames: list[Frame] = []
     for _ in range(most):
         try:
             data, notes, _, address = sock.recvmsg(_MOST_BYTES, _NOTES_BYTES)
         except BlockingIOError:
-            return
+            return frames, True
         except OSError as error:
             if error.errno == errno.ENETDOWN:
-                return  # it is told once; when the link is up again, frames come again
+                continue  # it is told once; when the link is up again, frames come again
             raise LabError(f"the interface is gone: {error}", where=tap.interface) from error
         outgoing = address[2] == _PACKET_OUTGOING
         if outgoing in tap.heard:
             time_ns, data = _noted(notes, data)
-            yield Frame(tap.interface, outgoing != tap.far, time_ns, data)
+            frames.append(Frame(tap.interface, outgoing != tap.far, time_ns, data))
+    return frames, False
 
 
 def find_ends(lab: Lab, target: str) -> list[EndPlan]:

@@ -254,10 +254,11 @@ def test_ctrl_c_ends_a_capture_and_what_is_typed_need_not_show(tmp_path: Path):
         terminal.type("\x03")
         terminal.wait_for("2 frames captured")
         terminal.wait_for("vnf>")
-        terminal.type("noecho h1 read -r word; echo $((6*7)) ${#word}\r")
-        time.sleep(0.2)
+        terminal.type("noecho h1 echo begun; read -r word; echo $((6*7)) ${#word}\r")
+        terminal.wait_for("^begun")
         terminal.type("hidden\r")
         terminal.wait_for("^42 6")
+        terminal.wait_for("vnf>")
         assert "hidden" not in terminal.text
         terminal.type("\x04")
         assert terminal.wait_exit() == 0
