@@ -25,9 +25,7 @@ FullPing = tuple[Any, Any, tuple[int, int, float, float, float, float]]
 def print_pings(hosts: Sequence[Node], timeout: str | float | None) -> float:
     """Pings between all pairs of hosts and shows who answered; the percentage that was lost."""
     output("*** Ping: testing ping reachability\n")
-    # With flows, who is first decides what switches learn: one after the other, as in Mininet.
-    flows = any(node.is_ovs for host in hosts for node in host.growth.nodes.values())
-    matrix = _matrix(hosts, timeout, apart=flows)
+    matrix = _matrix(hosts, timeout, in_turn=_by_flows(hosts))
     lost = sent = 0
     for host in hosts:
         output(f"{host.name} -> ")
@@ -54,7 +52,7 @@ def print_full_pings(hosts: Sequence[Node], timeout: str | float | None) -> list
         For each pair ``(host, other, (sent, received, min, average, max, deviation))``, in ms.
     """
     output("*** Ping: testing ping reachability\n")
-    matrix = _matrix(hosts, timeout, apart=True)
+    matrix = _matrix(hosts, timeout, apart=True, in_turn=_by_flows(hosts))
     found: list[FullPing] = []
     for host in hosts:
         output(f"{host.name} -> ")
@@ -177,7 +175,11 @@ def measure_cpu_limits(hosts: Sequence[Node], cpu: float, duration: int) -> list
 
 
 def _matrix(
-    hosts: Sequence[Node], timeout: str | float | None, *, apart: bool = False
+    hosts: Sequence[Node],
+    timeout: str | float | None,
+    *,
+    apart: bool = False,
+    in_turn: bool = False,
 ) -> PingMatrix:
     endpoints = []
     for host in hosts:
@@ -187,7 +189,12 @@ def _matrix(
     places = range(len(endpoints))
     pairs = [(a, b) for a in places for b in places if a != b]
     timeout_s = _PING_S if timeout is None else float(timeout)
-    return ping(endpoints, pairs, timeout_s=timeout_s, apart=apart)
+    return ping(endpoints, pairs, timeout_s=timeout_s, apart=apart, in_turn=in_turn)
+
+
+def _by_flows(hosts: Sequence[Node]) -> bool:
+    # Who is first then decides what switches learn: one after the other, as in Mininet.
+    return any(node.is_ovs for host in hosts for node in host.growth.nodes.values())
 
 
 def _answered(matrix: PingMatrix, host: Node, other: Node) -> bool:

@@ -35,6 +35,9 @@ nodes takes two, and other labs want some."""
 _SHORT_NS = 5_000_000
 """Beside a longer round trip, it does not show that a reply had to wait for others to be read."""
 
+_TURN_NS = 100_000_000
+"""What has not been answered by then is no longer waited for before the next request is sent."""
+
 _COPIES_IN_FLIGHT, _LEAST_IN_FLIGHT = 100_000, 32
 """How many requests wait at the same time. The first to a neighbour is preceded by a question to
 everybody, so that many times the number of nodes is what the network has to copy and to queue."""
@@ -114,6 +117,7 @@ def ping(
     count: int = 1,
     timeout_s: float = 1.0,
     apart: bool = False,
+    in_turn: bool = False,
 ) -> PingMatrix:
     """Sends echo requests between pairs of endpoints, given by their positions.
 
@@ -123,6 +127,9 @@ def ping(
         apart: whether the times matter: those that are short are then taken one after the other,
             so that no reply waits for others to be read, and after a round that is not counted, in
             which neighbours are found.
+        in_turn: whether what is pinged first has to be first on the way too, as where switches
+            learn by flows: a request is then sent when the one before has been answered, or has
+            waited for a moment.
     """
     wanted = list(pairs)
     # Replies to another call, one in another thread or one that gave up waiting, do not count.
@@ -138,7 +145,7 @@ def ping(
                 forget_neighbours(endpoints[index].netns for index in used)
             batch = wanted[start : start + _PAIRS_AT_ONCE]
             together, alone = batch, []
-            if apart:
+            if apart and not in_turn:
                 first = _round(endpoints, sockets, batch, first_identity - 1, timeout_s)
                 quick = {(a, b) for a, b, rtt_ns in first if rtt_ns < _SHORT_NS}
                 together = [pair for pair in batch if pair not in quick]
@@ -146,7 +153,7 @@ def ping(
             for number in range(count):
                 identity = first_identity + number
                 for source, destination, rtt_ns in chain(
-                    _round(endpoints, sockets, together, identity, timeout_s),
+                    _round(endpoints, sockets, together, identity, timeout_s, in_turn=in_turn),
                     _round(endpoints, sockets, alone, identity, timeout_s, window=1),
                 ):
                     key = (endpoints[source].name, endpoints[destination].name)
@@ -164,11 +171,13 @@ def _round(
     identity: int,
     timeout_s: float,
     window: int = 0,
+    in_turn: bool = False,
 ) -> Iterator[tuple[int, int, int]]:
     """One request per pair; yields (source, destination, round-trip time) for each reply.
 
     Args:
         window: how many wait at the same time until the first is lost; as many as can by default.
+        in_turn: whether each waits for the one before, but no longer than a turn takes.
     """
     identity &= 0xFFFF
     widest = max(_LEAST_IN_FLIGHT, _COPIES_IN_FLIGHT // len(endpoints))
@@ -179,8 +188,13 @@ def _round(
     with selectors.DefaultSelector() as selector:
         for index in {source for source, _ in pairs}:
             selector.register(sockets[index], selectors.EVENT_READ, index)
+        last_sent_ns = 0
         while True:
-            for sequence, (source, destination) in islice(unsent, window - len(waiting)):
+            room = window - len(waiting)
+            if in_turn and waiting:
+                room = min(room, time.monotonic_ns() - last_sent_ns >= _TURN_NS)
+            started = list(islice(unsent, min(room, 1) if in_turn else room))
+            for sequence, (source, destination) in started:
                 address = endpoints[destination].address
                 request = _request(identity, sequence)
                 # Before it is sent: the kernel may carry it to the other end, and the reply back,
@@ -188,7 +202,10 @@ def _round(
                 sent_ns = time.monotonic_ns()
                 if _send(sockets[source], request, address):
                     waiting[source, sequence] = (destination, sent_ns)
+                    last_sent_ns = sent_ns
             if not waiting:
+                if started:
+                    continue
                 return
             oldest, (_, sent_ns) = next(iter(waiting.items()))
             left_ns = sent_ns + timeout_ns - time.monotonic_ns()
@@ -197,6 +214,9 @@ def _round(
                 # Nobody wants to wait for each of the others that may be lost too.
                 window = widest
                 continue
+            turn_ns = last_sent_ns + _TURN_NS - time.monotonic_ns()
+            if in_turn and turn_ns > 0:
+                left_ns = min(left_ns, turn_ns)
             for key, _ in selector.select(left_ns / 1e9):
                 for sequence in _replies(sockets[key.data], identity):
                     found = waiting.pop((key.data, sequence), None)
