@@ -42,13 +42,16 @@ class Hosts:
         self._of_nodes: dict[str, NodeProcesses] = {}
 
     def add(self, nodes: Iterable[NodePlan]) -> None:
-        """Limits nodes, and gives them folders of their own, before anything runs in them."""
+        """Limits nodes, and gives them folders of their own, before anything runs in them.
+
+        Of nodes that are there already, with what runs in them: what is asked for otherwise is
+        changed, and all else stays.
+        """
         for node in nodes:
             if node.container is not None or node.kind in ("switch", "app"):
                 continue
-            if node.limits is not None:
-                self.limit(node.name, node.limits)
-            if node.private_dirs:
+            self._settle_limits(node)
+            if node.private_dirs and node.name not in self._dirs:
                 made = PrivateDirs(
                     node.name, self._processes.init_pid, node.private_dirs, self._leftovers
                 )
@@ -60,6 +63,15 @@ class Hosts:
         if node not in self._of_nodes:
             self._of_nodes[node] = NodeProcesses(self._processes)
         return self._of_nodes[node]
+
+    def _settle_limits(self, node: NodePlan) -> None:
+        before = self._limits.in_force(node.name)
+        if node.limits == before:
+            return
+        lived = node.name in self._of_nodes
+        self.limit(node.name, node.limits or LimitsPlan())
+        if lived:
+            self._limits.adopt(node.name, self._fabric.namespace(node.name).fd)
 
     def limit(self, node: str, limits: LimitsPlan) -> None:
         """Limits the processes that are started in a node from now on."""
@@ -136,7 +148,10 @@ class Hosts:
     def remove(self, nodes: Iterable[NodePlan]) -> None:
         """Takes back what nodes had that go, or are made anew."""
         for node in nodes:
-            self._of_nodes.pop(node.name, None)
+            started = self._of_nodes.get(node.name)
+            if started is not None:
+                # A node that is made anew goes on with it.
+                started.group, started.rt_priority, started.mounts = None, 0, None
             self._limits.remove(node.name)
             for key in [key for key in self._externals if key[0] == node.name]:
                 self._return_external(key)

@@ -58,9 +58,10 @@ class LabLimits:
         self._groups: dict[str, Group] = {}
         self._limits: dict[str, LimitsPlan] = {}
 
-    def group(self, node: str) -> Group | None:
-        """The control group of a node; None where it has none."""
-        return self._groups.get(node)
+    def in_force(self, node: str) -> LimitsPlan | None:
+        """How a node is limited; None where it is not."""
+        limits = self._limits.get(node)
+        return None if limits == LimitsPlan() else limits
 
     def apply(self, node: str, limits: LimitsPlan) -> Group:
         """Limits a node, or limits it otherwise.

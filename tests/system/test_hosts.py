@@ -134,6 +134,35 @@ def test_limits_change_while_a_host_runs(net: Network) -> None:
         net["s1"].update(cpus=0.5)
 
 
+def test_a_changed_topology_changes_hosts_and_leaves_alone_what_it_does_not_name(
+    net: Network,
+) -> None:
+    h1, h2 = net["h1"], net["h2"]
+    h1.cmd("touch /var/vnf-test/own/stays")
+    net.addLink("h1", "r1")
+    net.delLink("h1", "r1")
+    h1.close_shell()
+    assert "stays" in h1.cmd("ls /var/vnf-test/own")
+    h2.cmd("sleep 1000 &")
+    asked = {name: dict(net.topo.nodeInfo(name)) for name in ("h1", "h2")}
+    without = {key: value for key, value in asked["h2"].items() if key != "pids"}
+    with net.change() as topo:
+        topo.setNodeInfo("h1", {**asked["h1"], "privateDirs": ["/var/vnf-test/other"]})
+        topo.setNodeInfo("h2", {**without, "cpus": 0.25})
+    try:
+        assert h1.cmd("ls /var/vnf-test") == "other\n"
+        assert f"vnf-lab-{net.id}/node.h1" in h1.cmd("cat /proc/self/cgroup")
+        group = h2.cgroup
+        assert group is not None
+        assert (group.read().cpu_limit, group.read().tasks_limit) == (0.25, None)
+    finally:
+        with net.change() as topo:
+            for name, options in asked.items():
+                topo.setNodeInfo(name, options)
+    assert h1.cmd("ls /var/vnf-test/own") == ""
+    assert h2.cmd("kill $!; wait; echo $?").endswith("0\n")
+
+
 def test_top_counts_what_ended_between_two_looks(net: Network) -> None:
     watch = LabWatch(net)
     net["h2"].cmd("sh -c 'i=0; while [ $i -lt 100000 ]; do i=$((i+1)); done'")
