@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 from weakref import WeakSet
@@ -47,12 +48,14 @@ class Lab:
         plan: what was decided for the topology.
         nodes: by name, in the plan's order.
         record: what other processes know of the lab.
+        lock: held while the lab is being changed, from looking at what it is to what it is then.
     """
 
     def __init__(self, plan: Plan, record: labs.LabRecord) -> None:
         self.plan = plan
         self.record = record
         self.nodes: dict[str, Node] = {}
+        self.lock: AbstractContextManager[object] = threading.RLock()
         self._followed_ns = 0
         self._is_ours = True
         self._stack = ExitStack()
@@ -298,6 +301,8 @@ class Lab:
         not for a child to do, which inherits even what is to happen at its exit.
         """
         self._is_ours = False
+        # A thread that is not in this process may have held it.
+        self.lock = threading.RLock()
         self._stack.pop_all()
         for node in self.nodes.values():
             node.let_go()

@@ -128,6 +128,7 @@ class Network(WatchedNetwork):
             catalog=self._catalog,
             progress=self._progress,
             on_failure=self._on_failure,
+            lock=self._links.lock,
         )
         atexit.register(self.stop)
         if schedule and self._lab.plan.schedule:

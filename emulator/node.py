@@ -251,8 +251,9 @@ class Node(AddressedNode, SwitchNode):
         can_be = self.kind in ("vnf", "controller") or self.plan.container is not None
         if not can_be and (self.plan.switch is None or self.plan.switch.kind != "ovs"):
             self._vnf("cannot be restarted")
-        self.close_shell()
-        self._lab.restart(self)
+        with self._lab.lock:
+            self.close_shell()
+            self._lab.restart(self)
 
     def update(self, **limits: Any) -> None:
         """Changes the limits of the node while it runs.
@@ -264,7 +265,8 @@ class Node(AddressedNode, SwitchNode):
         Raises:
             UsageError: when the node cannot be limited so.
         """
-        self._lab.update(self, limits)
+        with self._lab.lock:
+            self._lab.update(self, limits)
 
     @property
     def log(self) -> Path:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, Self
 
@@ -94,12 +94,14 @@ class OwnedLab(Lab):
         catalog: Catalog | None = None,
         progress: Progress | None = None,
         on_failure: OnFailure = "stop",
+        lock: AbstractContextManager[object] | None = None,
     ) -> Self:
         """Brings a plan to life; returns when packets can flow. Whatever fails, nothing stays.
 
         Args:
             on_failure: whether a VNF or a container that does not start ends the lab, or is kept
                 as a node that has failed.
+            lock: that of whoever changes the lab as a whole; one that can be taken again.
 
         Raises:
             MachineError: when the machine lacks something.
@@ -115,6 +117,7 @@ class OwnedLab(Lab):
         except BaseException:
             folder.close()
             raise
+        lab.lock = lock or lab.lock
         with lab._closed_on_failure():
             lab._containers.start(plan.nodes)
             lab._fabric.add_nodes(plan.nodes, lab._containers.namespaces(plan.nodes))

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from functools import wraps
 from ipaddress import ip_address, ip_interface, ip_network
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
 
 from emulator.errors import LabError, UsageError
 from emulator.kernel.addressing import Addressing, Neighbour, Route
@@ -17,6 +18,23 @@ if TYPE_CHECKING:
     from emulator.plan.model import InterfacePlan, NodePlan
 
 
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def _undisturbed(
+    method: Callable[Concatenate[AddressedNode, P], T],
+) -> Callable[Concatenate[AddressedNode, P], T]:
+    """Have a method run while nobody else changes the lab, whose plan it is to write."""
+
+    @wraps(method)
+    def run(node: AddressedNode, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        with node._lab.lock:
+            return method(node, *args, **kwargs)
+
+    return run
+
+
 class AddressedNode:
     """The part of a node that is about its addresses, neighbours and routes."""
 
@@ -24,6 +42,7 @@ class AddressedNode:
     netns: Netns
     _lab: Lab
 
+    @_undisturbed
     def setIP(self, ip: str | None, prefixLen: int = 8, intf: str | None = None) -> str | None:
         """Gives an interface another IPv4 address, in place of all that it has.
 
@@ -46,6 +65,7 @@ class AddressedNode:
         self._note(interface, ipv4=address, more_addresses=others)
         return address
 
+    @_undisturbed
     def setIPv6(self, ip: str | None, prefixLen: int = 64, intf: str | None = None) -> str | None:
         """Gives an interface another IPv6 address, in place of all that it has; as ``setIP``.
 
@@ -62,6 +82,7 @@ class AddressedNode:
         self._note(interface, ipv6=address, more_addresses=others)
         return address
 
+    @_undisturbed
     def setMAC(self, mac: str, intf: str | None = None) -> str:
         """Gives an interface, the node's first one by default, another MAC address.
 
@@ -80,6 +101,7 @@ class AddressedNode:
         self._note(interface, mac=found)
         return found
 
+    @_undisturbed
     def setARP(self, ip: str, mac: str, intf: str | None = None) -> None:
         """Has the node know the MAC address of a neighbour, so that it never asks for it.
 
@@ -99,6 +121,7 @@ class AddressedNode:
             netlink.add_neighbour(index, address, neighbour, where=interface.name)
             netlink.commit()
 
+    @_undisturbed
     def setDefaultRoute(self, route: str | None = None) -> None:
         """Where the node sends what is for no network of its own.
 
@@ -119,6 +142,7 @@ class AddressedNode:
             netlink.commit()
         self._lab.note_node(self.plan.model_copy(update={"default_route": gateway}))
 
+    @_undisturbed
     def setHostRoute(self, ip: str, intf: str) -> None:
         """Has the node reach an address, or a network, on the link of an interface.
 

@@ -40,11 +40,8 @@ class Leftovers:
         self._write()
 
     def _write(self) -> None:
-        if not self.folder.is_dir():
-            return
-        draft = self.folder / f"{_FILE}.new"
-        draft.write_text(json.dumps(self._entries))
-        draft.replace(self.folder / _FILE)
+        if self.folder.is_dir():
+            _write(self.folder, self._entries)
 
 
 def give_back(folder: Path) -> bool:
@@ -67,7 +64,7 @@ def forget(folder: Path, entry: dict[str, Any]) -> None:
     entries = entries_of(folder)
     if entry in entries:
         entries.remove(entry)
-        (folder / _FILE).write_text(json.dumps(entries))
+        _write(folder, entries)
 
 
 def entries_of(folder: Path) -> list[dict[str, Any]]:
@@ -77,6 +74,14 @@ def entries_of(folder: Path) -> list[dict[str, Any]]:
     except (OSError, ValueError):
         return []
     return [entry for entry in entries if isinstance(entry, dict)]
+
+
+def _write(folder: Path, entries: list[dict[str, Any]]) -> None:
+    # Never a part of it: who reads one would think that there is nothing to take back. Under a name
+    # of our own, because of a lab that was killed several processes may do so at once.
+    draft = folder / f"{_FILE}.{os.getpid()}"
+    draft.write_text(json.dumps(entries))
+    draft.replace(folder / _FILE)
 
 
 def _taken_back(entry: dict[str, Any]) -> bool:

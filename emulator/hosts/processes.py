@@ -74,7 +74,8 @@ class NodeProcesses:
         try:
             # By its descriptor: the folder that it lies in may be another one in the node.
             helper = os.open(native_part("vnf-join"), os.O_RDONLY | os.O_CLOEXEC)
-            members += [os.open(path, os.O_WRONLY | os.O_CLOEXEC) for path in group.members]
+            # One by one: those before one that cannot be opened are closed below.
+            members.extend(os.open(path, os.O_WRONLY | os.O_CLOEXEC) for path in group.members)
             options["pass_fds"] = (*options.get("pass_fds", ()), helper, trouble, *members)
             options["executable"] = f"/proc/self/fd/{helper}"
             numbers = [helper, trouble, self.rt_priority, len(members), *members]

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -202,6 +203,35 @@ def test_addresses_change_while_hosts_run(net: Network) -> None:
     assert net.plan.address_of("h2") == "10.0.0.77"
     h2.setIPv6("fd00::77")
     assert "fd00::77" in h2.cmd("ip -6 addr")
+
+
+def test_addresses_change_while_another_thread_changes_the_lab() -> None:
+    topo = Topo()
+    topo.addSwitch("s1")
+    topo.addLink(topo.addHost("h1"), "s1")
+    with Network(topo) as net:
+        errors: list[BaseException] = []
+
+        def grow() -> None:
+            try:
+                for number in range(5):
+                    with net.change() as changed:
+                        changed.addLink(changed.addHost(f"x{number}"), "s1")
+            except BaseException as error:  # noqa: BLE001 - raised below
+                errors.append(error)
+
+        grower = threading.Thread(target=grow)
+        grower.start()
+        address, number = "", 0
+        while grower.is_alive():
+            number += 1
+            address = f"10.1.{number >> 8 & 0xFF}.{number & 0xFF}"
+            net["h1"].setIP(f"{address}/8")
+            assert net.plan.address_of("h1") == address
+        grower.join()
+        assert not errors, errors[0]
+        assert net["h1"].IP() == net.plan.address_of("h1") == address
+        assert f" {address}/8 " in net["h1"].cmd("ip -br -4 addr show h1-eth0")
 
 
 def test_routes_and_neighbours(net: Network) -> None:
