@@ -135,8 +135,13 @@ class Shell:
         for name, reason in failures.items():
             if self._told.get(name) != reason:
                 self.flush()
-                hint = f"    hint: {name} restart starts it anew\n"
-                sys.stderr.write(f"*** {name} failed: {reason}\n{hint}")
+                controller = self.net[name].plan.controller
+                hint = (
+                    "start it: switches go on calling, and are controlled once it answers"
+                    if controller is not None and controller.kind == "remote"
+                    else f"{name} restart starts it anew"
+                )
+                sys.stderr.write(f"*** {name} failed: {reason}\n    hint: {hint}\n")
                 sys.stderr.flush()
         self._told = failures
 

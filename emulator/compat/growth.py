@@ -127,8 +127,14 @@ class Growth:
 
     def _tell_notes(self, nodes: list[Node]) -> None:
         for node in nodes:
-            if node.engine_node is not None and node.engine_node.start_failure is not None:
-                warn(f"*** {node.name} failed: {node.engine_node.start_failure}\n")
+            engine_node = node.engine_node
+            if engine_node is None:
+                continue
+            # A remote controller starts even where nothing answers: what it lacks is its switches.
+            is_controller = engine_node.kind == "controller"
+            failure = engine_node.failure if is_controller else engine_node.start_failure
+            if failure is not None:
+                warn(f"*** {node.name} failed: {failure}\n")
         for note in self.engine.notes:
             if note not in self._told:
                 self._told.append(note)

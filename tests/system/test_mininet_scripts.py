@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -305,6 +306,25 @@ def test_a_controller_comes_too_late_for_linux_bridges(net: Any) -> None:
     net.start()
     with pytest.raises(UsageError, match="c0 is added when the switches live already"):
         net.addController("c0", RemoteController)
+
+
+@pytest.mark.ovs
+def test_a_controller_that_a_script_goes_on_without_is_told(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with socket.socket() as taken:  # and never listened at
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+        monkeypatch.setattr("emulator.compat.growth.ON_FAILURE", "keep")
+        net = Mininet()
+        net.addController("c0", RemoteController, port=port, wait_s=0.3)
+        net.addLink(net.addHost("h1"), net.addSwitch("s1"))
+        try:
+            net.start()
+        finally:
+            net.stop()
+    told = f"*** c0 failed: s1 is not connected to 127.0.0.1:{port}\n"
+    assert told in capfd.readouterr().err
 
 
 def test_classes_with_parameters_of_their_own(net: Any) -> None:

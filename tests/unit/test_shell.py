@@ -13,6 +13,8 @@ from emulator.cli.shell import Shell
 from emulator.cli.shell_commands import COMMANDS
 from emulator.cli.shell_prompt import history_file, make_session
 from emulator.cli.shell_vnf import VNF_COMMANDS
+from emulator.plan.compile import compile_plan
+from emulator.topo import Topo
 from tests.unit.fake_lab import FakeNetwork
 
 
@@ -289,6 +291,17 @@ def test_help_explains_every_command(shell: Shell, capfd: pytest.CaptureFixture[
     assert "All links between the two nodes" in out
     assert "VNF set NAME=VALUE" in out
     assert "fw command stats" in out
+
+
+def test_nobody_is_told_to_restart_a_controller_that_runs_elsewhere(
+    shell: Shell, net: FakeNetwork, capfd: pytest.CaptureFixture[str]
+):
+    topo = Topo()
+    topo.addController("fw", kind="remote", ip="127.0.0.1")
+    net["fw"].plan = compile_plan(topo).node("fw")
+    net["fw"].failure = "s1 is not connected"
+    shell.run(["nodes"])
+    assert "hint: start it: switches go on calling" in capfd.readouterr().err
 
 
 def test_an_interrupt_stops_the_command_of_a_person_and_the_whole_of_a_script(
