@@ -209,7 +209,7 @@ class Cgroup:
     def _text(self, hierarchy: str, file: str, *, controller: str = "", since: str = "") -> str:
         folder = self._folders.get(hierarchy)
         if folder is None:
-            raise _UnknownError(f"the {controller} controller is not mounted")
+            raise _UnknownError(f"the {controller} controller does not count for this group")
         try:
             return (folder / file).read_text()
         except FileNotFoundError as error:

@@ -142,7 +142,7 @@ def test_controllers_of_version_1_that_are_mounted_together(tmp_path: Path) -> N
     assert (reading.cpu_ns, reading.cpu_limit) == (1079431984, 0.5)
     assert reading.memory_limit_bytes == 64 << 20
     assert reading.tasks is None
-    assert reading.unavailable["tasks"] == "the pids controller is not mounted"
+    assert reading.unavailable["tasks"] == "the pids controller does not count for this group"
 
 
 def test_both_versions_at_once(tmp_path: Path) -> None:
