@@ -27,11 +27,16 @@ IDLE_BELOW = 0.15
 _LOOK_S = 0.4
 _CHILD_DEADLINE_S = 600.0
 
-# Mininet raises limits of the whole machine through /proc/sys, so there it is for reading only, and
-# whatever it leaves behind ends with its PID namespace.
+# Mininet raises limits of the whole machine through /proc/sys, so there they are for reading only;
+# those of networks are its namespace's own. Whatever it leaves behind ends with its PID namespace.
 _ALONE = ("unshare", "--net", "--mount", "--fork", "--kill-child")
 _OWN_PIDS = ("--pid", "--mount-proc")
-_READ_ONLY = 'mount --bind /proc/sys /proc/sys && mount -o remount,ro,bind /proc/sys && exec "$@"'
+_READ_ONLY = (
+    "for each in /proc/sys/*; do "
+    'test "$each" = /proc/sys/net || '
+    '{ mount --bind "$each" "$each" && mount -o remount,ro,bind "$each"; } || exit; '
+    'done; exec "$@"'
+)
 
 
 class Session:
@@ -92,8 +97,17 @@ class Session:
         """
         require_mininet()
         program = [SYSTEM_PYTHON, "-I", str(PEERS / f"{module}.py"), *arguments]
-        alone = [*_ALONE, *(_OWN_PIDS if own_pids else ())]
-        return _report([*alone, "sh", "-c", _READ_ONLY, "sh", *program])
+        return _report(apart(program, own_pids=own_pids))
+
+
+def apart(program: Sequence[str], *, own_pids: bool = True) -> list[str]:
+    """The command line that runs a program in namespaces where it can do no harm.
+
+    Args:
+        own_pids: in a PID namespace too.
+    """
+    alone = [*_ALONE, *(_OWN_PIDS if own_pids else ())]
+    return [*alone, "sh", "-c", _READ_ONLY, "sh", *program]
 
 
 def require_mininet() -> None:

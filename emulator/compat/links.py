@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from emulator.compat.growth import user_place
 from emulator.errors import LabError, UsageError
+from emulator.kernel.rtnl import link_states
 from emulator.link import SHAPERS
 from emulator.names import choice_hint
 from emulator.plan.impairments import SETTINGS
@@ -179,13 +180,11 @@ class Intf:
         Args:
             setUp: raise it first.
         """
-        import psutil
-
         if setUp:
             self._set_up(True)
-        state = self._netns().run(psutil.net_if_stats).get(self._kernel_name())
+        state = link_states(self._netns()).get(self._kernel_name())
         # Whether it may carry frames, not whether its link lets it.
-        return state is not None and "up" in state.flags.split(",")
+        return state is not None and state.up
 
     def ifconfig(self, *args: Any) -> str:
         """Runs ``ifconfig`` on it."""
@@ -215,10 +214,7 @@ class Intf:
 
     def status(self) -> str:
         """``OK``, or ``MISSING`` when the node has no such interface."""
-        import psutil
-
-        states = self._netns().run(psutil.net_if_stats)
-        return "OK" if self._kernel_name() in states else "MISSING"
+        return "OK" if self._kernel_name() in link_states(self._netns()) else "MISSING"
 
     # For the engine -----------------------------------------------------------------------------
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from emulator.compat.growth import Living
-from emulator.compat.mininet.log import output
+from emulator.compat.mininet.log import info
 from emulator.compat.under_way import UnderWay
 from emulator.compat.unsupported import UnsupportedError
 from emulator.errors import LabError
@@ -35,11 +35,11 @@ class NodeCommands(Living):
         if self.waiting:
             raise LabError("a command is under way", where=self.name, hint="waitOutput first")
         if verbose:
-            output(f"*** {self.name} : {args}\n")
+            info(f"*** {self.name} : {args}\n")
         text = self.living().cmd(command)
         self._note(command)
         if verbose:
-            output(text)
+            info(text)
         return text
 
     def cmdPrint(self, *args: Any) -> str:
@@ -73,7 +73,7 @@ class NodeCommands(Living):
         while self.waiting:
             pieces.append(self.monitor())
             if verbose:
-                output(pieces[-1])
+                info(pieces[-1])
         return "".join(pieces)
 
     def waitReadable(self, timeoutms: float | None = None) -> bool:

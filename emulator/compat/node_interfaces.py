@@ -37,11 +37,11 @@ class NodeInterfaces(Living):
         Args:
             port: its number; the next one by default.
         """
-        port = self.newPort() if port is None else port
         intf.node = cast("Node", self)
-        if intf.name == "lo":
+        if intf.name == "lo" and port is None:
             self.nameToIntf[intf.name] = intf
             return
+        port = self.newPort() if port is None else port
         self.intfs[port] = intf
         self.ports[intf] = port
         self.nameToIntf[intf.name] = intf

@@ -14,8 +14,9 @@ import pkgutil
 import shutil
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import groupby
 from pathlib import Path
 from types import ModuleType
@@ -253,6 +254,7 @@ def _texts(nodes: Iterable[ast.AST | None]) -> list[str]:
 # Ours ---------------------------------------------------------------------------------------------
 
 
+@cache
 def is_ours(name: Name) -> bool:
     """Whether there is something of ours under a name, which takes the parameter."""
     if name.group == "mn":
@@ -266,10 +268,17 @@ def is_ours(name: Name) -> bool:
     return not name.parameter or name.parameter in _taken(name, thing)
 
 
-def _is_option(name: Name) -> bool:
+@cache
+def _commands() -> Mapping[str, Any]:
     import typer.main
 
     from emulator.cli.main import app
+
+    commands: Mapping[str, Any] = vars(typer.main.get_command(app))["commands"]
+    return commands
+
+
+def _is_option(name: Name) -> bool:
     from emulator.compat import mn_choices
     from emulator.compat.mn_tests import TESTS
 
@@ -283,7 +292,7 @@ def _is_option(name: Name) -> bool:
             "--test": TESTS,
         }
         return name.parameter in known[name.path]
-    command = typer.main.get_command(app).commands["mn"]  # type: ignore[attr-defined]
+    command = _commands()["mn"]
     return any(name.path in parameter.opts for parameter in command.params)
 
 

@@ -62,6 +62,8 @@ class Switch(Node):
         self._started = False
         self._out_of_service = False
         self._detached: set[str] = set()
+        # Mininet's switches reach their controllers by it, and scripts count on it in the lists.
+        Intf("lo", self, port=0)
 
     @property
     def dpid(self) -> str:
@@ -82,7 +84,7 @@ class Switch(Node):
         return f"{int(digits[0]):x}".zfill(self.dpidLen)
 
     def defaultIntf(self) -> Intf | None:
-        """The interface of its controller; a switch has none here."""
+        """The interface of its controller, the loopback."""
         return self.nameToIntf.get("lo")
 
     def begin(self, controllers: Iterable[Controller]) -> None:

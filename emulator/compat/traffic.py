@@ -22,9 +22,13 @@ _PING_S = 5.0
 FullPing = tuple[Any, Any, tuple[int, int, float, float, float, float]]
 
 
+def announce_pings() -> None:
+    """Says what is to come, as Mininet does of pings between all hosts, and of no others."""
+    output("*** Ping: testing ping reachability\n")
+
+
 def print_pings(hosts: Sequence[Node], timeout: str | float | None) -> float:
     """Pings between all pairs of hosts and shows who answered; the percentage that was lost."""
-    output("*** Ping: testing ping reachability\n")
     matrix = _matrix(hosts, timeout, in_turn=_by_flows(hosts))
     lost = sent = 0
     for host in hosts:

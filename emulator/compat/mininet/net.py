@@ -226,6 +226,32 @@ class Mininet(Members):
         for host in self.hosts:
             self._tell_neighbours(host)
 
+    # Chains, which Mininet has not --------------------------------------------------------------
+
+    def addChain(
+        self,
+        name: str,
+        src: Any,
+        dst: Any,
+        via: Sequence[Any] = (),
+        match: str = "any",
+        both_ways: bool = False,
+    ) -> Any:
+        """Leads some traffic through hosts; see ``emulator.Network.addChain``."""
+        self.growth.live()
+        ways = [str(member) for member in via]
+        return self.engine.addChain(name, str(src), str(dst), ways, match, both_ways)
+
+    def setChain(self, name: str, **changes: Any) -> None:
+        """Changes a chain; without members it is a bypass."""
+        if "via" in changes:
+            changes["via"] = [str(member) for member in changes["via"]]
+        self.engine.setChain(name, **changes)
+
+    def removeChain(self, name: str) -> None:
+        """Removes a chain; its traffic then takes the usual way."""
+        self.engine.removeChain(name)
+
     # Traffic ------------------------------------------------------------------------------------
 
     def monitor(
@@ -252,7 +278,7 @@ class Mininet(Members):
 
     def ping(self, hosts: Sequence[Any] | None = None, timeout: str | float | None = None) -> float:
         """Pings between all pairs of hosts, all at once; the percentage that was lost."""
-        return traffic.print_pings(self.hosts if hosts is None else hosts, timeout)
+        return traffic.print_pings(self._pinged(hosts), timeout)
 
     def pingAll(self, timeout: str | float | None = None) -> float:
         """Pings between all hosts; the percentage that was lost."""
@@ -266,7 +292,7 @@ class Mininet(Members):
         self, hosts: Sequence[Any] | None = None, timeout: str | float | None = None
     ) -> list[traffic.FullPing]:
         """Pings between all pairs of hosts, with times: see ``traffic.print_full_pings``."""
-        return traffic.print_full_pings(self.hosts if hosts is None else hosts, timeout)
+        return traffic.print_full_pings(self._pinged(hosts), timeout)
 
     def pingAllFull(self) -> list[traffic.FullPing]:
         """Pings between all hosts, with times."""
@@ -300,6 +326,12 @@ class Mininet(Members):
         self.engine.configLinkStatus(str(src), str(dst), status)
 
     # Inside -------------------------------------------------------------------------------------
+
+    def _pinged(self, hosts: Sequence[Any] | None) -> Sequence[Any]:
+        if hosts:
+            return hosts
+        traffic.announce_pings()
+        return self.hosts
 
     def _tell_neighbours(self, host: Any) -> None:
         networks = [ip_interface(intf.address).network for intf in host.intfList() if intf.ip]

@@ -199,7 +199,7 @@ def dumpNetConnections(net: Any) -> None:
 def dumpPorts(switches: Iterable[Any]) -> None:
     """Prints the ports of switches: interface and number."""
     for switch in switches:
-        ports = "".join(f"{intf}:{port} " for intf, port in switch.ports.items())
+        ports = "".join(f"{intf}:{switch.ports[intf]} " for intf in switch.intfList())
         output(f"{switch.name} {ports}\n")
 
 
