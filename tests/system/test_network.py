@@ -58,10 +58,18 @@ def test_every_host_reaches_every_other_one_under_the_planned_address() -> None:
         assert mac in net["h9"].cmd("ip -br link show h9-eth0")
 
 
+NEEDS = {"openflow": pytest.mark.ovs}
+"""What a topology that ships needs beyond XDP."""
+
+
 @pytest.mark.xdp
 @pytest.mark.parametrize(
     "name",
-    [path.stem for path in sorted(TOPOLOGIES.glob("*.py")) if path.stem != "containers"],
+    [
+        pytest.param(path.stem, marks=NEEDS.get(path.stem, ()))
+        for path in sorted(TOPOLOGIES.glob("*.py"))
+        if path.stem != "containers"
+    ],
 )
 def test_every_topology_that_ships_connects_all_its_hosts(name: str) -> None:
     with Network(load_topology(str(TOPOLOGIES / f"{name}.py"), {})) as net:
