@@ -184,8 +184,8 @@ def test_our_own_errors_pass_through_as_they_are() -> None:
 def test_every_topology_that_comes_with_us_says_what_it_is_and_compiles() -> None:
     known = list_builtin()
     assert list(known) == [
-        "access", "chain", "containers", "dumbbell", "linear", "minimal", "reversed", "single",
-        "steered", "torus", "tree",
+        "access", "chain", "containers", "dumbbell", "linear", "minimal", "openflow", "reversed",
+        "single", "steered", "torus", "tree", "vlans",
     ]  # fmt: skip
     for name, summary in known.items():
         assert summary
