@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from emulator.kernel.netns import Netns
+from emulator.labs import list_labs
 from tests.system.docker_images import import_busybox
 from tests.system.terminal import ROOT, VNF
 
@@ -330,3 +331,115 @@ def test_a_controller_that_listens_already_is_reached() -> None:
     finally:
         controller.kill()
         controller.wait()
+
+
+# Scripts that go wrong ----------------------------------------------------------------------------
+
+NET = """
+import sys
+from mininet.net import Mininet
+from mininet.node import OVSSwitch, RemoteController, Ryu
+from mininet.topo import MinimalTopo
+net = Mininet(MinimalTopo(), **OPTIONS)
+net.start()
+print(net.engine.id, flush=True)
+"""
+
+
+def written(folder: Path, rest: str, options: str = "{}") -> Path:
+    path = folder / "lab.py"
+    path.write_text(NET.replace("OPTIONS", options) + rest)
+    return path
+
+
+# What follows the start of a network -> the exit code, and what is said.
+MISTAKES = {
+    "net.pingEverybody()": (1, "no attribute 'pingEverybody'"),
+    "net['h1'].fly()": (1, "no attribute 'fly'"),
+    "from mininet.node import Hostt": (2, "lab.py:9: mininet.node: Hostt is not supported"),
+    "import mininet.wifi": (2, "the module mininet.wifi is not supported"),
+    "net.addHost('h3', colour=1)": (2, "h3: a Host has no parameter colour"),
+    "net.pingAll(); raise RuntimeError('half way')": (1, "RuntimeError: half way"),
+    "exit()": (0, ""),
+    "exit(7)": (7, ""),
+    "sys.exit('that is it')": (1, "that is it"),
+}
+
+
+def test_scripts_that_end_badly_leave_nothing_and_say_why(tmp_path: Path) -> None:
+    """All at once, which is no reason for one to hear of another."""
+    begun = {}
+    for number, rest in enumerate(MISTAKES):
+        (tmp_path / str(number)).mkdir()
+        begun[rest] = begin(written(tmp_path / str(number), rest))
+    ended = {rest: end(process) for rest, process in begun.items()}
+    for rest, ran in ended.items():
+        code, said = MISTAKES[rest]
+        lab = ran.out.split()[0]
+        assert (ran.code, said in ran.err) == (code, True), rest + ran.err
+        assert f"*** Lab {lab} {ENDED_BY_ITSELF}: taken back" in ran.err
+        assert str(ROOT / "emulator") not in ran.err
+        assert lab not in {each.id for each in list_labs()}
+
+
+def test_two_scripts_run_at_once(tmp_path: Path) -> None:
+    """With the same names, addresses and ports, and neither hears of the other."""
+    rest = "print('lost:', net.pingAll())\nprint(net['h1'].cmd('ip -o link | wc -l'))\nnet.stop()\n"
+    script = written(tmp_path, rest)
+    both = [begin(script) for _ in range(2)]
+    ended = [end(each) for each in both]
+    for ran in ended:
+        assert ran.code == 0, ran.err
+        assert_lines(ran.out, "lost: 0.0\n 2")
+    assert len({ran.out.split()[0] for ran in ended}) == 2
+
+
+def test_without_root_nothing_is_begun(tmp_path: Path) -> None:
+    # Somebody who is not root and may yet read what root may.
+    command = ["unshare", "--user", *VNF, "script", str(written(tmp_path, ""))]
+    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert ran.returncode == 3
+    assert ran.stdout == ""
+    assert "needs root" in ran.stderr
+    assert "sudo" in ran.stderr
+
+
+@pytest.mark.ovs
+def test_an_open_vswitch_that_is_not_there_is_told(tmp_path: Path) -> None:
+    program = shutil.which("ovs-vswitchd", path=f"{os.environ['PATH']}:/usr/sbin")
+    script = written(tmp_path, "", "{'switch': OVSSwitch}")
+    # In a mount namespace of its own there is a file that cannot be run in its place.
+    hidden = f'mount --bind /dev/null {program} && exec "$@"'
+    command = ["unshare", "-m", "sh", "-c", hidden, "sh", *VNF, "script", str(script)]
+    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert ran.returncode == 3, ran.stderr
+    assert "Open vSwitch is not installed: there is no ovs-vswitchd" in ran.stderr
+    assert "apt-get install openvswitch-switch" in ran.stderr
+
+
+@pytest.mark.ovs
+def test_an_os_ken_that_is_not_there_is_told(tmp_path: Path) -> None:
+    options = "{'switch': OVSSwitch, 'controller': lambda name: Ryu(name)}"
+    argv = ["vnf", "script", str(written(tmp_path, "", options))]
+    code = f"import runpy, sys; sys.modules['os_ken'] = None; sys.argv = {argv}\n"
+    code += "runpy.run_module('emulator', run_name='__main__', alter_sys=True)"
+    ran = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert ran.returncode == 3, ran.stderr
+    assert "c0: os-ken is not installed" in ran.stderr
+
+
+@pytest.mark.ovs
+@pytest.mark.parametrize("keep", [False, True])
+def test_a_controller_that_cannot_be_reached_is_told(tmp_path: Path, keep: bool) -> None:
+    options = "{'controller': lambda n: RemoteController(n, ip='127.0.0.1', port=1, wait_s=0.2)}"
+    script = written(tmp_path, "print('went on')\nnet.stop()\n", options)
+    choice = ["--on-failure", "keep"] if keep else []
+    ran = subprocess.run(
+        [*VNF, "script", *choice, str(script)], cwd=ROOT, capture_output=True, text=True
+    )
+    if keep:
+        assert "c0 failed: s1 is not connected to 127.0.0.1:1" in ran.stderr
+    else:
+        assert "c0: no controller answered at 127.0.0.1:1" in ran.stderr
+    assert ("went on" in ran.stdout) is keep
+    assert (ran.returncode == 0) is keep
