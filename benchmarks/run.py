@@ -34,7 +34,7 @@ def main() -> int:
     arguments = _parse(benchmarks)
     if arguments.list:
         for name, benchmark in benchmarks.items():
-            print(f"{name:13} {(benchmark.__doc__ or '').strip()}")
+            print(f"{name:15} {(benchmark.__doc__ or '').strip()}")
         return 0
     try:
         return _run({name: benchmarks[name] for name in arguments.names}, arguments)
@@ -53,6 +53,7 @@ def _benchmarks() -> dict[str, Benchmark]:
     from benchmarks.containers import comnetsemu, docker_20, docker_one, docker_peers, image_size
     from benchmarks.labs import hosts_1000, linear_100, single_256
     from benchmarks.measuring import bench_ceiling, hop_sum, ndr_spread, planes_time
+    from benchmarks.mininet import mininet_traffic, mn
     from benchmarks.planes import (
         docker_planes,
         handlers,
@@ -72,6 +73,8 @@ def _benchmarks() -> dict[str, Benchmark]:
         "single-256": single_256,
         "linear-100": linear_100,
         "hosts-1000": hosts_1000,
+        "mn": mn,
+        "mininet-traffic": mininet_traffic,
         "popen": popen,
         "help": help_text,
         "chain": chain,

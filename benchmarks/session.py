@@ -84,6 +84,15 @@ class Session:
         """
         return _report([sys.executable, "-m", f"benchmarks.children.{module}", *arguments])
 
+    def script(self, module: str, *arguments: str) -> dict[str, Any]:
+        """What ``benchmarks/peers/MODULE.py``, a script of Mininet's, reports under ours.
+
+        Raises:
+            MeasurementError: it failed.
+        """
+        script = str(PEERS / f"{module}.py")
+        return _report([sys.executable, "-m", "emulator", "script", script, *arguments])
+
     def mininet(self, module: str, *arguments: str, own_pids: bool = True) -> dict[str, Any]:
         """What ``benchmarks/peers/MODULE.py`` reports, in namespaces where it can do no harm.
 
