@@ -208,6 +208,8 @@ class Lab:
         from emulator.switches.xdp_view import XdpSwitchView
 
         self.follow_links()
+        if name not in self.record.xdp_switches:
+            raise LabError("the lab has no such switch any more", where=name)
         return XdpSwitchView.attach(name, self.record.xdp_switches[name])
 
     def wire_counters(self, link: str) -> LinkCounters:

@@ -120,8 +120,7 @@ class Growth:
     def _point_to_ovs(self, nodes: list[Node]) -> None:
         """Has ``ovs-vsctl`` and the like, run by the script on the machine, reach the lab's own."""
         if any(node.is_ovs for node in nodes):
-            from emulator.switches.control import OVS_FOLDER
-            from emulator.switches.ovs_daemons import environment
+            from emulator.switches.ovs_daemons import OVS_FOLDER, environment
 
             os.environ.update(environment(run_dir() / self.engine.id / OVS_FOLDER))
 

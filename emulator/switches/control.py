@@ -11,16 +11,13 @@ from emulator.kernel.rtnl import LOOPBACK_INDEX, Rtnl
 from emulator.plan.model import LinkPlan, NodePlan, Plan
 from emulator.switches.controllers import Controllers, OnFailed, check_controllers
 from emulator.switches.ovs import Ovs, apart, tell_anew
-from emulator.switches.ovs_daemons import environment
+from emulator.switches.ovs_daemons import OVS_FOLDER, environment
 from emulator.switches.ovs_machine import check_machine
 from emulator.switches.ovsdb import Ovsdb
 
 if TYPE_CHECKING:
     from emulator.kernel.netns import Netns
     from emulator.runtime.namespace import Processes
-
-OVS_FOLDER = "ovs"
-"""Of the lab's folder: where the sockets of its Open vSwitch are."""
 
 
 def check_control(plan: Plan) -> None:
@@ -150,7 +147,8 @@ class Control:
                 rtnl.commit()
             # Python takes longer to begin than all of Open vSwitch.
             self.controllers.apply(plan)
-            self.ovs.begin()
+            if any(node.kind == "switch" and is_controlled(node) for node in plan.nodes):
+                self.ovs.begin()
         self.controllers.apply(plan)
         self.controllers.await_listening()
         self.ovs.apply(plan)

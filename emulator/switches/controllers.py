@@ -17,7 +17,7 @@ from emulator.dataplane.ending import end_process, last_words
 from emulator.errors import BuildVnfError, LabError, MachineError
 from emulator.plan.model import NodePlan, Plan
 from emulator.plan.switch_model import ControllerPlan
-from emulator.switches.ovs_daemons import environment
+from emulator.switches.ovs_daemons import OVS_FOLDER, environment
 from emulator.switches.ovs_machine import find_program
 from emulator.switches.relay import Relay
 
@@ -210,7 +210,8 @@ class Controllers:
         output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
         self._clear(name)
         # Controllers may come before the bridges' daemons, and have their sockets there as well.
-        (self._folder / "ovs").mkdir(exist_ok=True)
+        sockets = self._folder / OVS_FOLDER
+        sockets.mkdir(exist_ok=True)
         try:
             process = self._processes.popen_logged(
                 self._netns,
@@ -218,7 +219,7 @@ class Controllers:
                 output,
                 stdin=subprocess.DEVNULL,
                 extra_env={
-                    **environment(self._folder / "ovs"),
+                    **environment(sockets),
                     "PYTHONUNBUFFERED": "1",
                     "VNF_READY_FOLDER": str(self._ready_folder(name)),
                 },

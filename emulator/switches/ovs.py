@@ -1,15 +1,14 @@
-"""The Open vSwitch bridges of one lab: made, changed while they run, told flows, and taken down."""
+"""The Open vSwitch bridges of one lab: made, changed while they run, and taken down."""
 
 from __future__ import annotations
 
-import contextlib
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from emulator.errors import LabError, UsageError
+from emulator.errors import LabError
 from emulator.plan.model import InterfacePlan, LinkPlan, NodePlan, Plan
 from emulator.switches.ovs_daemons import OvsDaemons
 from emulator.switches.ovs_machine import auto_datapath, check_port_types, refused
@@ -40,7 +39,6 @@ class Ovs:
         self._folder = folder
         self._daemons: OvsDaemons | None = None
         self._bridges: dict[str, Known] = {}
-        self._flows: dict[str, dict[int, tuple[str, ...]]] = {}
         self._lock = threading.RLock()
 
     @property
@@ -72,6 +70,7 @@ class Ovs:
         wanted = [node for node in plan.switches() if node.switch and node.switch.ovs]
         with self._lock:
             if not wanted and not self._bridges:
+                self._end()
                 return
             self.begin()
             assert self._daemons is not None
@@ -84,8 +83,6 @@ class Ovs:
             if changes.operations or ended:
                 self._commit(changes, bridges)
             self._await_ports(bridges)
-            if ended:
-                self._put_flows_back()
 
     def release(self, links: Iterable[LinkPlan], nodes: Iterable[NodePlan]) -> None:
         """Let go of the ports of links, and of switches, that are just being removed."""
@@ -95,7 +92,6 @@ class Ovs:
             changes = Changes()
             for node in nodes:
                 known = self._bridges.pop(node.name, None)
-                self._flows.pop(node.name, None)
                 if known is not None:
                     changes.remove_bridge(known)
             for end in (end for link in links for end in (link.a, link.b)):
@@ -115,7 +111,7 @@ class Ovs:
                 self._daemons.halt()
 
     def restart(self) -> None:
-        """Start the daemons that have ended anew: bridges, ports and chains are as they were.
+        """Start the daemons that have ended anew: bridges and ports are as they were.
 
         Raises:
             LabError: they do not start.
@@ -127,7 +123,6 @@ class Ovs:
             # Whatever was decided while nobody listened, and that there is something to wait for.
             self._transact(Changes())
             self._await_ports({name: known.bridge for name, known in self._bridges.items()})
-            self._put_flows_back()
 
     def failure(self) -> str | None:
         """Why no bridge forwards; None while the daemons run."""
@@ -138,48 +133,6 @@ class Ovs:
         if self._daemons is None:
             return {}
         return {"folder": str(self._folder), "pids": list(self._daemons.pids)}
-
-    # Flows --------------------------------------------------------------------------------------
-
-    def add_flows(self, switch: str, flows: Sequence[str], *, cookie: int) -> None:
-        """Have a bridge take flows all at once, in place of those that it has under the cookie.
-
-        They are put back when the bridge is started anew.
-
-        Args:
-            switch: the node's name.
-            flows: as ``ovs-ofctl add-flow`` takes them, without cookies.
-            cookie: not 0; what :meth:`remove_flows` knows them by.
-
-        Raises:
-            LabError: one of them is wrong; then none is taken, and what was there stays.
-        """
-        lines = [f"delete cookie={cookie:#x}/-1", *(_adding(cookie, flow) for flow in flows)]
-        with self._lock:
-            self._bundle(switch, lines)
-            self._flows.setdefault(switch, {})[cookie] = tuple(flows)
-
-    def remove_flows(self, switch: str, cookie: int) -> None:
-        """Have a bridge forget the flows of a cookie."""
-        with self._lock:
-            self._flows.get(switch, {}).pop(cookie, None)
-            if switch in self._bridges:
-                self._bundle(switch, [f"delete cookie={cookie:#x}/-1"])
-
-    def _put_flows_back(self) -> None:
-        for switch, by_cookie in self._flows.items():
-            for cookie, flows in by_cookie.items():
-                self._bundle(switch, [_adding(cookie, flow) for flow in flows])
-
-    def _bundle(self, switch: str, lines: Sequence[str]) -> None:
-        if self._daemons is None or switch not in self._bridges:
-            raise UsageError("that is no Open vSwitch bridge", where=switch)
-        bridge = self._bridges[switch].bridge
-        # The first version of OpenFlow whose flows can be changed all at once; our own connection
-        # may speak it whatever controllers may.
-        command = (self._daemons.ofctl, "--bundle", *_versions(bridge), "add-flows", bridge.name)
-        with _placed(switch):
-            self._daemons.run(*command, "-", text="\n".join(lines) + "\n")
 
     # Readiness ----------------------------------------------------------------------------------
 
@@ -203,11 +156,15 @@ class Ovs:
     def close(self) -> None:
         """Ends the daemons; their bridges go with them."""
         with self._lock:
-            if self._daemons is not None:
-                self._daemons.close()
+            self._end()
 
     def let_go(self) -> None:
         """What a forked process does: there is nothing of it to close."""
+
+    def _end(self) -> None:
+        if self._daemons is not None:
+            self._daemons.close()
+            self._daemons = None
 
     def _check_types(self, nodes: Iterable[NodePlan]) -> None:
         types = {
@@ -366,21 +323,3 @@ def _bridge(node: NodePlan, plan: Plan) -> Bridge:
             and plan.node(plan.peer(node.name, interface.name).node).kind in ("host", "router")
         ),
     )
-
-
-def _versions(bridge: Bridge) -> tuple[str, ...]:
-    return ("-O", ",".join(bridge.ovs.protocols)) if bridge.ovs.protocols else ()
-
-
-def _adding(cookie: int, flow: str) -> str:
-    return f"add cookie={cookie:#x},{flow}"
-
-
-@contextlib.contextmanager
-def _placed(where: str) -> Iterator[None]:
-    """Errors in this block happen at a node."""
-    try:
-        yield
-    except LabError as error:
-        error.where = error.where or where
-        raise

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from emulator.kernel.netns import Netns
     from emulator.runtime.namespace import Processes
 
+OVS_FOLDER = "ovs"
+"""Of a lab's folder: where the sockets of its Open vSwitch are."""
+
 _READY_S = 30.0
 _POLL_S = 0.003
 _QUIET = ("-vsyslog:off", "-vconsole:info", "-vfile:off")

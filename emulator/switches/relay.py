@@ -38,7 +38,8 @@ class Relay(Closing):
             found = socket.getaddrinfo(*target, type=socket.SOCK_STREAM)
         except OSError as error:
             raise LabError(f"nobody knows the name {target[0]}: {error.strerror}") from error
-        self._family, self._target = found[0][0], (str(found[0][4][0]), target[1])
+        # In turn, as a name may have addresses at which nobody listens: ::1 and then 127.0.0.1.
+        self._targets = [(family, (str(end[0]), target[1])) for family, _, _, _, end in found]
         try:
             self._listener = netns.run(_listen, port)
         except OSError as error:
@@ -63,21 +64,23 @@ class Relay(Closing):
             self._forwarder.let_go()
 
     def _run(self) -> None:
-        async def serve() -> None:
+        def serve() -> None:
             self._forwarder = TcpForwarder(self._listener, self._connecting)
 
-        self._loop.run_until_complete(serve())
+        # Before anything else on the loop, even if it is told to stop at once.
+        self._loop.call_soon(serve)
         self._loop.run_forever()
         if self._forwarder is not None:
             self._forwarder.close()
 
     def _connecting(self, attempt: int) -> socket.socket | None:
-        if attempt:
+        if attempt >= len(self._targets):
             return None
-        end = socket.socket(self._family, socket.SOCK_STREAM)
+        family, target = self._targets[attempt]
+        end = socket.socket(family, socket.SOCK_STREAM)
         end.setblocking(False)
         try:
-            begin_to_connect(end, self._target)
+            begin_to_connect(end, target)
         except BaseException:
             end.close()
             raise

@@ -256,12 +256,15 @@ def find_taps(lab: Lab, ends: Iterable[EndPlan]) -> tuple[list[Tap], list[str]]:
 
 def _taps_of(lab: Lab, end: EndPlan) -> tuple[list[Tap], list[str]]:
     node = lab.plan.node(end.node)
-    near_name = lab.plan.interface(end).kernel_name
-    far_netns, far_name = lab.far_end(end.node, near_name)
-    link = next(link for link in lab.plan.links if end in (link.a, link.b))
-    far = lab.plan.node(lab.plan.peer(end.node, end.interface).node)
-    far_receives = link.mechanism != "none" or _receives_openly(far)
-    far_sends = link.mechanism == "netem" or (link.mechanism == "none" and _sends_openly(far))
+    interface = lab.plan.interface(end)
+    near_name = interface.kernel_name
+    # What is behind an interface of the machine is not here.
+    far_receives = far_sends = False
+    if interface.external is None:
+        link = next(link for link in lab.plan.links if end in (link.a, link.b))
+        far = lab.plan.node(lab.plan.peer(end.node, end.interface).node)
+        far_receives = link.mechanism != "none" or _receives_openly(far)
+        far_sends = link.mechanism == "netem" or (link.mechanism == "none" and _sends_openly(far))
     near: set[bool] = set()
     away: set[bool] = set()
     unseen = []
@@ -282,6 +285,7 @@ def _taps_of(lab: Lab, end: EndPlan) -> tuple[list[Tap], list[str]]:
     if near:
         taps.append(Tap(end.interface, lab.netns(end.node), near_name, frozenset(near)))
     if away:
+        far_netns, far_name = lab.far_end(end.node, near_name)
         taps.append(Tap(end.interface, far_netns, far_name, frozenset(away), far=True))
     return taps, [f"what {end.interface} {what}" for what in unseen]
 

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -246,14 +246,15 @@ def test_routes_and_neighbours(net: Network) -> None:
     assert "203.0.113.7 dev h1-eth0" in routes
     h1.setDefaultRoute("h1-eth0")
     assert "default dev h1-eth0" in h1.cmd("ip route")
-    for wrong, message in (
+    mistakes: tuple[tuple[Callable[[], object], str], ...] = (
         (lambda: h1.setIP("10.0.0.300"), "is not an IPv4 address"),
         (lambda: h1.setIP("10.0.0.8", intf="h1-eth9"), "there is no interface h1-eth9"),
         (lambda: h1.setMAC("01:00:00:00:00:00"), "is not the MAC address of one interface"),
         (lambda: h1.setDefaultRoute("via 203.0.113.1"), "is in no network of the node"),
         (lambda: h1.setDefaultRoute("to nowhere at all"), "is not a default route"),
         (lambda: h1.setHostRoute("there", "h1-eth0"), "is not an address"),
-    ):
+    )
+    for wrong, message in mistakes:
         with pytest.raises(UsageError, match=message):
             wrong()
     attached = Network.attach(net.id)

@@ -20,6 +20,7 @@ from emulator.kernel.netns import Netns
 from emulator.kernel.rtnl import End, Rtnl
 from emulator.labs import clean
 from emulator.paths import run_dir
+from emulator.traffic.sniffer import Frame
 
 pytestmark = pytest.mark.root
 
@@ -217,8 +218,14 @@ def test_an_interface_is_a_hosts_own_for_a_while(place: Place) -> None:
         given = {"name": "wan", "ip": "10.0.0.201/8", "mac": "02:00:00:00:00:99"}
         place.run(lambda: net.addExternal("lan0", "h1", **given))
         h1 = net["h1"]
-        h1.cmd("ping -c1 -W10 -I wan 10.0.0.200")
+        frames: list[Frame] = []
+        with net.capture("h1", filter="icmp", on_frame=frames.append):
+            h1.cmd("ping -c1 -W10 -I wan 10.0.0.200")
         assert h1.exit_status == 0
+        assert [(each.interface, each.outgoing) for each in frames] == [
+            ("wan", True),
+            ("wan", False),
+        ]
         assert (h1.IP("wan"), h1.MAC("wan")) == ("10.0.0.201", "02:00:00:00:00:99")
         assert net.plan.leads_to("h1", "wan") == "lan0 of the machine"
         with pytest.raises(UsageError, match="an interface of the machine, whose far end is not"):
