@@ -157,7 +157,7 @@ class Lab:
 
     def update(self, node: Node, changes: Mapping[str, Any]) -> None:
         """Change the limits of a node's container; see ``Node.update``."""
-        raise _owners_own("change the limits of its containers", node.name)
+        raise _owners_own("change the limits of its nodes", node.name)
 
     @property
     def notes(self) -> Sequence[str]:
