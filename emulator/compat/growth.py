@@ -101,6 +101,7 @@ class Growth:
                 for item in items:
                     topo.written_at = item.place
                     item.declare(topo)
+                topo.written_at = ""
             if not self.alive:
                 try:
                     self.engine.start()
@@ -295,12 +296,12 @@ class Living:
 
 
 class _Written(Topo):
-    """A topology of what was written down elsewhere: ``written_at`` says where."""
+    """A topology of what was written down elsewhere, if so: ``written_at`` says where."""
 
     written_at = ""
 
     def _place(self) -> str:
-        return self.written_at
+        return self.written_at or super()._place()
 
 
 _ALL: list[Growth] = []

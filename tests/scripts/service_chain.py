@@ -30,11 +30,13 @@ def main(kind):
     services = [net["server"].popen(f"python3 {HERE}/udp.py answer {port}", text=True) for port in
                 (9999, 8888)]  # fmt: skip
     print("ready:", [program.stdout.readline().strip() for program in relays + services])
-    chain = net.addChain("c1", src="client", dst="server", via=["fw", "nc"], match="udp dport 9999")
+    chain = net.addChain(
+        "c1", src=net["client"], dst="server", via=["fw", "nc"], match="udp dport 9999"
+    )
     print("by both:", ask(net))
     print("other traffic:", ask(net, port=8888))
     print("counted:", [leg.packets for leg in chain.counters()])
-    net.setChain("c1", via=[net["nc"]])
+    net.setChain("c1", via=net["nc"])
     print("by one:", ask(net))
     net.setChain("c1", via=[])
     print("by none:", ask(net))

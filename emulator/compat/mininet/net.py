@@ -233,20 +233,18 @@ class Mininet(Members):
         name: str,
         src: Any,
         dst: Any,
-        via: Sequence[Any] = (),
+        via: Any = (),
         match: str = "any",
         both_ways: bool = False,
     ) -> Any:
         """Leads some traffic through hosts; see ``emulator.Network.addChain``."""
         self.growth.live()
-        ways = [str(member) for member in via]
-        return self.engine.addChain(name, str(src), str(dst), ways, match, both_ways)
+        asked = _by_name({"src": src, "dst": dst, "via": via})
+        return self.engine.addChain(name, **asked, match=match, both_ways=both_ways)
 
     def setChain(self, name: str, **changes: Any) -> None:
         """Changes a chain; without members it is a bypass."""
-        if "via" in changes:
-            changes["via"] = [str(member) for member in changes["via"]]
-        self.engine.setChain(name, **changes)
+        self.engine.setChain(name, **_by_name(changes))
 
     def removeChain(self, name: str) -> None:
         """Removes a chain; its traffic then takes the usual way."""
@@ -349,6 +347,17 @@ class Mininet(Members):
                 node.stop()
         except Exception as mistake:  # noqa: BLE001 - the script's own classes may raise anything
             error(f"*** {node.name}: {type(mistake).__name__}: {mistake}\n")
+
+
+def _by_name(asked: dict[str, Any]) -> dict[str, Any]:
+    """What is asked of a chain, with the names of nodes in place of a script's objects."""
+    named = dict(asked)
+    for key in ("src", "dst", "via"):
+        if key in named:
+            value = named[key]
+            several = isinstance(value, list | tuple)
+            named[key] = [str(each) for each in value] if several else str(value)
+    return named
 
 
 __getattr__ = refuse_names("mininet.net")
