@@ -21,6 +21,7 @@ from types import ModuleType
 from typing import Any
 
 _LEARNING = "learning_app.py"
+_LOOK_S = 1.0
 _RYU, _OS_KEN = "ryu", "os_ken"
 _EXAMPLES = frozenset(
     f"{_RYU}.app.simple_switch{version}" for version in ("", "_12", "_13", "_14", "_15")
@@ -72,6 +73,7 @@ def main(arguments: list[str]) -> None:
 def _run(arguments: list[str]) -> None:
     from os_ken import cfg
     from os_ken.base import app_manager
+    from os_ken.lib import hub
 
     # The one name that os-ken has changed.
     app_manager.RyuApp = app_manager.OSKenApp
@@ -88,7 +90,24 @@ def _run(arguments: list[str]) -> None:
     if options.observe_links:
         # Those that look for links by themselves ask for it; the others want to be told.
         apps.append("os_ken.topology.switches")
+        hub.spawn(_keep_looking)
     app_manager.AppManager.run_apps(apps)
+
+
+def _keep_looking() -> None:
+    """Has links be looked for every second.
+
+    By itself os-ken waits for good when it has asked every port once: a link whose answer came
+    before its port was known would never be found.
+    """
+    from os_ken.base import app_manager
+    from os_ken.lib import hub
+
+    while True:
+        hub.sleep(_LOOK_S)
+        switches = app_manager.lookup_service_brick("switches")
+        if switches is not None:
+            switches.lldp_event.set()
 
 
 def _application(name: str) -> str:
