@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import subprocess
 from pathlib import Path
@@ -103,6 +104,18 @@ def test_exit_codes_tell_of_tests_that_fail(custom: list[str]) -> None:
     assert crashed.returncode == 1
     assert crashed.stderr.rstrip().endswith("ZeroDivisionError: division by zero")
     assert "emulator/" not in crashed.stderr
+
+
+@pytest.mark.skipif(shutil.which("tmux") is None, reason="needs tmux")
+def test_terminals_of_all_nodes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DISPLAY", raising=False)
+    done = mn("-x", "--test", "none")
+    assert done.returncode == 0, done.stderr
+    assert [line.split(":")[0] for line in done.stderr.splitlines()] == [
+        "*** s1",
+        "*** h1",
+        "*** h2",
+    ]
 
 
 def test_scripts_before_and_after(tmp_path: Path) -> None:

@@ -214,10 +214,10 @@ class Mininet(Members):
         return not away
 
     def startTerms(self) -> None:
-        """Opens a terminal for every node."""
+        """Opens a terminal for every node; a controller of nothing is none of the lab."""
         from emulator.compat.mininet.term import makeTerms
 
-        self.terms += makeTerms(self.controllers, "controller")
+        self.terms += makeTerms([each for each in self.controllers if each.in_use], "controller")
         self.terms += makeTerms(self.switches, "switch")
         self.terms += makeTerms(self.hosts, "host")
 
