@@ -317,9 +317,7 @@ class OwnedLab(Lab):
         self.nodes = {node.name: self.nodes[node.name] for node in plan.nodes}
         self.plan = plan
         self._note_externals()
-        wait_ready(
-            plan, self.netns, down=self._wires.down(), port_states=self.port_states
-        )
+        wait_ready(plan, self.netns, down=self._wires.down(), port_states=self.port_states)
         wait_joined(plan, self.running_vnf)
         self._steering.apply(plan)
         self._containers.run_programs([*difference.nodes_new, *enclosed])

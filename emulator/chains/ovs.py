@@ -164,10 +164,7 @@ class OvsSteerer:
         if not changes or self._ovs.failure() is not None:
             return
         daemons = self._daemons(node)
-        counted = mutate("Open_vSwitch", None, ("next_cfg", "+=", 1))
-        asked = {"op": "select", "table": "Open_vSwitch", "where": [], "columns": ["next_cfg"]}
-        results = daemons.database.transact([*changes, counted, asked])
-        daemons.await_configured(results[-1]["rows"][0]["next_cfg"])
+        daemons.configure(changes)
         assert node.switch is not None
         assert node.switch.ovs is not None
         if node.switch.ovs.protocols and "OpenFlow10" not in node.switch.ovs.protocols:

@@ -16,15 +16,14 @@ from emulator.cli.outcome import stops_held
 from emulator.cli.shell_complete import FILES
 from emulator.cli.shell_registry import TRAFFIC, command
 from emulator.errors import LabError, ResultsError, UsageError
+from emulator.traffic.capture_file import SUFFIXES, CaptureFile
 
 if TYPE_CHECKING:
     from emulator.cli.shell import Shell
-    from emulator.traffic.capture_file import CaptureFile
     from emulator.traffic.sniffer import Frame, Sniffer
 
 _LOOK_S = 0.3
 _END_S = 10.0
-_SUFFIXES = (".pcapng", ".pcap", ".cap")
 _COLUMNS = (
     '"Time","%t","Interface","%Cus:frame.interface_name","Source","%s","Destination","%d",'
     '"Protocol","%p","Length","%L","Info","%i"'
@@ -93,9 +92,9 @@ def _read(shell: Shell, text: str) -> tuple[str, str | None, str, bool]:
     if not words:
         raise UsageError("what to capture is missing", where="capture", hint="capture h1")
     target, *rest = words
-    file = rest.pop(0) if rest and (rest[0].endswith(_SUFFIXES) or "/" in rest[0]) else None
-    if file is not None and not file.endswith(_SUFFIXES):
-        hint = f"let its name end in {' or '.join(_SUFFIXES[:2])}"
+    file = rest.pop(0) if rest and (rest[0].endswith(SUFFIXES) or "/" in rest[0]) else None
+    if file is not None and not file.endswith(SUFFIXES):
+        hint = f"let its name end in {' or '.join(SUFFIXES[:2])}"
         raise UsageError(f"{file} is no name for a capture", where="capture", hint=hint)
     # Behind a first word that is no node's: in a command, that one is never replaced.
     filter = shell.with_addresses(f"filter {' '.join(rest)}")
@@ -155,8 +154,6 @@ def _decoder(shell: Shell) -> Iterator[Callable[[Frame], object]]:
     if tshark is None:
         yield _line_printer()
         return
-    from emulator.traffic.capture_file import CaptureFile
-
     shell.flush()
     with tempfile.TemporaryFile() as complaints:
         process = subprocess.Popen(

@@ -249,10 +249,15 @@ class OVSSwitch(Switch):
 
     def _take_port(self, intf: str | Intf) -> None:
         change_interface(self.living().netns, str(intf), state="up")
-        self.vsctl("--may-exist", "add-port", self.name, str(intf))
+        self.vsctl("--may-exist", "add-port", self._bridge, str(intf))
 
     def _let_go_of_port(self, intf: str | Intf) -> None:
-        self.vsctl("--if-exists", "del-port", self.name, str(intf))
+        self.vsctl("--if-exists", "del-port", self._bridge, str(intf))
+
+    @property
+    def _bridge(self) -> str:
+        """What Open vSwitch calls it, which is not its name where that is too long."""
+        return self.living().plan.kernel_name or self.name
 
 
 OVSKernelSwitch = OVSSwitch

@@ -291,9 +291,7 @@ def _stranger_to_memory(node: Node, where: str) -> Problem:
 def check_loops(wiring: Wiring, problems: list[Problem]) -> None:
     """Where frames could go round for ever, switches must run the spanning tree protocol."""
     forwarders = {name: node for name, node in wiring.nodes.items() if node.wish.forwards_frames}
-    edges = [
-        (a.owner.name, b.owner.name) for a, b in wiring.links if not (a.steered or b.steered)
-    ]
+    edges = [(a.owner.name, b.owner.name) for a, b in wiring.links if not (a.steered or b.steered)]
     for part in loops(forwarders, edges):
         nodes = [forwarders[name] for name in part]
         switches = [node for node in nodes if node.kind == "switch"]

@@ -215,12 +215,7 @@ class Ovs:
     def _transact(self, changes: Changes) -> list[Row]:
         """Carry out changes; returns when the bridges are as they say."""
         assert self._daemons is not None
-        database = self._daemons.database
-        counted = mutate("Open_vSwitch", None, ("next_cfg", "+=", 1))
-        asked = {"op": "select", "table": "Open_vSwitch", "where": [], "columns": ["next_cfg"]}
-        results = database.transact([*changes.operations, counted, asked])
-        self._daemons.await_configured(results[-1]["rows"][0]["next_cfg"])
-        return results
+        return self._daemons.configure(changes.operations)
 
     def _await_ports(self, bridges: Mapping[str, Bridge]) -> None:
         """Returns when every port is in its datapath, under the number that it is to have.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ from emulator.closing import Closing
 from emulator.dataplane.ending import end_process, last_lines, last_words
 from emulator.errors import LabError
 from emulator.switches.ovs_machine import Programs, programs
-from emulator.switches.ovsdb import Ovsdb, insert
+from emulator.switches.ovsdb import Ovsdb, Row, insert, mutate
 
 if TYPE_CHECKING:
     from emulator.kernel.netns import Netns
@@ -130,12 +131,20 @@ class OvsDaemons(Closing):
                 return f"{name} has ended {how}{self._complaints(name)}"
         return None
 
-    def await_configured(self, number: int) -> None:
-        """Returns when ``ovs-vswitchd`` has made the database's state of that number real.
+    def configure(self, operations: Sequence[Row]) -> list[Row]:
+        """Changes the database; returns, with what each operation gives, when that is real.
 
         Raises:
-            LabError: it ends before, or takes longer than it ever should.
+            LabError: the database refuses it, or ``ovs-vswitchd`` ends before, or takes longer
+                than it ever should.
         """
+        counted = mutate("Open_vSwitch", None, ("next_cfg", "+=", 1))
+        asked = {"op": "select", "table": "Open_vSwitch", "where": [], "columns": ["next_cfg"]}
+        *results, _, answer = self.database.transact([*operations, counted, asked])
+        self._await_configured(answer["rows"][0]["next_cfg"])
+        return results
+
+    def _await_configured(self, number: int) -> None:
         deadline = time.monotonic() + _READY_S
         while self.database.select("Open_vSwitch", ["cur_cfg"])[0]["cur_cfg"] < number:
             failure = self.failure()
