@@ -18,7 +18,6 @@ from emulator.plan.model import NodePlan
 from emulator.runtime.container_arguments import Place
 from emulator.runtime.engine import LAB_LABEL, OWNER_LABEL, client_of, connect, told
 from emulator.runtime.owned_container import OwnedContainer, discard
-from emulator.runtime.publish import PortForwarder, PublishedPorts
 
 if TYPE_CHECKING:
     from docker import DockerClient
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
     from emulator.images import ImageInfo
     from emulator.kernel.netns import Netns
     from emulator.labs import LabFolder
+    from emulator.runtime.publish import PortForwarder, PublishedPorts
 
 _AT_ONCE = 16
 """Starting a container is mostly waiting for the engine, and for the kernel's locks."""
@@ -66,7 +66,7 @@ class Containers:
         self._can_nest: bool | None = None
         self._running: dict[str, OwnedContainer] = {}
         self._interrupted = threading.Event()
-        self._forwarder = PortForwarder()
+        self._forwarder: PortForwarder | None = None
         self._published: dict[str, PublishedPorts] = {}
 
     def __getitem__(self, name: str) -> OwnedContainer:
@@ -138,11 +138,20 @@ class Containers:
             self._published.pop(node.name).close()
             published = None
         if published is None and ports:
-            published = self._published[node.name] = self._forwarder.reserve(ports, where=node.name)
+            published = self._port_forwarder().reserve(ports, where=node.name)
+            self._published[node.name] = published
         container = self._running.get(node.name)
         if published is not None and container is not None:
             published.lead_to(netns, addresses)
             container.note_ports(published.bound)
+
+    def _port_forwarder(self) -> PortForwarder:
+        # Most labs publish no port, and need not wait for an event loop to be imported.
+        from emulator.runtime.publish import PortForwarder
+
+        if self._forwarder is None:
+            self._forwarder = PortForwarder()
+        return self._forwarder
 
     def run_programs(self, nodes: Iterable[NodePlan]) -> None:
         """Start the programs of containers whose links are there; returns when they are healthy.
@@ -195,7 +204,8 @@ class Containers:
         """End all of them; closing twice is allowed."""
         try:
             self._published.clear()
-            self._forwarder.close()
+            if self._forwarder is not None:
+                self._forwarder.close()
             self.remove(list(self._running))
         finally:
             client, self._client = self._client, None
@@ -207,7 +217,8 @@ class Containers:
         for container in self._running.values():
             container.let_go()
         self._running.clear()
-        self._forwarder.let_go()
+        if self._forwarder is not None:
+            self._forwarder.let_go()
         self._published.clear()
         self._client = None
 
