@@ -182,7 +182,7 @@ class Intf:
         """
         if setUp:
             self._set_up(True)
-        state = link_states(self._netns()).get(self._kernel_name())
+        state = link_states(self._netns()).get(self.kernel_name())
         # Whether it may carry frames, not whether its link lets it.
         return state is not None and state.up
 
@@ -191,13 +191,13 @@ class Intf:
         if args in (("up",), ("down",)) and self.name != "lo":
             self._set_up(args == ("up",))
             return ""
-        return self.cmd("ifconfig", self._kernel_name(), *args)
+        return self.cmd("ifconfig", self.kernel_name(), *args)
 
     def rename(self, newname: str) -> str:
         """Gives it another name, in the kernel too."""
         if self.born:
-            change_interface(self._netns(), self._kernel_name(), state="down")
-            change_interface(self._netns(), self._kernel_name(), ifname=newname)
+            change_interface(self._netns(), self.kernel_name(), state="down")
+            change_interface(self._netns(), self.kernel_name(), ifname=newname)
             change_interface(self._netns(), newname, state="up")
         known = self.node.nameToIntf
         known[newname] = known.pop(self.name)
@@ -214,7 +214,7 @@ class Intf:
 
     def status(self) -> str:
         """``OK``, or ``MISSING`` when the node has no such interface."""
-        return "OK" if self._kernel_name() in link_states(self._netns()) else "MISSING"
+        return "OK" if self.kernel_name() in link_states(self._netns()) else "MISSING"
 
     # For the engine -----------------------------------------------------------------------------
 
@@ -229,14 +229,14 @@ class Intf:
         if self.mac is None and self._home.engine_node is not None:
             self.mac = self._home.engine_node.plan.interface(self.engine_name).mac
 
-    # Inside -------------------------------------------------------------------------------------
-
-    def _kernel_name(self) -> str:
+    def kernel_name(self) -> str:
         """What the kernel calls it, which is not its name where that is too long."""
         names = [name for _, name in self._netns().run(socket.if_nameindex)]
         if self.name in names:
             return self.name
         return self._home.living().plan.interface(self.engine_name).kernel_name
+
+    # Inside -------------------------------------------------------------------------------------
 
     def _netns(self) -> Any:
         return self.node.living().netns
@@ -244,12 +244,12 @@ class Intf:
     def _addresses(self) -> list[Any]:
         import psutil
 
-        found: list[Any] = self._netns().run(psutil.net_if_addrs).get(self._kernel_name(), [])
+        found: list[Any] = self._netns().run(psutil.net_if_addrs).get(self.kernel_name(), [])
         return found
 
     def _set_up(self, up: bool) -> None:
         if self.isUp() != up:
-            change_interface(self._netns(), self._kernel_name(), state="up" if up else "down")
+            change_interface(self._netns(), self.kernel_name(), state="up" if up else "down")
 
     def _change_link(self) -> None:
         if self.link is None:

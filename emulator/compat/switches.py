@@ -142,10 +142,15 @@ class Switch(Node):
 
     def _take_port(self, intf: str | Intf) -> None:
         bridge = self.living().plan.kernel_name
-        change_interface(self.living().netns, str(intf), master=bridge, state="up")
+        change_interface(self.living().netns, self._port(intf), master=bridge, state="up")
 
     def _let_go_of_port(self, intf: str | Intf) -> None:
-        change_interface(self.living().netns, str(intf), master=0)
+        change_interface(self.living().netns, self._port(intf), master=0)
+
+    def _port(self, intf: str | Intf) -> str:
+        """What the kernel calls an interface, which is not its name where that is too long."""
+        found = self.intf(intf)
+        return str(intf) if found is None else str(found.kernel_name())
 
     def connected(self) -> bool:
         """Whether it works, and has reached its controllers."""
@@ -248,11 +253,12 @@ class OVSSwitch(Switch):
         return self.cmd("ovs-vsctl", *args)
 
     def _take_port(self, intf: str | Intf) -> None:
-        change_interface(self.living().netns, str(intf), state="up")
-        self.vsctl("--may-exist", "add-port", self._bridge, str(intf))
+        port = self._port(intf)
+        change_interface(self.living().netns, port, state="up")
+        self.vsctl("--may-exist", "add-port", self._bridge, port)
 
     def _let_go_of_port(self, intf: str | Intf) -> None:
-        self.vsctl("--if-exists", "del-port", self._bridge, str(intf))
+        self.vsctl("--if-exists", "del-port", self._bridge, self._port(intf))
 
     @property
     def _bridge(self) -> str:

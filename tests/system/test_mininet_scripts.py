@@ -220,7 +220,8 @@ def test_nodes_live_as_soon_as_something_needs_them(net: Any) -> None:
 
 def test_a_host_moves_to_another_switch(net: Any) -> None:
     h1, h2 = net.addHost("h1"), net.addHost("h2")
-    s1, s2 = (net.addSwitch(name, cls=LinuxBridge) for name in ("s1", "s2"))
+    # Names that are too long for the kernel are for people.
+    s1, s2 = (net.addSwitch(name, cls=LinuxBridge) for name in ("a-switch-of-long-name1", "s2"))
     port = net.addLink(h1, s1).intf2
     net.addLink(h2, s2)
     net.start()
