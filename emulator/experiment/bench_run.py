@@ -234,14 +234,16 @@ class Run:
         if not any(record.measured_anything for record in self._records.values()):
             self._bundle.discard()
             return
-        stop.__dict__["bench_result"] = self._result()
         outcome: Outcome = "failed"
         if isinstance(stop, ResultsError):
             outcome = "results-lost"
         elif isinstance(stop, KeyboardInterrupt):
             outcome = "interrupted"
-        with contextlib.suppress(ResultsError):
-            self._finish(outcome)
+        try:
+            with contextlib.suppress(ResultsError):
+                self._finish(outcome)
+        finally:
+            stop.__dict__["bench_result"] = self._result()
 
     def _finish(self, outcome: Outcome) -> None:
         self._bundle.release_reserve()
