@@ -249,7 +249,7 @@ def changed(folder: Path, name: str, **values: Any) -> None:
 
 
 @pytest.fixture(scope="module")
-def one_interrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def one_interrupted(tmp_path_factory: pytest.TempPathFactory, known_limits: None) -> Path:
     """A bundle of one round of two."""
 
     def stop(event: BenchEvent) -> None:

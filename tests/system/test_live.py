@@ -349,6 +349,7 @@ def test_a_person_is_told_before_the_next_prompt(tmp_path: Path) -> None:
         assert terminal.text.count("failed:") == 1
 
 
+@pytest.mark.usefixtures("known_limits")
 def test_a_bench_names_the_vnf_that_died(touchy: Path, tmp_path: Path) -> None:
     file = tmp_path / "chain.py"
     file.write_text(

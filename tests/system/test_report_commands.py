@@ -15,7 +15,7 @@ import pytest
 from emulator.experiment.bench import run_bench
 from emulator.experiment.spec import BenchSpec
 
-pytestmark = pytest.mark.root
+pytestmark = [pytest.mark.root, pytest.mark.usefixtures("known_limits")]
 
 DEADLINE_S = 180.0
 TOPOLOGY = """
@@ -29,7 +29,7 @@ class Net(Topo):
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def place(tmp_path_factory: pytest.TempPathFactory, known_limits: None) -> Path:
     """A folder with a topology and the bundle of a short run of it in ``results``."""
     folder = tmp_path_factory.mktemp("place")
     (folder / "net.py").write_text(TOPOLOGY)
