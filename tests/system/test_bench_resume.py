@@ -384,4 +384,6 @@ def test_at_a_terminal_the_remaining_time_is_shown_and_nothing_is_left_behind(
         assert terminal.wait_exit(DEADLINE_S) == 130
         assert "vnf: interrupted" in terminal.text
         assert "vnf bench --resume" in terminal.text
+        assert "Bundle" in terminal.text
         assert terminal.echoes
+    assert load_bundle(bundle_in(tmp_path)).run.outcome == "interrupted"

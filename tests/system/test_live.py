@@ -87,9 +87,8 @@ def await_failure(node: Node) -> None:
 
 
 @pytest.fixture
-def touchy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def touchy(tmp_path: Path) -> Path:
     """The folder of a VNF that dies of certain packets."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     folder = tmp_path / "vnfs" / "touchy"
     folder.mkdir(parents=True)
     (folder / "vnf.toml").write_text(MANIFEST)
