@@ -16,6 +16,7 @@ from benchmarks.live_frames import LiveFrames, live_frames
 from benchmarks.model import Row, Series, Target
 from benchmarks.probe import arrival_rate_pps
 from benchmarks.session import ROOT, Session, user_environment
+from benchmarks.yardstick import Yardstick
 from emulator import Topo
 from emulator.errors import MeasurementError
 from emulator.experiment.bench import run_bench
@@ -102,13 +103,19 @@ def bench_ceiling(session: Session) -> list[Row]:
 
 def ndr_spread(session: Session) -> list[Row]:
     """How far repeated throughput searches of forward on XDP are apart, each on a new network."""
-    found: dict[str, list[SearchRecord]] = {}
+    found: dict[str, list[SearchRecord]] = {goal: [] for goal in _SPREADS}
+    yardsticks = {goal: Yardstick() for goal in _SPREADS}
     goals = [*["quick"] * _QUICK_PER_ROUND, "csit-pdr"]
     for number in session.rounds():
         for goal in goals:
             session.step(number, f"search by {goal}")
-            found.setdefault(goal, []).append(_search(goal))
+            with yardsticks[goal].window():
+                found[goal].append(_search(goal))
     session.note(f"{_QUICK_PER_ROUND} searches by quick in each round and one by csit-pdr")
+    session.note(
+        "the machine itself: a fixed computation just before and after each search; what that "
+        "varies by, a search varies by too"
+    )
     rows = []
     for goal, searches in found.items():
         _note_disturbed(session, [each.valid for each in searches], f"searches by {goal}")
@@ -118,10 +125,14 @@ def ndr_spread(session: Session) -> list[Row]:
         rates = [each.rate_pps for each in searches if each.rate_pps is not None]
         rows.append(Row(f"{goal}: packets per second", "Mpps", Series.of([r / 1e6 for r in rates])))
         if len(rates) > 1:
-            spread = Series.of([100 * repeatability(rates)])
+            spread = Series.of([_spread(rates)])
             target = Target(at_most=_SPREADS[goal])
             what = f"{goal}: largest less smallest of {len(rates)}, of the median"
             rows.append(Row(what, "%", spread, target=target))
+            rows += [
+                Row(f"the machine itself, {name}: the same", "%", Series.of([_spread(seconds)]))
+                for name, seconds in yardsticks[goal].windows.items()
+            ]
     return rows
 
 
@@ -260,6 +271,11 @@ def _search(goal: str) -> SearchRecord:
     for case in result.failed:
         raise MeasurementError(case.error or "the case failed", where=case.name)
     return result.summary.cases[0].throughputs[0].searches[0]
+
+
+def _spread(values: Sequence[float]) -> float:
+    """Largest less smallest, in percent of the median."""
+    return 100 * repeatability(values)
 
 
 def _in_wire(split: HopSplit) -> tuple[float, float]:

@@ -248,8 +248,7 @@ def _jitter_failures(distribution: str, seed: int) -> float:
     other = _link_spec(seed + 1000, options)
     arrivals = np.arange(1, _REFERENCE + 1, dtype=np.uint64)
     reference = (Stream(other).decide(arrivals, LEAST_BYTES).due_ns - arrivals).astype(np.float64)
-    added_ns = checks.errors_ns(samples, decisions)
-    return _failures(checks.jitter_checks(samples, reference, added_ns))
+    return _failures(checks.jitter_checks(samples, reference, decisions))
 
 
 def _failures(found: list[Check]) -> float:

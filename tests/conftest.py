@@ -6,6 +6,7 @@ import os
 import secrets
 import shutil
 import signal
+import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,6 +16,8 @@ from pathlib import Path
 import pytest
 
 from emulator.doctor import Check, diagnose
+from emulator.kernel.netns import CLONE_NEWNS, unshare
+from emulator.paths import run_dir
 from emulator.runtime.daemon import start_daemon, stop_daemon
 from emulator.runtime.daemon_places import FOLDER_VARIABLE
 from emulator.runtime.private_daemon import is_installed
@@ -30,6 +33,10 @@ NEEDS = {
     "ovs": ("Open vSwitch", "os-ken"),
 }
 
+IS_WORKER = "PYTEST_XDIST_WORKER" in os.environ
+if IS_WORKER:
+    # What another worker of the same run starts is none of its business.
+    os.environ[leaks.MARK] = secrets.token_hex(8)
 os.environ.setdefault(leaks.MARK, secrets.token_hex(8))
 
 DOCKER_FOLDERS = Path("/tmp")
@@ -37,6 +44,19 @@ DOCKER_FOLDERS = Path("/tmp")
 DOCKER_PREFIX = "vnf-docker-"
 
 _wider_fixtures: set[int] = set()
+
+
+def pytest_configure() -> None:
+    """Give each worker of a parallel run records of labs of its own.
+
+    The next lab to start clears away what dead ones left, whoever's they were: a test that kills a
+    lab, to see what is left, would have it taken away by those that run beside it.
+    """
+    if IS_WORKER and os.geteuid() == 0:
+        unshare(CLONE_NEWNS)
+        run_dir().mkdir(mode=0o700, exist_ok=True)
+        for mount in (["--make-rslave", "/"], ["-t", "tmpfs", "-o", "mode=700", "none", run_dir()]):
+            subprocess.run(["mount", *mount], check=True)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

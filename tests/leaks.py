@@ -26,7 +26,8 @@ from emulator.runtime.daemon_places import mounts_below
 MARK = "BUILD_VNF_TEST_RUN"
 docker_folder: Path | None = None
 """Where this run's Docker daemon has its things, as long as it runs."""
-_DEADLINE_S = 5.0
+_DEADLINE_S = 30.0
+"""The kernel ends namespaces one after the other, those of all who run labs at the same time."""
 _POLL_S = 0.02
 
 

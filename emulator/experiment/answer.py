@@ -314,15 +314,23 @@ def _baselines(summary: SummaryRecord) -> list[Point]:
     for case in summary.cases:
         if case.settings.get("dataplane") != NO_VNF:
             continue
-        found = []
+        found, invalid = [], []
         if case.latency and case.latency.p50_ns is not None:
-            found.append(f"p50 {microseconds(case.latency.p50_ns)} µs")
+            if case.valid:
+                found.append(f"p50 {microseconds(case.latency.p50_ns)} µs")
+            else:
+                invalid.append("p50")
         if case.throughput and case.throughput.rate_pps is not None:
-            found.append(f"throughput {rate(case.throughput.rate_pps)}")
-        if found:
+            if case.throughput.valid:
+                found.append(f"throughput {rate(case.throughput.rate_pps)}")
+            else:
+                invalid.append("throughput")
+        if found or invalid:
             others = _words({k: v for k, v in case.varied.items() if k != "dataplane"})
             about = f" ({others})" if others else ""
-            points.append(Point(f"Without any VNF{about}", ", ".join(found) + "."))
+            parts = [", ".join(found)] if found else []
+            parts += [f"not told, because invalid: {_listed(invalid)}"] if invalid else []
+            points.append(Point(f"Without any VNF{about}", "; ".join(parts) + "."))
     return points[:_MOST_GROUPS]
 
 

@@ -31,11 +31,15 @@ from emulator.experiment.plot import draw_bundle
 from emulator.experiment.records import CaseRecord, SummaryRecord, TrafficRecord
 from emulator.experiment.samples import latency_ns, read_samples
 from emulator.experiment.summary import compared, latency_over, with_intervals
+from emulator.measure.histogram import Histogram
 from emulator.measure.resources_csv import csv_text
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from emulator.experiment.cases import Unit
-    from emulator.experiment.measured import BenchLimitsRecord
+    from emulator.experiment.measured import BenchLimitsRecord, TrialRecord
     from emulator.experiment.prepare import PreparedCase
     from emulator.experiment.records import Outcome, RunRecord
     from emulator.experiment.spec import BenchSpec
@@ -230,14 +234,16 @@ class Run:
         if not any(record.measured_anything for record in self._records.values()):
             self._bundle.discard()
             return
-        stop.__dict__["bench_result"] = self._result()
         outcome: Outcome = "failed"
         if isinstance(stop, ResultsError):
             outcome = "results-lost"
         elif isinstance(stop, KeyboardInterrupt):
             outcome = "interrupted"
-        with contextlib.suppress(ResultsError):
-            self._finish(outcome)
+        try:
+            with contextlib.suppress(ResultsError):
+                self._finish(outcome)
+        finally:
+            stop.__dict__["bench_result"] = self._result()
 
     def _finish(self, outcome: Outcome) -> None:
         self._bundle.release_reserve()
@@ -251,10 +257,22 @@ class Run:
         """How far the numbers can be trusted takes all rounds to say."""
         assert self._spec.seed is not None
         for name, record in self._records.items():
-            counted, single_ns = record.counted_trials, None
-            if len(counted) == 1 and counted[0].samples is not None:
-                single_ns = latency_ns(read_samples(self._bundle.folder / counted[0].samples))
-            self._records[name] = with_intervals(record, single_ns, seed=self._spec.seed)
+            rounds = self._rounds_of(record.counted_trials)
+            self._records[name] = with_intervals(record, rounds, seed=self._spec.seed)
+
+    def _rounds_of(self, trials: Sequence[TrialRecord]) -> list[NDArray[np.int64] | Histogram]:
+        """What intervals need of each trial: of a single one, when each packet was how slow."""
+        rounds: list[NDArray[np.int64] | Histogram] = []
+        for trial in trials:
+            counted = trial.histogram
+            if trial.samples is not None and (len(trials) == 1 or counted is None):
+                rounds.append(latency_ns(read_samples(self._bundle.folder / trial.samples)))
+            elif counted is not None:
+                rounds.append(Histogram.decode(counted, where=str(self._bundle.folder)))
+            else:
+                # Without one of its rounds, a number would have another round's interval.
+                return []
+        return rounds
 
     def _draw(self) -> None:
         if any(record.trials for record in self._records.values()):

@@ -81,7 +81,8 @@ def _differences(
 ) -> Iterator[Difference]:
     for key in dict.fromkeys([*a, *b]):
         first, second = a.get(key), b.get(key)
-        if first == second:
+        if first == second or _said(first) == _said(second) == MISSING:
+            # An option that an older version did not have, and that is not used.
             continue
         if isinstance(first, dict) and isinstance(second, dict):
             yield from _differences(about, first, second, prefix=f"{prefix}{key}.")

@@ -19,11 +19,13 @@ from emulator.experiment.measured import (
     TrialRecord,
 )
 from emulator.experiment.records import CaseRecord, VnfShareRecord
-from emulator.measure.intervals import Blocks, Interval, median_interval
+from emulator.measure.intervals import median_interval, percentile_interval
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+    from emulator.measure.histogram import Histogram
 
 CEILING_MARGIN = 0.10
 """This near to the rate of the path without a VNF, a rate tells of the bench and not of the VNF."""
@@ -92,51 +94,31 @@ def case_of(record: CaseRecord) -> Case:
 
 
 def with_intervals(
-    record: CaseRecord, single_ns: NDArray[np.int64] | None, *, seed: int
+    record: CaseRecord, rounds: Sequence[NDArray[np.int64] | Histogram], *, seed: int
 ) -> CaseRecord:
     """The record with the confidence intervals of its numbers: from what differs between rounds,
     and with a single round from what differs within it.
 
     Args:
         record: of a case whose rounds are all measured.
-        single_ns: the delays of its one round, in the order the packets were sent; None where there
-            are several, or they are not at hand.
+        rounds: the delays of each round that counts, in the order the packets were sent, or their
+            histogram; of a single round only the delays themselves give intervals.
         seed: of the resampling.
     """
     intervals = {
-        field: _interval_record(interval)
+        field: IntervalRecord(**asdict(interval))
         for field, quantile in _QUANTILES.items()
-        if (interval := _latency_interval(record, field, quantile, single_ns, seed)) is not None
+        if (interval := percentile_interval(rounds, quantile, seed=seed)) is not None
     }
     throughputs = []
     for found in record.throughputs:
         rates = [search.rate_pps for search in found.searches if search.rate_pps is not None]
         interval = None if found.rate_pps is None else median_interval(rates, seed=seed)
-        known = None if interval is None else _interval_record(interval)
+        known = None if interval is None else IntervalRecord(**asdict(interval))
         throughputs.append(found.model_copy(update={"interval": known}))
     return record.model_copy(
         update={"latency_intervals": intervals, "throughputs": tuple(throughputs)}
     )
-
-
-def _interval_record(interval: Interval) -> IntervalRecord:
-    """Delays and rates are not below 0, which the end of a symmetric interval may be."""
-    return IntervalRecord(**{**asdict(interval), "low": max(0.0, interval.low)})
-
-
-def _latency_interval(
-    record: CaseRecord,
-    field: str,
-    quantile: float,
-    single_ns: NDArray[np.int64] | None,
-    seed: int,
-) -> Interval | None:
-    if record.latency is None or getattr(record.latency, field) is None:
-        return None
-    if single_ns is not None:
-        return Blocks([single_ns], seed=seed).percentile(quantile)
-    values = [getattr(trial.latency, field) for trial in record.counted_trials]
-    return median_interval(values, seed=seed)
 
 
 def _share(record: CaseRecord, baseline: CaseRecord) -> VnfShareRecord | None:

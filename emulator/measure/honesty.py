@@ -190,7 +190,12 @@ def _vnf_wait(sensors: Sensors, exact: bool) -> Iterator[Finding]:
             if share is None or share <= _limit(exact):
                 continue
             by_others = 2 * outside_ns >= share * sensors.elapsed_ns
-            text = f"{name} was ready to work and had no CPU for {_percent(share)} of the time"
+            how_long = f"{_percent(share)} of the time"
+            if share > 1:
+                # Several threads wait at once, and a watch lasts longer than the trial in it.
+                waited_s, trial_s = share * sensors.elapsed_ns / 1e9, sensors.elapsed_ns / 1e9
+                how_long = f"{waited_s:.3g} s in all, where the trial took {trial_s:.3g} s"
+            text = f"{name} was ready to work and had no CPU for {how_long}"
             if by_others:
                 text += _blamed(_hogs(sensors))
             else:

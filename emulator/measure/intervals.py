@@ -264,7 +264,8 @@ def median_interval(
 ) -> Interval | None:
     """The interval of the median over rounds of what each round gave, such as its throughput.
 
-    None with fewer than :data:`MIN_ROUNDS` rounds.
+    It does not go below 0 where no round did, as no delay and no rate can. None with fewer than
+    :data:`MIN_ROUNDS` rounds.
 
     Raises:
         UsageError: the confidence is not possible.
@@ -274,8 +275,11 @@ def median_interval(
         return None
     estimate, error = median_and_error(values, seed=seed)
     reach = critical_t(confidence, len(values) - 1) * error
+    low = estimate - reach
+    if min(values) >= 0:
+        low = max(0.0, low)
     method = f"bootstrap over {len(values)} rounds"
-    return Interval(estimate - reach, estimate + reach, confidence, method)
+    return Interval(low, estimate + reach, confidence, method)
 
 
 def median_and_error(values: Sequence[float], *, seed: int = SEED) -> tuple[float, float]:

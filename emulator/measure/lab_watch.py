@@ -67,7 +67,9 @@ class NodeRates:
         kind, dataplane, vnf: what it is, as in its plan.
         status: ``running`` or ``failed``.
         rx_pps, tx_pps: packets per second through its interfaces.
-        rx_bps, tx_bps: the same in bits, without the frame check sequence.
+        rx_bps, tx_bps: the same in bits as the kernel counts them, without the frame check
+            sequence; on a link with XDP at its far end, without the Ethernet header too of frames
+            that did not come from XDP.
         cpu_percent: of one CPU, of its processes only. The kernel's work for it, all of it on the
             data planes kernel and xdp, is borne by whoever sends.
         memory_bytes: of its control group as ``docker stats`` has it, or what its processes have in

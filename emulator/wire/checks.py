@@ -37,6 +37,9 @@ _ENOUGH_FOR_P99 = 299
 _MOST_INTERRUPTED_RATIO = 0.2
 _SETTLED_RATIO = 0.3
 _LEAST_RUNS = 30
+_LEAST_ON_TIME_RATIO = 0.5
+_UNHINDERED = 0.1
+"""The quantile of what the machine adds that is taken for what it adds when nothing holds it up."""
 _NOISE_SEED = 1
 _AQM_RATIO, _AQM_FRAMES = 0.2, 5.0
 _QUEUE_RATIO, _QUEUE_FRAMES = 0.02, 2.0
@@ -63,12 +66,16 @@ def undisturbed(samples: Samples) -> NDArray[np.bool_]:
 def errors_ns(samples: Samples, decisions: Decisions) -> NDArray[np.int64]:
     """By how much frames came later than they were due, of those that came and should have."""
     chosen = (samples.first_ns != 0) & decisions.delivered & undisturbed(samples)
+    found: NDArray[np.int64] = _lateness_ns(samples, decisions)[chosen]
+    return found
+
+
+def _lateness_ns(samples: Samples, decisions: Decisions) -> NDArray[np.int64]:
+    """Of each frame, by how much its first copy came later than due; no sense if none came."""
     copies = decisions.copy_due_ns
     due = np.where(copies != 0, np.minimum(decisions.due_ns, copies), decisions.due_ns)
-    found: NDArray[np.int64] = samples.first_ns[chosen].astype(np.int64) - due[chosen].astype(
-        np.int64
-    )
-    return found
+    late: NDArray[np.int64] = samples.first_ns.astype(np.int64) - due.astype(np.int64)
+    return late
 
 
 def delay_checks(
@@ -133,20 +140,38 @@ def median_check(plan: ImpairmentPlan, samples: Samples, *, floor_ns: int = 0) -
 
 
 def jitter_checks(
-    samples: Samples, reference_ns: NDArray[np.float64], added_ns: NDArray[np.int64]
+    samples: Samples,
+    reference_ns: NDArray[np.float64],
+    decisions: Decisions | None,
+    *,
+    floor_ns: int = 0,
 ) -> list[Check]:
     """The distribution of delays that are independent of each other.
 
+    What the machine adds is no jitter that was drawn, and the delay's checks judge it. A frame
+    that it held up for longer than these allow is left out, because a few of them would move the
+    mean and the deviation of all; of the others the median of what it added is taken out, and the
+    distributions are compared with it in both.
+
     Args:
         reference_ns: delays that have the distribution, many more than the samples.
-        added_ns: what the machine adds to some, which the delay's checks judge: its median is
-            taken out, and the distributions are compared with it in both.
+        decisions: when each frame was due; None where nothing knows, and all frames count.
+        floor_ns: what a link adds by itself, used without ``decisions``.
     """
-    chosen = (samples.first_ns != 0) & undisturbed(samples)
-    took = samples.first_ns[chosen].astype(np.float64) - samples.sent_ns[chosen].astype(np.float64)
     deviation = float(reference_ns.std())
-    if len(took) < _LEAST_RUNS:
-        return [unknown("jitter, standard deviation", "ns", deviation, "too few frames came")]
+    chosen = (samples.first_ns != 0) & undisturbed(samples)
+    added_ns = np.full(len(chosen), floor_ns, np.int64)
+    if decisions is not None:
+        chosen &= decisions.delivered
+        added_ns = _lateness_ns(samples, decisions)
+        if chosen.any():
+            usual_ns = np.quantile(added_ns[chosen], _UNHINDERED)
+            chosen &= added_ns <= usual_ns + ERROR_P99_NS
+    took = samples.first_ns[chosen].astype(np.float64) - samples.sent_ns[chosen].astype(np.float64)
+    if len(took) < max(_LEAST_RUNS, _LEAST_ON_TIME_RATIO * len(chosen)):
+        reason = "too few frames came on time to tell"
+        return [unknown("jitter, standard deviation", "ns", deviation, reason)]
+    added_ns = added_ns[chosen]
     took -= np.median(added_ns)
     count, mean = len(took), float(reference_ns.mean())
     margin = max(JITTER_RATIO * deviation, statistics.mean_margin(deviation, count))

@@ -177,10 +177,8 @@ class _Direction:
             samples, decisions = self._run(int(pps * self._way.pace.fast_s), 1e9 / pps)
         finally:
             self._change(self._spec)
-        added_ns = np.full(1, self._way.floor_ns)
-        if decisions is not None and len(errors := checks.errors_ns(samples, decisions)):
-            added_ns = errors
-        return checks.jitter_checks(samples, (due - arrivals).astype(np.float64), added_ns)
+        reference_ns = (due - arrivals).astype(np.float64)
+        return checks.jitter_checks(samples, reference_ns, decisions, floor_ns=self._way.floor_ns)
 
     def _overload(self) -> list[Check]:
         asked_bps = self._asked_bps()

@@ -66,7 +66,9 @@ def profiles(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def everything(tmp_path_factory: pytest.TempPathFactory, profiles: Path) -> BenchResult:
+def everything(
+    tmp_path_factory: pytest.TempPathFactory, profiles: Path, known_limits: None
+) -> BenchResult:
     """All measurements of one case, in two rounds."""
     spec = BenchSpec(
         "chain",

@@ -249,7 +249,7 @@ def changed(folder: Path, name: str, **values: Any) -> None:
 
 
 @pytest.fixture(scope="module")
-def one_interrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def one_interrupted(tmp_path_factory: pytest.TempPathFactory, known_limits: None) -> Path:
     """A bundle of one round of two."""
 
     def stop(event: BenchEvent) -> None:
@@ -384,4 +384,6 @@ def test_at_a_terminal_the_remaining_time_is_shown_and_nothing_is_left_behind(
         assert terminal.wait_exit(DEADLINE_S) == 130
         assert "vnf: interrupted" in terminal.text
         assert "vnf bench --resume" in terminal.text
+        assert "Bundle" in terminal.text
         assert terminal.echoes
+    assert load_bundle(bundle_in(tmp_path)).run.outcome == "interrupted"

@@ -14,6 +14,7 @@ from emulator.experiment.spec import BenchSpec
 pytestmark = [pytest.mark.root, pytest.mark.xdp]
 
 
+@pytest.mark.usefixtures("known_limits")
 def test_tools_are_run_on_the_path_and_all_they_said_is_kept(tmp_path: Path) -> None:
     spec = BenchSpec(
         "chain",

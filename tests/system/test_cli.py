@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from emulator.cli import main
 from emulator.errors import MachineError
 from emulator.labs import clean, list_labs
 from emulator.network import Network
@@ -389,32 +390,6 @@ def test_bench_ends_with_a_table_and_the_folder_of_the_evidence(tmp_path: Path):
     assert "dataplane=xdp: finished" in done.stderr
 
 
-@pytest.mark.xdp
-@pytest.mark.usefixtures("known_limits")
-def test_bench_gives_programs_json(tmp_path: Path):
-    done = vnf(*BENCH, "--set", "dataplane=none", "--output", str(tmp_path), "--json")
-    assert done.returncode == 0, done.stderr
-    summary = json.loads(done.stdout)
-    assert Path(summary["folder"]).is_dir()
-    assert summary["cases"][0]["status"] == "finished"
-
-
-@pytest.mark.xdp
-@pytest.mark.usefixtures("known_limits")
-def test_bench_that_is_interrupted_keeps_what_it_measured(tmp_path: Path):
-    command = [*VNF, *BENCH, "--vary", "dataplane=none,xdp", "--repeat", "2"]
-    with Terminal([*command, "--output", str(tmp_path)]) as terminal:
-        # Both latency trials are over by then.
-        terminal.wait_for("searching throughput", timeout_s=60)
-        terminal.type("\x03")
-        assert terminal.wait_exit() == 130
-        assert "vnf: interrupted" in terminal.text
-        assert "Bundle" in terminal.text
-        assert terminal.echoes
-    (run,) = tmp_path.glob("*/run.json")
-    assert json.loads(run.read_text())["outcome"] == "interrupted"
-
-
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -433,9 +408,11 @@ def test_bench_that_is_interrupted_keeps_what_it_measured(tmp_path: Path):
         (["--output", "/proc/nowhere"], "/proc/nowhere"),
     ],
 )
-def test_bench_tells_what_it_cannot_do_before_it_starts(arguments: list[str], message: str):
-    done = vnf("bench", "--topo", "chain", *arguments)
-    assert done.returncode in (1, 2)
-    assert message in done.stderr
-    assert "internal error" not in done.stderr
-    assert done.stdout == ""
+def test_bench_tells_what_it_cannot_do_before_it_starts(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+):
+    assert main.execute(["bench", "--topo", "chain", *arguments]) in (1, 2)
+    said = capsys.readouterr()
+    assert message in said.err
+    assert "internal error" not in said.err
+    assert said.out == ""

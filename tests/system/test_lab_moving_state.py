@@ -37,6 +37,20 @@ STAYS = """
 def move(net):
     pass
 """
+GRADE = """
+import json, sys
+from pathlib import Path
+
+from emulator.userfile import run_file
+
+lab, file, image, simple = sys.argv[1:]
+sys.path.insert(0, lab)
+import check
+
+move = run_file(Path(file), "the_move").move
+yours = check.measure(move, image)
+print(json.dumps(check.grade(yours, check.Requests(**json.loads(simple)))))
+"""
 
 
 @pytest.fixture(scope="module")
@@ -66,39 +80,52 @@ def image(docker_daemon: str) -> Iterator[str]:
         client.close()
 
 
-def grades_of(file: Path, image: str) -> dict[str, Any]:
-    done = subprocess.run(
-        [sys.executable, LAB / "check.py", file, "--image", image, "--json"],
-        capture_output=True,
-        text=True,
-    )
+@pytest.fixture(scope="module")
+def solved(image: str) -> dict[str, Any]:
+    """What the command says of the solution, and of the simple way beside it."""
+    command = [sys.executable, LAB / "check.py", LAB / "solution.py", "--image", image, "--json"]
+    done = subprocess.run(command, capture_output=True, text=True)
     assert done.stdout, done.stderr
     report: dict[str, Any] = json.loads(done.stdout)
     assert (done.returncode == 0) == all(report["grades"].values())
     return report
 
 
-def test_the_solution_loses_no_state(image: str) -> None:
-    report = grades_of(LAB / "solution.py", image)
-    assert report["yours"]["sent"] > 0
-    assert report["yours"]["forgotten"] == report["yours"]["twice"] == 0
-    assert report["grades"]["d2 answers without d1"]
+def grades_of(file: Path, image: str, solved: dict[str, Any]) -> dict[str, Any]:
+    """What the check says of a move, with the simple way measured once for all of them."""
+    done = subprocess.run(
+        [sys.executable, "-c", GRADE, LAB, file, image, json.dumps(solved["simple"])],
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout, done.stderr
+    report: dict[str, Any] = json.loads(done.stdout)
+    return report
 
 
-def test_neither_does_what_the_lab_begins_with(image: str) -> None:
-    report = grades_of(LAB / "move.py", image)
-    assert report["yours"]["forgotten"] == report["yours"]["twice"] == 0
-    assert report["grades"]["d2 answers without d1"]
+def test_the_solution_loses_no_state(solved: dict[str, Any]) -> None:
+    assert solved["yours"]["sent"] > 0
+    assert solved["yours"]["forgotten"] == solved["yours"]["twice"] == 0
+    assert solved["grades"]["d2 answers without d1"]
 
 
-def test_a_move_that_forgets_is_found_out(image: str, tmp_path: Path) -> None:
+def test_neither_does_what_the_lab_begins_with(image: str, solved: dict[str, Any]) -> None:
+    grades = grades_of(LAB / "move.py", image, solved)
+    assert grades["no count is forgotten"]
+    assert grades["no request is counted twice"]
+    assert grades["d2 answers without d1"]
+
+
+def test_a_move_that_forgets_is_found_out(
+    image: str, tmp_path: Path, solved: dict[str, Any]
+) -> None:
     (tmp_path / "mine.py").write_text(FORGETS)
-    assert not grades_of(tmp_path / "mine.py", image)["grades"]["no count is forgotten"]
+    assert not grades_of(tmp_path / "mine.py", image, solved)["no count is forgotten"]
 
 
-def test_so_is_one_that_moves_nothing(image: str, tmp_path: Path) -> None:
+def test_so_is_one_that_moves_nothing(image: str, tmp_path: Path, solved: dict[str, Any]) -> None:
     (tmp_path / "mine.py").write_text(STAYS)
-    assert not grades_of(tmp_path / "mine.py", image)["grades"]["d2 answers without d1"]
+    assert not grades_of(tmp_path / "mine.py", image, solved)["d2 answers without d1"]
 
 
 def test_a_file_that_is_no_move_is_refused(tmp_path: Path) -> None:

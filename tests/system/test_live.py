@@ -87,9 +87,8 @@ def await_failure(node: Node) -> None:
 
 
 @pytest.fixture
-def touchy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def touchy(tmp_path: Path) -> Path:
     """The folder of a VNF that dies of certain packets."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     folder = tmp_path / "vnfs" / "touchy"
     folder.mkdir(parents=True)
     (folder / "vnf.toml").write_text(MANIFEST)
@@ -349,6 +348,7 @@ def test_a_person_is_told_before_the_next_prompt(tmp_path: Path) -> None:
         assert terminal.text.count("failed:") == 1
 
 
+@pytest.mark.usefixtures("known_limits")
 def test_a_bench_names_the_vnf_that_died(touchy: Path, tmp_path: Path) -> None:
     file = tmp_path / "chain.py"
     file.write_text(

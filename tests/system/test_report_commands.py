@@ -12,10 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from emulator.cli import main
 from emulator.experiment.bench import run_bench
 from emulator.experiment.spec import BenchSpec
 
-pytestmark = pytest.mark.root
+pytestmark = [pytest.mark.root, pytest.mark.usefixtures("known_limits")]
 
 DEADLINE_S = 180.0
 TOPOLOGY = """
@@ -29,7 +30,7 @@ class Net(Topo):
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def place(tmp_path_factory: pytest.TempPathFactory, known_limits: None) -> Path:
     """A folder with a topology and the bundle of a short run of it in ``results``."""
     folder = tmp_path_factory.mktemp("place")
     (folder / "net.py").write_text(TOPOLOGY)
@@ -162,8 +163,14 @@ def test_a_replay_says_what_is_not_as_it_was(place: Path, bundle: str, tmp_path:
 
 @pytest.mark.parametrize("command", ["report", "compare", "replay"])
 def test_what_is_no_bundle_is_told_in_one_line(
-    place: Path, bundle: str, tmp_path: Path, command: str
+    place: Path,
+    bundle: str,
+    tmp_path: Path,
+    command: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.chdir(place)
     other = [bundle] if command == "compare" else []
     empty = tmp_path / "empty"
     empty.mkdir()
@@ -180,9 +187,8 @@ def test_what_is_no_bundle_is_told_in_one_line(
         (old, "written by version 1 of this file; this program reads 2"),
         (cut, "cannot be understood"),
     ):
-        done = vnf(place, command, *other, str(folder))
-        assert done.returncode == 1
-        first, *rest = done.stderr.splitlines()
+        assert main.execute([command, *other, str(folder)]) == 1
+        first, *rest = capsys.readouterr().err.splitlines()
         assert complaint in first
         assert rest
         assert all(line.startswith("     hint: ") for line in rest)

@@ -172,7 +172,9 @@ def test_a_lab_that_grows_leaves_the_prompt_alone(terminal: Terminal):
     terminal.wait_for("vnf>")
     start = len(terminal.text)
     # Longer than the bar of a slow start waits before it shows, and redraws ten times a second.
-    terminal.type("h1 sleep 0.6\r")
+    terminal.type("h1 sleep 0.6; echo slept\r")
+    # A prompt may have been drawn twice: what is typed before this goes to the command.
+    terminal.wait_for("^slept")
     terminal.wait_for("vnf>")
     terminal.type("nodes\r")
     terminal.wait_for("h1 h2 h3 s1")

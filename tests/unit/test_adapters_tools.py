@@ -13,7 +13,7 @@ import pytest
 
 from emulator.doctor import diagnose
 from emulator.errors import MachineError, MeasurementError, UsageError
-from emulator.traffic.adapters import TOOLS, available_tools, running, tool_named
+from emulator.traffic.adapters import TOOLS, NodeTool, available_tools, running, tool_named
 from emulator.traffic.adapters.moongen import FOLDER_VARIABLE as MOONGEN
 from emulator.traffic.adapters.running import Arrived, Finished, choose_interfaces, is_open
 from emulator.traffic.adapters.trex import FOLDER_VARIABLE as TREX
@@ -94,9 +94,11 @@ def test_a_generator_that_is_not_there_is_missed_before_anything_starts(
     bare: Path, name: str
 ) -> None:
     nowhere: Any = SimpleNamespace(name="gen")
+    tool = tool_named(name)
+    assert isinstance(tool, NodeTool)
 
     with pytest.raises(MachineError) as caught:
-        tool_named(name).measure(nowhere)  # type: ignore[attr-defined]
+        tool.measure(nowhere)
 
     assert "no package registry" in caught.value.message
 

@@ -221,16 +221,15 @@ def test_jitter_of_the_right_distribution_passes_and_of_another_fails(distributi
         delay_ns=10 * MS, jitter_ns=MS, distribution=distribution, keep_order=False, seed=21
     )
     samples, decisions = through(plan, 8000, late_ns=6 * US)
-    added = checks.errors_ns(samples, decisions)
 
-    assert not failed(checks.jitter_checks(samples, reference(plan), added))
+    assert not failed(checks.jitter_checks(samples, reference(plan), decisions))
     other = "normal" if distribution != "normal" else "uniform"
     wrong = reference(plan.model_copy(update={"distribution": other}))
     assert "jitter, distance of distributions" in failed(
-        checks.jitter_checks(samples, wrong, added)
+        checks.jitter_checks(samples, wrong, decisions)
     )
     wider = reference(plan.model_copy(update={"jitter_ns": int(1.15 * MS)}))
-    assert "jitter, standard deviation" in failed(checks.jitter_checks(samples, wider, added))
+    assert "jitter, standard deviation" in failed(checks.jitter_checks(samples, wider, decisions))
 
 
 def test_what_the_machine_adds_does_not_count_as_jitter() -> None:
@@ -241,8 +240,36 @@ def test_what_the_machine_adds_does_not_count_as_jitter() -> None:
     noise = np.random.default_rng(5).exponential(5 * US, 8000).astype(np.uint64)
     noisy = replace(samples, first_ns=samples.first_ns + noise)
 
-    assert not failed(
-        checks.jitter_checks(noisy, reference(plan), checks.errors_ns(noisy, decisions))
+    assert not failed(checks.jitter_checks(noisy, reference(plan), decisions))
+
+
+def test_frames_that_a_standstill_of_the_machine_made_late_do_not_count_as_jitter() -> None:
+    plan = ImpairmentPlan(
+        delay_ns=10 * MS, jitter_ns=MS, distribution="uniform", keep_order=False, seed=8
+    )
+    samples, decisions = through(plan, 8000)
+    first = samples.first_ns.copy()
+    first[1000:1400] += np.uint64(50 * MS)
+    stalled = replace(samples, first_ns=first)
+
+    found = checks.jitter_checks(stalled, reference(plan), decisions)
+    assert {check.verdict for check in found} == {"pass"}
+    # The delay's own checks tell of them.
+    assert any("p99" in what for what in failed(checks.delay_checks(plan, stalled, decisions)))
+    first[1000:6000] += np.uint64(50 * MS)
+    (untold,) = checks.jitter_checks(replace(samples, first_ns=first), reference(plan), decisions)
+    assert untold.verdict == "not certified"
+
+
+def test_without_knowing_when_frames_were_due_all_of_them_count() -> None:
+    plan = ImpairmentPlan(delay_ns=10 * MS, jitter_ns=MS, distribution="normal", keep_order=False)
+    samples, _ = through(plan, 8000, late_ns=30 * US)
+
+    assert not failed(checks.jitter_checks(samples, reference(plan), None, floor_ns=30 * US))
+    first = samples.first_ns.copy()
+    first[1000:1400] += np.uint64(50 * MS)
+    assert "jitter, mean" in failed(
+        checks.jitter_checks(replace(samples, first_ns=first), reference(plan), None)
     )
 
 

@@ -118,6 +118,13 @@ def test_a_vnf_without_a_cpu_spoils_a_trial_when_others_had_it() -> None:
     assert "hog.py" in finding.text
 
 
+def test_no_vnf_waits_for_more_than_all_of_the_time() -> None:
+    threads = node_use("fw", wait_ns=13 * S // 10)
+    finding = only(check_trial(sensors(reading(nodes=(threads,)))), "vnf-wait")
+    assert "had no CPU for 1.3 s in all, where the trial took 1 s" in finding.text
+    assert finding.value == pytest.approx(1.3)
+
+
 def test_vnfs_that_wait_for_each_other_are_what_is_measured() -> None:
     crowd = tuple(node_use(f"fw{number}", wait_ns=S // 2) for number in range(3))
     findings = check_trial(sensors(reading(nodes=crowd)))

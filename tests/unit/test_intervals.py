@@ -217,6 +217,15 @@ def test_two_rounds_are_too_few_for_a_median() -> None:
     assert median_interval([1.0, 2.0]) is None
 
 
+def test_what_cannot_be_negative_has_no_interval_below_0() -> None:
+    clipped = median_interval([0.0, 1.0, 50.0])
+    assert clipped is not None
+    assert clipped.low == 0 < clipped.high
+    differences = median_interval([-1.0, 1.0, 50.0])
+    assert differences is not None
+    assert differences.low < -1
+
+
 @pytest.mark.parametrize("confidence", [0, 1, 95, -0.5])
 def test_what_is_no_confidence_is_refused(confidence: float) -> None:
     with pytest.raises(UsageError, match="not a confidence"):

@@ -79,6 +79,10 @@ def test_the_path_without_vnf_is_no_rival_but_told() -> None:
     found = answer(summary(case("none", 300, 5e6, 50), plane("xdp", 1000), plane("dpdk", 2000)))
     assert "xdp has the lowest median latency" in found.sentence
     assert said(found, "Without any VNF") == "p50 0.300 µs, throughput 5.00 Mpps."
+    late = (trial(latency_record(300), valid=False),)
+    found = answer(summary(case("none", 300, 5e6, 50, trials=late), plane("xdp", 1000)))
+    told = said(found, "Without any VNF")
+    assert told == "throughput 5.00 Mpps; not told, because invalid: p50."
 
 
 def test_the_highest_rate_wins_and_a_limited_one_may_be_higher() -> None:

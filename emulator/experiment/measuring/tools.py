@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -84,18 +85,7 @@ def _record(context: CaseContext, asked: str, found: ToolResult) -> ToolRecord:
         throughput_bps=found.throughput_bps,
         bytes_of=found.bytes_of,
         round_trip=found.round_trip,
-        latency=None
-        if latency is None
-        else ToolLatencyRecord(
-            count=latency.count,
-            min_ns=latency.min_ns,
-            mean_ns=latency.mean_ns,
-            p50_ns=latency.p50_ns,
-            p90_ns=latency.p90_ns,
-            p99_ns=latency.p99_ns,
-            p999_ns=latency.p999_ns,
-            max_ns=latency.max_ns,
-        ),
+        latency=None if latency is None else ToolLatencyRecord(**asdict(latency)),
         facts=dict(found.facts),
         notes=found.notes,
         files=files,

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 import shutil
+import subprocess
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar
 
@@ -29,6 +31,18 @@ BytesOf = Literal["payload", "frame"]
 SpecT = TypeVar("SpecT")
 
 _DOUBT = 0.05
+
+
+def impossible(tool: str, option: str, value: object, hint: str) -> UsageError:
+    """What to raise where a tool cannot be asked for a value; the hint says for which it can."""
+    return UsageError(f"{value} is not possible", where=f"{tool} {option}", hint=hint)
+
+
+def told_version(command: Sequence[str], pattern: str) -> str:
+    """The version that a program tells, by the group of a pattern; ``unknown`` if it tells none."""
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    match = re.search(pattern, done.stdout + done.stderr)
+    return match[1] if match else "unknown"
 
 
 @dataclass(frozen=True)

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import json
 import math
-import subprocess
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Literal
 
-from emulator.errors import MeasurementError, UsageError
-from emulator.traffic.adapters.base import PathTool, ToolResult
+from emulator.errors import MeasurementError
+from emulator.traffic.adapters.base import PathTool, ToolResult, impossible, told_version
 from emulator.traffic.adapters.running import (
     Finished,
     await_port,
@@ -32,6 +32,7 @@ _PATH_HINT = "is the path up? try pingpair"
 _LEAST_DATAGRAM_BYTES, _MOST_DATAGRAM_BYTES = 16, 65507
 _MOST_STREAMS = 128
 _FIRST_FACTOR = 0.5
+_bad = partial(impossible, "iperf3")
 
 
 @dataclass(frozen=True)
@@ -92,10 +93,7 @@ class Iperf3(PathTool[Iperf3Spec]):
     spec = Iperf3Spec
 
     def _version(self) -> str:
-        said = subprocess.run(
-            [self.program, "--version"], capture_output=True, text=True, check=False
-        ).stdout
-        return said.split()[1] if said.startswith("iperf ") else "unknown"
+        return told_version([self.program, "--version"], r"^iperf (\S+)")
 
     def measure(
         self, source: ProbeNode, destination: ProbeNode, spec: Iperf3Spec | None = None
@@ -309,7 +307,3 @@ def search_rate(
 
 def _offered_pps(result: ToolResult) -> float:
     return (result.sent_packets or 0) / result.duration_s
-
-
-def _bad(name: str, value: object, hint: str) -> UsageError:
-    return UsageError(f"{value} is not possible", where=f"iperf3 {name}", hint=hint)

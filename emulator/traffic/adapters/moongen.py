@@ -16,16 +16,15 @@ from __future__ import annotations
 
 import csv
 import io
-import math
-import os
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
-from emulator.errors import MeasurementError, UsageError
-from emulator.traffic.adapters.base import NodeTool, ToolLatency, ToolResult
+from emulator.errors import MeasurementError
+from emulator.traffic.adapters.base import ToolLatency, ToolResult
+from emulator.traffic.adapters.generator import FCS_BYTES, Generator, GeneratorSpec
 from emulator.traffic.adapters.running import choose_interfaces, failed, run
 
 if TYPE_CHECKING:
@@ -39,8 +38,6 @@ FOLDER_VARIABLE = "MOONGEN_DIR"
 
 _START_S = 30.0
 _MEGABYTES = 1024
-_LEAST_FRAME_BYTES, _MOST_FRAME_BYTES = 64, 1518
-_FCS_BYTES = 4
 _COLUMNS = (
     "Time",
     "Device",
@@ -111,41 +108,19 @@ end
 
 
 @dataclass(frozen=True)
-class MoongenSpec:
-    """What to ask of MoonGen.
+class MoongenSpec(GeneratorSpec):
+    """What to ask of MoonGen, for which ``rate_pps`` takes three cores."""
 
-    Args:
-        sends, receives: the node's interfaces, by name; empty: its first and its second one.
-        rate_pps: packets per second, which takes MoonGen three cores; None: as fast as it can.
-        duration_s: how long to send.
-        frame_size_bytes: with the frame check sequence.
-        destination_mac: of the frames; empty: that of the receiving interface.
-
-    Raises:
-        UsageError: a value makes no sense.
-    """
-
-    sends: str = ""
-    receives: str = ""
-    rate_pps: float | None = None
-    duration_s: float = 5.0
-    frame_size_bytes: int = 64
-    destination_mac: str = ""
-
-    def __post_init__(self) -> None:
-        if self.rate_pps is not None and not 0 < self.rate_pps < math.inf:
-            raise _bad("rate_pps", self.rate_pps, "a rate is above 0; None: as fast as it can")
-        if not 0 < self.duration_s < math.inf:
-            raise _bad("duration_s", self.duration_s, "it is above 0")
-        if not _LEAST_FRAME_BYTES <= self.frame_size_bytes <= _MOST_FRAME_BYTES:
-            hint = f"{_LEAST_FRAME_BYTES} to {_MOST_FRAME_BYTES}"
-            raise _bad("frame_size_bytes", self.frame_size_bytes, hint)
+    tool: ClassVar[str] = "moongen"
+    most_frame_bytes: ClassVar[int] = 1518
 
 
-class Moongen(NodeTool[MoongenSpec]):
+class Moongen(Generator[MoongenSpec]):
     """MoonGen in a node, with a script of ours."""
 
     name = "moongen"
+    title = "MoonGen"
+    folder_variable = FOLDER_VARIABLE
     summary = "MoonGen, a DPDK generator (not tried on a real installation)"
     program = "build/MoonGen"
     remedy = (
@@ -153,13 +128,6 @@ class Moongen(NodeTool[MoongenSpec]):
         f"${FOLDER_VARIABLE} name the folder with build/MoonGen"
     )
     spec = MoongenSpec
-
-    def why_not(self) -> str:
-        if not os.environ.get(FOLDER_VARIABLE):
-            return f"MoonGen is in no package registry, and ${FOLDER_VARIABLE} names no folder"
-        if not (folder() / self.program).is_file():
-            return f"there is no {self.program} in {folder()}, which ${FOLDER_VARIABLE} names"
-        return ""
 
     def _version(self) -> str:
         return "unknown"  # it has no releases
@@ -180,18 +148,13 @@ class Moongen(NodeTool[MoongenSpec]):
                 command,
                 seconds=_START_S + spec.duration_s,
                 remedy=self.remedy,
-                cwd=str(folder()),
+                cwd=str(self.folder()),
             )
             # Its exit status tells nothing: errors of a script leave it at 0.
             if not statistics.exists():
                 raise failed(self.name, done, node)
             text = statistics.read_text()
         return result_of(text, spec, node.name, command)
-
-
-def folder() -> Path:
-    """Where MoonGen was built."""
-    return Path(os.environ.get(FOLDER_VARIABLE, ""))
 
 
 def configuration_of(sends: InterfacePlan, receives: InterfacePlan) -> str:
@@ -217,11 +180,11 @@ def command_for(
     """The command line for our script."""
     gap_ns = 0 if spec.rate_pps is None else max(1, round(1e9 / spec.rate_pps))
     return [
-        str(folder() / Moongen.program),
+        str(Moongen.folder() / Moongen.program),
         str(script),
         f"--dpdk-config={configuration}",
         str(gap_ns),
-        str(spec.frame_size_bytes - _FCS_BYTES),
+        str(spec.frame_size_bytes - FCS_BYTES),
         f"{spec.duration_s:g}",
         sends.mac,
         spec.destination_mac or receives.mac,
@@ -257,8 +220,8 @@ def result_of(text: str, spec: MoongenSpec, node: str, command: list[str]) -> To
         received_packets=received.packets,
         lost_packets=max(0, sent.packets - received.packets),
         # It counts the check sequence, which a veth does not even carry.
-        sent_bytes=sent.bytes - _FCS_BYTES * sent.packets,
-        received_bytes=received.bytes - _FCS_BYTES * received.packets,
+        sent_bytes=sent.bytes - FCS_BYTES * sent.packets,
+        received_bytes=received.bytes - FCS_BYTES * received.packets,
         bytes_of="frame",
         output={"moongen.csv": text},
         notes=("MoonGen was not tried with this adapter on a real installation",),
@@ -301,7 +264,3 @@ def _pairs(text: str) -> Iterator[tuple[float, int]]:
     for row in csv.reader(io.StringIO(text)):
         if row:
             yield float(row[0]), int(float(row[1]))
-
-
-def _bad(name: str, value: object, hint: str) -> UsageError:
-    return UsageError(f"{value} is not possible", where=f"moongen {name}", hint=hint)

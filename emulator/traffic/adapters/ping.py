@@ -14,13 +14,18 @@ from __future__ import annotations
 
 import math
 import re
-import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
-from emulator.errors import UsageError
-from emulator.traffic.adapters.base import PathTool, ToolLatency, ToolResult
+from emulator.traffic.adapters.base import (
+    PathTool,
+    ToolLatency,
+    ToolResult,
+    impossible,
+    told_version,
+)
 from emulator.traffic.adapters.running import Finished, failed, run, way
 from emulator.traffic.path import ProbeNode
 
@@ -40,6 +45,7 @@ _SUMMARY = re.compile(
     r"(?:, \+(?P<errors>\d+) errors)?, .*time (?P<ms>\d+)\s?ms",
     re.MULTILINE,
 )
+_bad = partial(impossible, "ping")
 
 
 @dataclass(frozen=True)
@@ -85,11 +91,7 @@ class Ping(PathTool[PingSpec]):
     spec = PingSpec
 
     def _version(self) -> str:
-        said = subprocess.run(
-            [self.program, "-V"], capture_output=True, text=True, check=False
-        ).stdout
-        match = re.search(r"iputils[ -](\S+)", said)
-        return match[1] if match else "unknown"
+        return told_version([self.program, "-V"], r"iputils[ -](\S+)")
 
     def why_not(self) -> str:
         reason = super().why_not()
@@ -179,7 +181,3 @@ def _times_ns(text: str) -> Iterator[int]:
     for reply in _REPLY.finditer(text):
         if reply["copy"] is None:
             yield round(float(reply["ms"]) * 1e6)
-
-
-def _bad(name: str, value: object, hint: str) -> UsageError:
-    return UsageError(f"{value} is not possible", where=f"ping {name}", hint=hint)

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
-import subprocess
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -19,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from emulator.dataplane.telemetry import Telemetry
 from emulator.errors import LabError, MeasurementError, UsageError
-from emulator.traffic.adapters.base import NodeTool, ToolResult
+from emulator.traffic.adapters.base import NodeTool, ToolResult, impossible, told_version
 
 if TYPE_CHECKING:
     from emulator.node import Node
@@ -41,11 +39,7 @@ class PmdSpec:
 
     def __post_init__(self) -> None:
         if not 0 < self.duration_s < math.inf:
-            raise UsageError(
-                f"{self.duration_s} is not possible",
-                where="testpmd duration_s",
-                hint="it is above 0",
-            )
+            raise impossible(_VNF, "duration_s", self.duration_s, "it is above 0")
 
 
 class Pmd(NodeTool[PmdSpec]):
@@ -58,14 +52,8 @@ class Pmd(NodeTool[PmdSpec]):
     spec = PmdSpec
 
     def _version(self) -> str:
-        said = subprocess.run(
-            [self.program, "--in-memory", "--no-pci", "-v", "-h"],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        match = re.search(r"RTE Version: 'DPDK ([^']+)'", said.stdout + said.stderr)
-        return match[1] if match else "unknown"
+        command = [self.program, "--in-memory", "--no-pci", "-v", "-h"]
+        return told_version(command, r"RTE Version: 'DPDK ([^']+)'")
 
     def measure(self, node: Node, spec: PmdSpec | None = None) -> ToolResult:
         spec = spec or PmdSpec()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, overload
 
 from emulator.errors import UsageError
 from emulator.names import choice_hint
@@ -42,6 +42,22 @@ class ToolState:
     remedy: str
 
 
+@overload
+def tool_named(name: Literal["iperf3"]) -> Iperf3: ...
+@overload
+def tool_named(name: Literal["sockperf"]) -> Sockperf: ...
+@overload
+def tool_named(name: Literal["ping"]) -> Ping: ...
+@overload
+def tool_named(name: Literal["tcpreplay"]) -> Tcpreplay: ...
+@overload
+def tool_named(name: Literal["testpmd"]) -> Pmd: ...
+@overload
+def tool_named(name: Literal["trex"]) -> Trex: ...
+@overload
+def tool_named(name: Literal["moongen"]) -> Moongen: ...
+@overload
+def tool_named(name: str) -> Tool[Any]: ...
 def tool_named(name: str) -> Tool[Any]:
     """The adapter of a tool, whether the machine has the tool or not.
 

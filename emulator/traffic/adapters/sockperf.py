@@ -15,12 +15,18 @@ from __future__ import annotations
 
 import math
 import re
-import subprocess
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Literal
 
-from emulator.errors import MeasurementError, UsageError
-from emulator.traffic.adapters.base import PathTool, ToolLatency, ToolResult
+from emulator.errors import MeasurementError
+from emulator.traffic.adapters.base import (
+    PathTool,
+    ToolLatency,
+    ToolResult,
+    impossible,
+    told_version,
+)
 from emulator.traffic.adapters.running import (
     Finished,
     await_port,
@@ -50,6 +56,7 @@ _VALID = re.compile(
 _ODD = re.compile(
     r"# dropped messages = (\d+); # duplicated messages = (\d+); # out-of-order messages = (\d+)"
 )
+_bad = partial(impossible, "sockperf")
 
 
 @dataclass(frozen=True)
@@ -110,11 +117,7 @@ class Sockperf(PathTool[SockperfSpec]):
     spec = SockperfSpec
 
     def _version(self) -> str:
-        said = subprocess.run(
-            [self.program, "--version"], capture_output=True, text=True, check=False
-        ).stdout
-        match = re.search(r"version (\S+)", said)
-        return match[1] if match else "unknown"
+        return told_version([self.program, "--version"], r"version (\S+)")
 
     def measure(
         self, source: ProbeNode, destination: ProbeNode, spec: SockperfSpec | None = None
@@ -244,7 +247,3 @@ def _notes(spec: SockperfSpec, total_s: float, valid_s: float) -> list[str]:
             "ping-pong for good"
         )
     return notes
-
-
-def _bad(name: str, value: object, hint: str) -> UsageError:
-    return UsageError(f"{value} is not possible", where=f"sockperf {name}", hint=hint)

@@ -19,10 +19,11 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from emulator.errors import MachineError, MeasurementError, UsageError
-from emulator.traffic.adapters.base import PathTool, ToolResult
+from emulator.traffic.adapters.base import PathTool, ToolResult, impossible, told_version
 from emulator.traffic.adapters.running import (
     ArrivalCounter,
     Arrived,
@@ -45,6 +46,7 @@ _COUNTS = {
     "retried_enobufs": re.compile(r"^\s*Retried packets \(ENOBUFS\):\s+(\d+)", re.MULTILINE),
     "retried_eagain": re.compile(r"^\s*Retried packets \(EAGAIN\):\s+(\d+)", re.MULTILINE),
 }
+_bad = partial(impossible, "tcpreplay")
 
 
 @dataclass(frozen=True)
@@ -118,11 +120,7 @@ class Tcpreplay(PathTool[TcpreplaySpec]):
     spec = TcpreplaySpec
 
     def _version(self) -> str:
-        done = subprocess.run(
-            [self.program, "--version"], capture_output=True, text=True, check=False
-        )
-        match = re.search(r"tcpreplay version: (\S+)", done.stdout + done.stderr)
-        return match[1] if match else "unknown"
+        return told_version([self.program, "--version"], r"tcpreplay version: (\S+)")
 
     def measure(
         self, source: ProbeNode, destination: ProbeNode, spec: TcpreplaySpec | None = None
@@ -271,7 +269,3 @@ def _run_here(command: list[str]) -> subprocess.CompletedProcess[str]:
         raise MeasurementError(
             f"it did not end within {_REWRITE_WITHIN_S:.0f} s", where=command[0]
         ) from None
-
-
-def _bad(name: str, value: object, hint: str) -> UsageError:
-    return UsageError(f"{value} is not possible", where=f"tcpreplay {name}", hint=hint)

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import re
 import subprocess
 import sys
@@ -24,10 +23,10 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from emulator.errors import UsageError
-from emulator.traffic.adapters.base import NodeTool, ToolLatency, ToolResult
+from emulator.traffic.adapters.base import ToolLatency, ToolResult, impossible
+from emulator.traffic.adapters.generator import FCS_BYTES, Generator, GeneratorSpec
 from emulator.traffic.adapters.running import (
     await_port,
     choose_interfaces,
@@ -47,50 +46,36 @@ PG_ID = 5
 
 _RPC_PORT = 4501
 _START_S = 60.0
-_LEAST_FRAME_BYTES, _MOST_FRAME_BYTES = 64, 9000
-_FCS_BYTES = 4
 
 
 @dataclass(frozen=True)
-class TrexSpec:
+class TrexSpec(GeneratorSpec):
     """What to ask of TRex.
 
     Args:
-        sends, receives: the node's interfaces, by name; empty: its first and its second one.
-        rate_pps: packets per second; None: as fast as it can.
-        latency_pps: of packets with stamps beside these; 0: none, and no latency.
-        duration_s: how long to send.
-        frame_size_bytes: with the frame check sequence.
-        destination_mac: of the frames; empty: that of the receiving interface.
+        latency_pps: of packets with stamps beside the others; 0: none, and no latency.
 
     Raises:
         UsageError: a value makes no sense.
     """
 
-    sends: str = ""
-    receives: str = ""
-    rate_pps: float | None = None
+    tool: ClassVar[str] = "trex"
+    most_frame_bytes: ClassVar[int] = 9000
+
     latency_pps: float = 1000.0
-    duration_s: float = 5.0
-    frame_size_bytes: int = 64
-    destination_mac: str = ""
 
     def __post_init__(self) -> None:
-        if self.rate_pps is not None and not 0 < self.rate_pps < math.inf:
-            raise _bad("rate_pps", self.rate_pps, "a rate is above 0; None: as fast as it can")
+        super().__post_init__()
         if not 0 <= self.latency_pps < math.inf:
-            raise _bad("latency_pps", self.latency_pps, "0 or more")
-        if not 0 < self.duration_s < math.inf:
-            raise _bad("duration_s", self.duration_s, "it is above 0")
-        if not _LEAST_FRAME_BYTES <= self.frame_size_bytes <= _MOST_FRAME_BYTES:
-            hint = f"{_LEAST_FRAME_BYTES} to {_MOST_FRAME_BYTES}"
-            raise _bad("frame_size_bytes", self.frame_size_bytes, hint)
+            raise impossible(self.tool, "latency_pps", self.latency_pps, "0 or more")
 
 
-class Trex(NodeTool[TrexSpec]):
+class Trex(Generator[TrexSpec]):
     """TRex's server in a node, driven by its Python interface."""
 
     name = "trex"
+    title = "TRex"
+    folder_variable = FOLDER_VARIABLE
     summary = "Cisco's TRex, stateless (not tried on a real installation)"
     program = "t-rex-64"
     remedy = (
@@ -99,16 +84,9 @@ class Trex(NodeTool[TrexSpec]):
     )
     spec = TrexSpec
 
-    def why_not(self) -> str:
-        if not os.environ.get(FOLDER_VARIABLE):
-            return f"TRex is in no package registry, and ${FOLDER_VARIABLE} names no folder"
-        if not (folder() / self.program).is_file():
-            return f"there is no {self.program} in {folder()}, which ${FOLDER_VARIABLE} names"
-        return ""
-
     def _version(self) -> str:
         # Its release has it in the name of the folder: v3.06.
-        match = re.search(r"v(\d+\.\d+)", str(folder().resolve()))
+        match = re.search(r"v(\d+\.\d+)", str(self.folder().resolve()))
         return match[1] if match else "unknown"
 
     def measure(self, node: Node, spec: TrexSpec | None = None) -> ToolResult:
@@ -119,24 +97,25 @@ class Trex(NodeTool[TrexSpec]):
             scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="vnf-trex-")))
             configuration, answer = scratch / "trex_cfg.yaml", scratch / "statistics.json"
             configuration.write_text(configuration_of(sends, receives, spec))
-            where = {"cwd": str(folder()), "stderr": subprocess.STDOUT}
+            where = {"cwd": str(self.folder()), "stderr": subprocess.STDOUT}
             command = server_command(configuration)
             log = stack.enter_context((scratch / "server.log").open("w+"))
             server = started(node, command, remedy=self.remedy, **{**where, "stdout": log})
             process = stack.enter_context(server)
             await_port(node, process, self.name, _RPC_PORT, "tcp", within_s=_START_S)
-            client = [sys.executable, str(CLIENT), str(folder()), str(answer), request_of(spec)]
+            client = [
+                sys.executable,
+                str(CLIENT),
+                str(self.folder()),
+                str(answer),
+                request_of(spec),
+            ]
             done = run(node, client, seconds=spec.duration_s, remedy=self.remedy, **where)
             if done.status or not answer.exists():
                 raise failed(self.name, done, node)
             report = answer.read_text()
         version = self._version()
         return result_of(json.loads(report), spec, node.name, [*command, *client], version)
-
-
-def folder() -> Path:
-    """Where TRex was unpacked."""
-    return Path(os.environ.get(FOLDER_VARIABLE, ""))
 
 
 def server_command(configuration: Path) -> list[str]:
@@ -175,7 +154,7 @@ def request_of(spec: TrexSpec) -> str:
             "rate": "100%" if spec.rate_pps is None else f"{spec.rate_pps:.3f}pps",
             "latency_pps": spec.latency_pps,
             "duration_s": spec.duration_s,
-            "frame_bytes": spec.frame_size_bytes - _FCS_BYTES,
+            "frame_bytes": spec.frame_size_bytes - FCS_BYTES,
             "pg_id": PG_ID,
         }
     )
@@ -245,7 +224,3 @@ def _latency(statistics: Mapping[str, Any]) -> ToolLatency | None:
 
 def _ns(microseconds: float | None) -> float | None:
     return None if microseconds is None else microseconds * 1e3
-
-
-def _bad(name: str, value: object, hint: str) -> UsageError:
-    return UsageError(f"{value} is not possible", where=f"trex {name}", hint=hint)
