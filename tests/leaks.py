@@ -68,9 +68,7 @@ class Belongings:
         }
         new["bpf_programs"] = [each for each in new["bpf_programs"] if not _held_elsewhere(each)]
         new["lab_records"] = [each for each in new["lab_records"] if not _locked_elsewhere(each)]
-        new["control_groups"] = [
-            each for each in new["control_groups"] if not _of_living_lab(each)
-        ]
+        new["control_groups"] = [each for each in new["control_groups"] if not _of_living_lab(each)]
         new["mounts"] = [each for each in new["mounts"] if not _of_others_lab(each)]
         return {kind: names for kind, names in new.items() if names}
 
