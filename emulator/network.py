@@ -132,7 +132,11 @@ class Network(WatchedNetwork):
         )
         atexit.register(self.stop)
         if schedule and self._lab.plan.schedule:
-            self.run_schedule()
+            try:
+                self.run_schedule()
+            except BaseException:
+                self.stop()
+                raise
         return self
 
     def stop(self) -> None:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _POLL_S = 0.01
 _READY_S = 30.0
+_NOTICED_S = 2.0
 _TOLD_S = 0.03
 
 
@@ -224,7 +225,7 @@ class Ovs:
             LabError: one of them cannot be opened.
         """
         assert self._daemons is not None
-        deadline = time.monotonic() + _READY_S
+        began_s = time.monotonic()
         wanted = {
             interface.kernel_name: (name, interface)
             for name, bridge in bridges.items()
@@ -239,10 +240,13 @@ class Ovs:
             failure = self._daemons.failure()
             if failure is not None:
                 raise LabError(failure)
+            waited_s = time.monotonic() - began_s
+            wrong = [row for row in waiting if row["error"]]
             # An interface that has just come back may be an error until that is noticed.
-            if time.monotonic() > deadline or any(row["error"] for row in waiting):
-                name, interface = wanted[waiting[0]["name"]]
-                raise refused(name, interface.name, waiting[0]["error"] or "it does not say why")
+            if waited_s > (_NOTICED_S if wrong else _READY_S):
+                row = (wrong or waiting)[0]
+                name, interface = wanted[row["name"]]
+                raise refused(name, interface.name, row["error"] or "it does not say why")
             time.sleep(_POLL_S)
         for row in rows:
             name, interface = wanted[row["name"]]
