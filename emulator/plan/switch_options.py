@@ -57,6 +57,7 @@ _CLASSES: dict[str, dict[str, Any]] = {
 
 _SYNONYMS = {"prio": "priority", "controller": "controllers"}
 _DATAPATHS = {"user": "userspace"}
+_P4 = ("p4", "bmv2")
 _WITHOUT_EFFECT = frozenset(("batch",))
 """How Mininet would start its switches; ours are always started together."""
 
@@ -228,6 +229,8 @@ def _read_kind(reader: _Reader) -> SwitchKind:
     kind: Any = reader.options.pop("kind", None) or "bridge"
     if kind not in KINDS:
         hint = suggestion(kind, KINDS) or f"its kinds: {', '.join(KINDS)}"
+        if kind in _P4:
+            hint = "bmv2 is in no package registry; a VNF on the data plane xdp is programmable too"
         reader.tell(f"there is no switch of the kind {kind}", hint)
         # The other options may be meant for what it should have been.
         reader.options.clear()

@@ -163,6 +163,7 @@ def test_applications_lie_beside_the_topology(tmp_path: Path) -> None:
     ("options", "mistake"),
     [
         ({"kind": "osv"}, "there is no switch of the kind osv (did you mean ovs?)"),
+        ({"kind": "p4"}, "bmv2 is in no package registry"),
         ({"kind": "ovs", "dpid": "xyz"}, "dpid cannot be 'xyz'"),
         ({"kind": "ovs", "dpid": "0"}, "dpid cannot be '0'"),
         ({"kind": "ovs", "failMode": "safe"}, "failMode cannot be 'safe'"),
