@@ -66,6 +66,9 @@ class WatchedNetwork(ABC):
     ) -> PingMatrix:
         """Pings between all pairs of nodes, both ways, all at the same time.
 
+        Where Open vSwitch is told by controllers where frames go, one after the other: they
+        learn from the order in which frames come.
+
         Args:
             nodes: which ones; by default every host and router with an address.
             count: requests per pair.
@@ -87,7 +90,13 @@ class WatchedNetwork(ABC):
                 raise UsageError("the node has no address to ping", where=node.name)
         indices = range(len(endpoints))
         pairs = [(a, b) for a in indices for b in indices if a != b]
-        return ping(endpoints, pairs, count=count, timeout_s=timeout_s, apart=apart)
+        plan = self._running().plan
+        by_flows = bool(self.controllers) and any(
+            node.switch is not None and node.switch.kind == "ovs" for node in plan.switches()
+        )
+        return ping(
+            endpoints, pairs, count=count, timeout_s=timeout_s, apart=apart, in_turn=by_flows
+        )
 
     def pingAll(self, timeout: float = 1.0) -> float:
         """Pings between all hosts; returns the percentage that was lost."""
