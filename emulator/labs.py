@@ -18,7 +18,7 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 from emulator.errors import LabError, MachineError, UsageError
 from emulator.hosts.leftovers import give_back
@@ -129,13 +129,14 @@ class LabRecord:
 class LabFolder:
     """The folder of a lab we own, locked until it is closed."""
 
-    def __init__(self, path: Path, lock: int) -> None:
-        self.path = path
-        self._lock = lock
+    def __init__(self) -> None:
+        self.path = Path()
+        self._lock = -1
 
-    @classmethod
-    def create(cls, name: str, lab_id: str | None = None) -> Self:
-        """A new folder; its name, the lab's id, is made from ``name`` unless ``lab_id`` is given.
+    def create(self, name: str, lab_id: str | None = None) -> None:
+        """Makes it; its name, the lab's id, is made from ``name`` unless ``lab_id`` is given.
+
+        Have :meth:`close` called whatever happens from here on: a Ctrl-C may strike at any moment.
 
         Raises:
             UsageError: when a living lab has that id, or it cannot be a name.
@@ -152,7 +153,8 @@ class LabFolder:
                 made = f"{name:.{_LONGEST_ID - 5}}-{secrets.token_hex(2)}"
                 path = run_dir() / (lab_id or made)
                 try:
-                    return cls(path, _make(path))
+                    self._make(path)
+                    return
                 except OSError:
                     if not path.exists():
                         raise
@@ -168,6 +170,20 @@ class LabFolder:
                 hint="run as root, on a system with a writable /run",
             ) from error
         raise LabError(f"no free id for a lab named {name}")
+
+    def _make(self, path: Path) -> None:
+        """Creates ``path`` with its lock already held, so that it is never seen without one."""
+        draft = _draft(path)
+        draft.mkdir(mode=0o755)
+        self.path = path
+        self._lock = os.open(draft / _LOCK, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            draft.rename(path)
+        except BaseException:
+            self.close()
+            shutil.rmtree(draft, ignore_errors=True)
+            raise
 
     @property
     def id(self) -> str:
@@ -207,7 +223,9 @@ class LabFolder:
             # Under another name first: half a folder is no dead lab, and the name may be wanted.
             going = _draft(self.path)
             with contextlib.suppress(OSError):
-                self.path.rename(going)
+                # Where it was never made, another lab may have one of that name.
+                if os.path.samestat(os.stat(self.path / _LOCK), os.fstat(self._lock)):
+                    self.path.rename(going)
             shutil.rmtree(going, ignore_errors=True)
             os.close(self._lock)
             self._lock = -1
@@ -281,21 +299,6 @@ def clean() -> list[str]:
 def _draft(path: Path) -> Path:
     """What a folder is called before it is complete, and when it is not any more."""
     return path.with_name(f".{path.name}.{os.getpid()}")
-
-
-def _make(path: Path) -> int:
-    """Creates ``path`` with its lock already held, so that it is never seen without one."""
-    draft = _draft(path)
-    draft.mkdir(mode=0o755)
-    lock = os.open(draft / _LOCK, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        draft.rename(path)
-    except BaseException:
-        os.close(lock)
-        shutil.rmtree(draft, ignore_errors=True)
-        raise
-    return lock
 
 
 def _folders() -> Iterator[Path]:

@@ -111,8 +111,9 @@ class OwnedLab(Lab):
         allow_open_files(_FILES + _FILES_PER_NODE * len(plan.nodes))
         check_control(plan)
         labs.clean()
-        folder = labs.LabFolder.create(plan.name, lab_id)
+        folder = labs.LabFolder()
         try:
+            folder.create(plan.name, lab_id)
             lab = cls(plan, folder, catalog, progress, on_failure)
         except BaseException:
             folder.close()

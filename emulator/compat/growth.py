@@ -71,6 +71,8 @@ class Growth:
         self._ended = False
         self.ending = False
         self._told: list[str] = []
+        # What the variables were that lead to the lab's Open vSwitch.
+        self._environment: dict[str, str | None] = {}
         self._lock = threading.RLock()
         _ALL.append(self)
 
@@ -123,7 +125,10 @@ class Growth:
         if any(node.is_ovs for node in nodes):
             from emulator.switches.ovs_daemons import OVS_FOLDER, environment
 
-            os.environ.update(environment(run_dir() / self.engine.id / OVS_FOLDER))
+            pointed = environment(run_dir() / self.engine.id / OVS_FOLDER)
+            for name, folder in pointed.items():
+                self._environment.setdefault(name, os.environ.get(name))
+                os.environ[name] = folder
 
     def _tell_notes(self, nodes: list[Node]) -> None:
         for node in nodes:
@@ -210,6 +215,12 @@ class Growth:
         self._ended = True
         if self in _ALL:
             _ALL.remove(self)
+        while self._environment:
+            name, before = self._environment.popitem()
+            if before is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = before
         self.engine.stop()
 
     @contextmanager

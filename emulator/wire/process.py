@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import mmap
 import os
 import socket
@@ -26,6 +27,7 @@ _SPIN_NS = 60_000
 """A sleeping process is woken some tens of microseconds late: it sleeps less and spins the rest."""
 _MEMORY_BYTES = 1 << 30
 _ANSWER_S = 10.0
+_DYING_S = 1.0
 
 
 class WireProcess(Closing):
@@ -91,9 +93,9 @@ class WireProcess(Closing):
             self._socket.send(request)
             answer = self._socket.recv(protocol.ANSWER_BYTES)
         except OSError as error:
-            raise LabError(self.failure() or "the wires do not answer", where=where) from error
+            raise LabError(self._ending() or "the wires do not answer", where=where) from error
         if not answer:
-            raise LabError(self.failure() or "the wires have ended", where=where)
+            raise LabError(self._ending() or "the wires have ended", where=where)
         number, message = protocol.read_answer(answer)
         if number:
             raise LabError(f"the wire cannot be made: {message}", where=where)
@@ -125,6 +127,12 @@ class WireProcess(Closing):
             return None
         how = f"by signal {-status}" if status < 0 else f"with exit code {status}"
         return f"the process of the wires has ended {how}{last_words(self._log)}"
+
+    def _ending(self) -> str | None:
+        # A process that dies closes its socket before it can be asked how it died.
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(_DYING_S)
+        return self.failure()
 
     def let_go(self) -> None:
         """Close our ends without ending it; what a forked process does."""

@@ -171,8 +171,8 @@ def test_what_cannot_be_had_is_told_and_leaves_nothing(
     ):
         with pytest.raises(names.InvalidDockerArgs, match=said):
             manager.addContainer("c1", "h1", BUSYBOX, "sleep 9", docker_args=arguments)
-    with pytest.raises(Exception, match="image dev_test is not on this machine") as missing:
-        manager.addContainer("c1", "h1", "dev_test", "bash", {})
+    with pytest.raises(Exception, match="image no_such_test is not on this machine") as missing:
+        manager.addContainer("c1", "h1", "no_such_test", "bash", {})
     assert missing.value.hint
     with pytest.raises(LabError, match="cannot be started: /nothing"):
         manager.addContainer("c1", "h1", BUSYBOX, "/nothing")

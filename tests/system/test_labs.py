@@ -205,7 +205,9 @@ def test_a_lab_in_the_making_is_not_taken_for_a_dead_one() -> None:
         reaping = [threads.submit(reap) for _ in range(2)]
         try:
             for _ in range(300):
-                LabFolder.create("making").close()
+                folder = LabFolder()
+                folder.create("making")
+                folder.close()
         finally:
             over.set()
         assert not [lab for each in reaping for lab in each.result() if lab.startswith("making")]
@@ -306,3 +308,17 @@ def test_a_forked_process_does_not_hold_up_the_end_of_the_lab() -> None:
             os.close(write)
             os.kill(child, signal.SIGKILL)
             os.waitpid(child, 0)
+
+
+def test_a_folder_whose_making_is_interrupted_is_gone_and_nobody_elses() -> None:
+    taken = LabFolder()
+    taken.create("taken", "taken-already")
+    try:
+        other = LabFolder()
+        with pytest.raises(UsageError, match="a lab named taken-already is running"):
+            other.create("taken", "taken-already")
+        other.close()
+        assert taken.path.is_dir()
+    finally:
+        taken.close()
+    assert not taken.path.exists()

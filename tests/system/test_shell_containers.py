@@ -138,7 +138,7 @@ MISTAKES = {
     "link a1 s1 down": "no link between a1 and s1",
     "counters d1": "d1 is a host, not a VNF",
     "py d1.update(cpus=-1)": "cpus",
-    "py h1.update(cpus=1)": "the node has no container",
+    "py h1.update(cpu_shares=1)": "there is no limit cpu_shares",
     "py h1.logs()": "kept nowhere",
     "px net.addDocker('d4', image='Not An Image')": "Not An Image",
     "px net.addDocker('d5', image='nobody/has.this:1', pull='never')": "nobody/has.this:1",
