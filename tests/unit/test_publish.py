@@ -331,4 +331,6 @@ def test_a_free_port_is_chosen_and_told() -> None:
         assert [plan for plan, _ in published.bound] == plans
         for _, number in published.bound:
             assert number > 0
-        client(published.bound[0][1]).close()
+        # Nobody listens behind it, which may be told before the connection is seen to be there.
+        with suppress(ConnectionResetError):
+            client(published.bound[0][1]).close()
