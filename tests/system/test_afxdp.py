@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import textwrap
+import threading
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -27,6 +28,7 @@ from emulator.errors import LabError, MachineError, UsageError
 from emulator.kernel.bpf import BpfId, BpfObject, attach_xdp, xdp_state
 from emulator.kernel.clang import compile_bpf
 from emulator.kernel.libbpf import library
+from emulator.kernel.pidfd import descriptor_of
 from tests.system.vnf_lab import VnfLab, frame, still_there, wait_until_gone
 
 pytestmark = [
@@ -98,6 +100,21 @@ def test_a_vnf_keeps_only_the_rights_that_xdp_sockets_take(lab: VnfLab) -> None:
             assert int(status[kind], 16) == CAP_NET_RAW | CAP_IPC_LOCK
         assert int(status["CapInh"], 16) == int(status["CapAmb"], 16) == 0
         assert status["NoNewPrivs"] == "1"
+
+
+def test_a_queue_that_the_kernel_has_not_given_free_yet_is_waited_for(lab: VnfLab) -> None:
+    with ExitStack() as held:
+        with start(lab) as vnf:
+            for each in Path(f"/proc/{vnf.pid}/fd").iterdir():
+                if os.readlink(each).startswith("socket:"):
+                    held.callback(os.close, descriptor_of(vnf.pid, int(each.name)))
+        later = threading.Timer(0.3, held.pop_all().close)
+        later.start()
+        try:
+            with start(lab) as vnf:
+                assert vnf.failure() is None
+        finally:
+            later.join()
 
 
 def test_nothing_stays_attached_when_the_vnf_is_killed(lab: VnfLab) -> None:

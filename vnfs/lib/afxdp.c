@@ -16,6 +16,7 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <xdp/xsk.h>
 
 #include "run.h"
@@ -27,6 +28,8 @@
 #define PORT_CHUNKS (2 * RING_FRAMES)
 /* The kernel sends some tens of frames a call, and stops when the far end lags behind. */
 #define KICKS 8
+/* The kernel gives a queue free some time after the socket of the VNF before has been closed. */
+#define RELEASED_WITHIN_MS 2000
 
 #ifndef SOL_XDP
 #define SOL_XDP 283
@@ -146,6 +149,7 @@ static const char *port_open(__u32 number) {
     struct xdp_options options = {0};
     socklen_t bytes = sizeof(options);
     __u32 queue = QUEUE;
+    const struct timespec millisecond = {.tv_nsec = 1000000};
     struct xsk_socket_config config = {
         .rx_size = RING_FRAMES,
         .tx_size = RING_FRAMES,
@@ -155,8 +159,13 @@ static const char *port_open(__u32 number) {
 
     if (!memory.umem)
         open_memory();
-    int error = xsk_socket__create_shared(&port->socket, name, QUEUE, memory.umem, &port->received,
+    int error = -EBUSY;
+    for (int i = 0; error == -EBUSY && i < RELEASED_WITHIN_MS; i++) {
+        if (i)
+            nanosleep(&millisecond, NULL);
+        error = xsk_socket__create_shared(&port->socket, name, QUEUE, memory.umem, &port->received,
                                           &port->to_send, &port->to_fill, &port->sent, &config);
+    }
     if (error)
         vnf_fail(EXIT_MACHINE, error == -EPERM ? "give it CAP_NET_RAW" : NULL,
                  "%s: no XDP socket: %s", name, strerror(-error));
