@@ -8,7 +8,7 @@ Written as one text, the same for every polling data plane:
 ``wait``             sleep until a frame comes
 ``sleep:50us``       sleep that long, then look again
 ``spin:20us,wait``   look again at once for 20 µs after the last frame, then do what follows: wait,
-                     yield or sleep
+                     yield or sleep; where frames come at longer gaps than that, do it at once
 ==================== ===========================================================================
 """
 
@@ -31,7 +31,8 @@ class IdlePolicy:
     """What a polling loop does while no frame comes.
 
     Attributes:
-        spin_ns: how long after the last frame it looks again at once.
+        spin_ns: how long after the last frame it looks again at once, as long as frames come at
+            shorter gaps than that.
         then: what it does after that: ``poll``, ``yield``, ``wait`` or ``sleep``.
         sleep_ns: how long each sleep is.
     """

@@ -14,8 +14,9 @@ Two mechanisms send and receive:
 ``app``
     A process sends through an AF_PACKET socket and another one receives: what an application sees,
     its wake-ups included. A packet has arrived when the receiving process has it in its hands, read
-    from the clock after the call that brought it. The receiver sleeps when it has looked for the
-    next packet for 20 µs, so above 50,000 packets/s it is rarely woken up.
+    from the clock after the call that brought it. A receiver sleeps until the next packet comes;
+    only at gaps of less than 20 µs it looks for it meanwhile, so above 50,000 packets/s it is
+    rarely woken up.
 """
 
 from __future__ import annotations

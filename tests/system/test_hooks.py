@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -128,6 +129,25 @@ def test_bursts_are_counted_by_their_size(lab: VnfLab, plane: str) -> None:
         own = vnf.counters()["fn-eth0"].own
         assert own["bursts_32_up"] >= 1
         assert sum(own[name] for name in own if name.startswith("bursts")) < 10
+
+
+@pytest.mark.parametrize("plane", ["packet", "afxdp"])
+def test_a_spin_looks_on_only_where_frames_come_closer_than_it_is_long(
+    lab: VnfLab, plane: str
+) -> None:
+    def sent_and_looked() -> int:
+        assert lab.transfer(lab.left, lab.right, frames, last=frames[-1]) == frames
+        return vnf.counters()["fn-eth0"].own["idle_looks"]
+
+    frames = [frame(0)]
+    spinning_looks = 10_000
+    with start(lab, Catalog.load()["bursts"], plane, idle="spin:200ms,wait") as vnf:
+        for _ in range(3):
+            time.sleep(0.3)
+            assert sent_and_looked() < spinning_looks
+        deadline = time.monotonic() + 30
+        while sent_and_looked() <= spinning_looks:
+            assert time.monotonic() < deadline, "it never looks on"
 
 
 @pytest.mark.parametrize("plane", ["packet", "afxdp"])

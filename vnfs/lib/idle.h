@@ -6,7 +6,8 @@
  *     yield                lets others run first (sched_yield)
  *     wait                 sleeps until a frame comes (poll)
  *     sleep=NS             sleeps that long
- *     spin=NS,THEN         looks again at once for so long after the last frame, then does THEN
+ *     spin=NS,THEN         looks again at once for so long after the last frame, then does THEN;
+ *                          where frames come at longer gaps than that, does THEN at once
  */
 #ifndef VNF_IDLE_H
 #define VNF_IDLE_H
@@ -19,8 +20,11 @@ static struct {
     __u64 spin_ns;
     __u64 sleep_ns;
     __u64 idle_since_ns; /* 0: a frame came just now */
+    __u64 ran_out_ns;    /* when there was no more frame, the last time */
+    __u64 spin_until_ns;
     __u64 control_due_ns;
     __u32 busy_rounds;
+    __u32 ran_out_round; /* busy_rounds at that time */
 } idle = {.then = IDLE_WAIT, .spin_ns = 20000};
 
 static __always_inline void idle_relax(void) {
@@ -88,6 +92,19 @@ static void idle_wait(__u64 time_ns) {
         }
 }
 
+/*
+ * To look on for a frame that is not to be expected would only keep others from the core: first of
+ * all whoever was woken up by the frame that was just sent.
+ */
+static void idle_begin(__u64 now_ns) {
+    __u32 rounds = idle.busy_rounds - idle.ran_out_round;
+    int close = now_ns - idle.ran_out_ns < idle.spin_ns * rounds;
+    idle.idle_since_ns = now_ns;
+    idle.spin_until_ns = close ? now_ns + idle.spin_ns : now_ns;
+    idle.ran_out_ns = now_ns;
+    idle.ran_out_round = idle.busy_rounds;
+}
+
 static void idle_step(void) {
     __u64 now_ns = vnf_monotonic_ns(), longest_ns = IDLE_WAIT_NS;
 #ifdef VNF_IDLE
@@ -96,12 +113,12 @@ static void idle_step(void) {
         longest_ns = again_ns;
 #endif
     if (!idle.idle_since_ns)
-        idle.idle_since_ns = now_ns;
+        idle_begin(now_ns);
     if (now_ns >= idle.control_due_ns) {
         control_serve();
         idle.control_due_ns = now_ns + IDLE_CONTROL_NS;
     }
-    if (now_ns - idle.idle_since_ns < idle.spin_ns || idle.then == IDLE_POLL)
+    if (now_ns < idle.spin_until_ns || idle.then == IDLE_POLL)
         idle_relax();
     else if (idle.then == IDLE_YIELD)
         sched_yield();

@@ -82,6 +82,9 @@ static __thread struct {
     uint8_t learned;
     uint8_t precise_timers;
     uint64_t idle_since_ns; /* 0: a frame came just now */
+    uint64_t spin_until_ns;
+    uint32_t bursts;     /* since ran_out_ns */
+    uint64_t ran_out_ns; /* when there was no more frame, the last time */
 } thread;
 
 static uint64_t now_ns(void) {
@@ -237,12 +240,24 @@ static void relax(void) {
 #endif
 }
 
+/*
+ * To look on for a frame that is not to be expected would only keep others from the core: first of
+ * all whoever was woken up by the frame that was just sent.
+ */
+static void begin_idle(uint64_t now) {
+    int close = now - thread.ran_out_ns < policy.spin_ns * thread.bursts;
+    thread.idle_since_ns = now;
+    thread.spin_until_ns = close ? now + policy.spin_ns : now;
+    thread.ran_out_ns = now;
+    thread.bursts = 0;
+}
+
 static void idle(void) {
     uint64_t now = now_ns();
     if (!thread.idle_since_ns)
-        thread.idle_since_ns = now;
+        begin_idle(now);
     uint64_t idle_ns = now - thread.idle_since_ns;
-    if (idle_ns < policy.spin_ns || policy.then == IDLE_POLL)
+    if (now < thread.spin_until_ns || policy.then == IDLE_POLL)
         relax();
     else if (policy.then == IDLE_YIELD)
         sched_yield();
@@ -297,6 +312,7 @@ static uint16_t after_look(uint16_t port, uint16_t number, struct rte_mbuf **fra
     (void)port, (void)number, (void)frames, (void)room;
     if (count) {
         thread.idle_since_ns = 0;
+        thread.bursts++;
         if (thread.learned && thread.looks)
             begin_round();
     } else {
