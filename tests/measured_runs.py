@@ -14,6 +14,7 @@ from emulator.experiment.bundle import BundleWriter
 from emulator.experiment.machine import describe_machine
 from emulator.experiment.measured import (
     CostRecord,
+    CostTrialRecord,
     GoalRecord,
     IntervalRecord,
     LatencyRecord,
@@ -148,15 +149,22 @@ def interval(low: float, high: float) -> IntervalRecord:
     return IntervalRecord(low=low, high=high, confidence=0.95, method="bootstrap over rounds")
 
 
-def cost(cpu_ns_per_packet: float, **changed: Any) -> CostRecord:
-    """Of a million packets."""
-    return CostRecord(
-        cpu_ns_per_packet=cpu_ns_per_packet,
-        cpu_ns=round(cpu_ns_per_packet * 1e6),
-        received=10**6,
-        elapsed_ns=10**9,
-        softirq_accounting="in-task",
-        **({"valid": True} | changed),
+def cost(*cpu_ns_per_packet: float, **changed: Any) -> CostRecord:
+    """Of a million packets in each of so many rounds."""
+    return CostRecord.over(
+        [
+            CostTrialRecord(
+                round=number,
+                cpu_ns_per_packet=each_ns,
+                cpu_ns=round(each_ns * 1e6),
+                sent=10**6,
+                received=10**6,
+                elapsed_ns=10**9,
+                softirq_accounting="in-task",
+                **({"valid": True} | changed),
+            )
+            for number, each_ns in enumerate(cpu_ns_per_packet, 1)
+        ]
     )
 
 

@@ -116,7 +116,7 @@ _METRICS = (
         "CPU cost",
         "the lowest CPU time per packet",
         lambda case: case.cost.cpu_ns_per_packet if case.cost else None,
-        lambda _: None,
+        lambda case: case.cost.interval if case.cost else None,
         lambda value: f"{whole(value)} ns",
         1.0,
         True,

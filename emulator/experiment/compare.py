@@ -183,8 +183,8 @@ def _rates(case: CaseRecord, goal: str) -> list[float]:
 
 
 def _costs(case: CaseRecord) -> list[float]:
-    cost = case.cost
-    return [cost.cpu_ns_per_packet] if cost and cost.valid and cost.cpu_ns_per_packet else []
+    trials = case.cost.trials if case.cost else ()
+    return [trial.cpu_ns_per_packet for trial in trials if trial.valid]
 
 
 def rounds_needed() -> int:

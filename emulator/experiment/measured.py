@@ -7,8 +7,10 @@ support, is null and never a stand-in number.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, Literal
+from statistics import median
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict
 
@@ -561,10 +563,11 @@ class BenchLimitsRecord(Record):
     reused: bool = False
 
 
-class CostRecord(Record):
-    """CPU time of the whole path per packet, over one saturating trial.
+class CostTrialRecord(Record):
+    """CPU time of the whole path per packet in one saturating trial.
 
     Attributes:
+        round: in which it was made.
         cpu_ns_per_packet: ``cpu_ns`` by packets sent, plus ``process_cpu_ns`` by packets received.
         cpu_ns: of the generator's thread and of the kernel's packet threads.
         process_cpu_ns: of the processes of all VNFs.
@@ -577,14 +580,62 @@ class CostRecord(Record):
         findings: what the honesty gate saw.
     """
 
-    cpu_ns_per_packet: float | None
+    round: int
+    cpu_ns_per_packet: float
     cpu_ns: int
     process_cpu_ns: int = 0
     vnf_cpu_ns: dict[str, int] = {}
-    sent: int | None = None
+    sent: int
     received: int
     elapsed_ns: int
     softirq_accounting: str
     valid: bool
     resources: ResourcesRecord | None = None
     findings: tuple[FindingRecord, ...] = ()
+
+    @property
+    def process_cpu_ns_per_packet(self) -> float:
+        """Of the processes of all VNFs, by packets received."""
+        return self.process_cpu_ns / self.received
+
+
+class CostRecord(Record):
+    """CPU time of the whole path per packet: the median over rounds, a saturating trial in each.
+
+    Attributes:
+        cpu_ns_per_packet: the median over the trials that count.
+        interval: of the median; null with too few rounds.
+        trials: one of each round: the valid one, or where there is none the least disturbed one.
+    """
+
+    cpu_ns_per_packet: float
+    interval: IntervalRecord | None = None
+    trials: tuple[CostTrialRecord, ...]
+
+    @classmethod
+    def over(cls, trials: Sequence[CostTrialRecord]) -> Self:
+        """The cost over trials of different rounds."""
+        counted = _counted(trials)
+        return cls(
+            cpu_ns_per_packet=median(each.cpu_ns_per_packet for each in counted),
+            trials=tuple(trials),
+        )
+
+    @property
+    def counted_trials(self) -> tuple[CostTrialRecord, ...]:
+        """The valid ones, as long as there is any; otherwise all."""
+        return _counted(self.trials)
+
+    @property
+    def valid(self) -> bool:
+        """Whether it comes from trials that are valid."""
+        return all(trial.valid for trial in self.counted_trials)
+
+    @property
+    def process_cpu_ns_per_packet(self) -> float:
+        """The part of the processes of all VNFs: the median over the trials that count."""
+        return median(each.process_cpu_ns_per_packet for each in self.counted_trials)
+
+
+def _counted(trials: Sequence[CostTrialRecord]) -> tuple[CostTrialRecord, ...]:
+    return tuple([each for each in trials if each.valid] or trials)

@@ -252,7 +252,7 @@ class SummaryRecord(Record):
     ``round_trip`` says that latencies are of the way there and back.
     """
 
-    version: Literal[2] = 2
+    version: Literal[3] = 3
     topology: str
     link: str
     mechanism: str

@@ -132,8 +132,8 @@ def _all_findings(case: CaseRecord) -> Iterator[tuple[str, FindingRecord]]:
             yield from at(f"search {search.round} for {found.goal.name}", search.findings)
     if case.back_to_back:
         yield from at("bursts", case.back_to_back.findings)
-    if case.cost:
-        yield from at("cost", case.cost.findings)
+    for cost in case.cost.trials if case.cost else ():
+        yield from at(f"cost, round {cost.round}", cost.findings)
     if case.hops:
         yield from at("by hops", case.hops.findings)
 

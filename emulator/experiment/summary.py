@@ -116,9 +116,13 @@ def with_intervals(
         interval = None if found.rate_pps is None else median_interval(rates, seed=seed)
         known = None if interval is None else IntervalRecord(**asdict(interval))
         throughputs.append(found.model_copy(update={"interval": known}))
-    return record.model_copy(
-        update={"latency_intervals": intervals, "throughputs": tuple(throughputs)}
-    )
+    update: dict[str, object] = {"latency_intervals": intervals, "throughputs": tuple(throughputs)}
+    if record.cost is not None:
+        costs = [trial.cpu_ns_per_packet for trial in record.cost.counted_trials]
+        interval = median_interval(costs, seed=seed)
+        known = None if interval is None else IntervalRecord(**asdict(interval))
+        update["cost"] = record.cost.model_copy(update={"interval": known})
+    return record.model_copy(update=update)
 
 
 def _share(record: CaseRecord, baseline: CaseRecord) -> VnfShareRecord | None:

@@ -176,7 +176,8 @@ def test_the_delay_is_split_by_hops(case: CaseRecord) -> None:
 def test_cost_tells_what_each_node_took(case: CaseRecord) -> None:
     assert case.cost is not None
     assert case.cost.cpu_ns_per_packet
-    resources = case.cost.resources
+    assert [trial.round for trial in case.cost.trials] == [1, 2]
+    resources = case.cost.trials[0].resources
     assert resources is not None
     time_told = resources.nodes["vnf1"].xdp_runs if "vnf1" in resources.nodes else None
     assert time_told or "XDP run time" in resources.unavailable

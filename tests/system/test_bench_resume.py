@@ -94,12 +94,15 @@ def check_whole(folder: Path, before: SummaryRecord, samples: dict[str, bytes]) 
         assert case.throughput is not None
         assert [search.round for search in case.throughput.searches] == [1, 2]
         assert case.cost is not None
+        assert [trial.round for trial in case.cost.trials] == [1, 2]
         for trial in case.trials:
             assert len(bundle.samples(case.name, trial.number)["seq"]) == 400
     for case in before.cases:
         after = bundle.summary.case(case.name)
         assert after.trials[: len(case.trials)] == case.trials
-        assert after.cost == case.cost or case.cost is None
+        if case.cost is not None:
+            assert after.cost is not None
+            assert after.cost.trials[: len(case.cost.trials)] == case.cost.trials
         for found, later in zip(case.throughputs, after.throughputs, strict=False):
             assert later.searches[: len(found.searches)] == found.searches
         # A round of which the trial is valid has it once.

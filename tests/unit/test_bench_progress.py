@@ -32,7 +32,8 @@ def everything(repeat: int = 2) -> BenchSpec:
 def test_what_is_measured_once_is_in_the_first_round_only() -> None:
     first, second = efforts(everything(), 1), efforts(everything(), 2)
     assert set(first) == {START, *MEASUREMENTS}
-    assert set(second) == {START, "latency", "throughput"}
+    assert set(second) == {START, "latency", "throughput", "cost"}
+    assert second["cost"].steps < first["cost"].steps
     assert first["latency"].steps == 3
     assert second["latency"].steps == 1
     assert first["sla"].steps == 2

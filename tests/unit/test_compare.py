@@ -22,6 +22,7 @@ from emulator.topo import Topo
 from tests.measured_runs import (
     NOON,
     case,
+    cost,
     latency,
     run,
     summary,
@@ -45,6 +46,7 @@ def measured(dataplane: str, p50_ns: int, rate_pps: float, **changed: Any) -> Ca
     fields: dict[str, Any] = {
         "trials": rounds(p50_ns),
         "throughputs": (throughput(rate_pps, rounds=rates),),
+        "cost": cost(*(200 * factor for factor in STEADY)),
     }
     return case(dataplane, p50_ns, None, 200, **(fields | changed))
 
@@ -67,15 +69,16 @@ def printed(found: BundleComparison) -> str:
 def test_a_slower_build_is_told_and_equal_ones_are_not(tmp_path: Path) -> None:
     a = bundle(tmp_path, measured("xdp", 700, 3e6))
     same = compare_bundles(a, bundle(tmp_path, measured("xdp", 700, 3e6)))
-    assert set(verdicts(same).values()) == {"no-difference", "unknown"}
+    assert set(verdicts(same).values()) == {"no-difference"}
     assert same.differences == ()
     assert "Machine, versions, settings and plans are the same." in printed(same)
 
-    slower = compare_bundles(a, bundle(tmp_path, measured("xdp", 1400, 2e6)))
+    once = measured("xdp", 1400, 2e6, cost=cost(200))
+    slower = compare_bundles(a, bundle(tmp_path, once))
     found = verdicts(slower)
     assert (found["p50"], found["p99"], found["throughput"]) == ("higher", "higher", "lower")
     assert found["loss"] == "no-difference"
-    # A single trial of full load tells nothing about its own variation.
+    # A single trial tells nothing about its own variation.
     assert found["CPU per packet"] == "unknown"
     text = printed(slower)
     assert "higher: worse" in text
@@ -121,6 +124,18 @@ def test_invalid_rounds_do_not_count(tmp_path: Path) -> None:
     )
     (p50,) = [m for m in found.cases[0].metrics if m.comparison.metric == "p50"]
     assert (p50.comparison.b_rounds, verdict_text(p50)) == (3, "no significant difference")
+
+
+def test_a_change_of_cost_is_told_from_chance(tmp_path: Path) -> None:
+    before = measured("xdp", 700, 3e6)
+    dear = cost(*(300 * factor for factor in STEADY))
+    wild = cost(*(300 * factor for factor in STEADY), valid=False)
+    told = [
+        verdicts(compare_bundles(bundle(tmp_path, before), bundle(tmp_path, after)))
+        for after in (measured("xdp", 700, 3e6, cost=dear), measured("xdp", 700, 3e6, cost=wild))
+    ]
+    assert told[0]["CPU per packet"] == "higher"
+    assert "CPU per packet" not in told[1]
 
 
 def test_where_all_is_invalid_there_is_nothing_to_compare(tmp_path: Path) -> None:

@@ -33,6 +33,7 @@ from emulator.experiment.words import grouped, microseconds, percent, share, sig
 from tests.measured_runs import (
     QUICK,
     case,
+    cost,
     interval,
     latency,
     search,
@@ -80,13 +81,12 @@ def numbers(text: str, name: str) -> list[str]:
 @pytest.mark.parametrize("width", [80, 100, 120])
 def test_the_table_fits_a_terminal_and_cuts_no_number(width: int) -> None:
     busy = case("kernel", 5_870, 442_000, 1012, probe_limited=True)
-    assert busy.cost
     late = trial(latency(5_870)).model_copy(update={"valid": False})
     busy = busy.model_copy(
         update={
             "trials": (late,),
             "throughputs": (throughput(442_000, valid=False, probe_limited=True),),
-            "cost": busy.cost.model_copy(update={"valid": False}),
+            "cost": cost(1012, valid=False),
         }
     )
     of = summary(NONE, XDP, busy, PACKET)
@@ -194,7 +194,7 @@ def test_idle_cpu_is_shown_where_a_vnf_is_a_process() -> None:
 def test_the_hint_for_disturbed_trials_tells_how_to_keep_processes_apart() -> None:
     def disturbed(of: CaseRecord) -> CaseRecord:
         assert of.cost
-        return of.model_copy(update={"cost": of.cost.model_copy(update={"valid": False})})
+        return of.model_copy(update={"cost": cost(of.cost.cpu_ns_per_packet, valid=False)})
 
     assert "--set cores=1" in printed(summary(disturbed(PACKET)))
     assert "--set cores=1" not in printed(summary(disturbed(XDP)))
@@ -285,10 +285,9 @@ def test_cores_are_advised_where_a_process_may_have_disturbed_the_generator(
 
 
 def test_rates_and_costs_of_a_disturbed_generator_are_called_invalid() -> None:
-    assert XDP.cost
     disturbed = {
         "throughputs": (throughput(3_520_000, valid=False),),
-        "cost": XDP.cost.model_copy(update={"valid": False}),
+        "cost": cost(290, valid=False),
     }
     cells = row(printed(summary(XDP.model_copy(update=disturbed))), "xdp")
     assert cells[7:10] == ["‡3.52", "‡1.80", "‡290"]

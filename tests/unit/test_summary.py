@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from emulator.experiment.measured import CostRecord
 from emulator.experiment.summary import with_intervals
 from emulator.measure.histogram import Histogram
 from emulator.measure.intervals import median_interval, percentile_interval
-from tests.measured_runs import case, throughput
+from tests.measured_runs import case, cost, throughput
 
 
 def delays(seed: int, median_ns: float = 5000) -> np.ndarray:
@@ -49,3 +50,24 @@ def test_rates_have_the_interval_of_their_median_and_none_where_no_rate_counts()
     assert (found.interval.low, found.interval.high) == (exact.low, exact.high)
     none = case("xdp", 5000, None, 90, throughputs=(throughput(None, rounds=rates),))
     assert with_intervals(none, [], seed=7).throughputs[0].interval is None
+
+
+def test_the_cost_has_the_interval_of_its_median_over_the_rounds_that_count() -> None:
+    several = cost(90, 100, 110, 120)
+    disturbed = several.trials[-1].model_copy(update={"valid": False})
+    record = case("xdp", 1, 1, 1, cost=CostRecord.over((*several.trials[:-1], disturbed)))
+    found = with_intervals(record, [], seed=7).cost
+    exact = median_interval((90, 100, 110), seed=7)
+    assert found is not None
+    assert found.interval is not None
+    assert exact is not None
+    assert (found.interval.low, found.interval.high) == (exact.low, exact.high)
+    assert (found.cpu_ns_per_packet, found.valid) == (100, True)
+    alone = with_intervals(case("xdp", 1, 1, 90), [], seed=7).cost
+    assert alone is not None
+    assert alone.interval is None
+
+
+def test_where_no_round_of_the_cost_is_valid_all_count_and_it_says_so() -> None:
+    found = cost(90, 100, 110, valid=False)
+    assert (found.cpu_ns_per_packet, found.valid) == (100, False)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from emulator.experiment.html.envelope import Envelope
-    from emulator.experiment.measured import SlaRecord, SoakRecord
+    from emulator.experiment.measured import IntervalRecord, SlaRecord, SoakRecord
     from emulator.experiment.records import CaseRecord
 
 _BAR = 0.62
@@ -88,11 +88,7 @@ def rates(figure: Figure, *, cases: Sequence[tuple[str, CaseRecord]]) -> None:
         limited = found.bench_limited or found.probe_limited or found.wire_limited
         value = found.rate_pps / 1e6
         _bar(axes, place, value, hatch="////" if limited else None, valid=found.valid)
-        end = value
-        if found.interval is not None:
-            ends = found.interval.low / 1e6, found.interval.high / 1e6
-            axes.plot(ends, (place, place), color=INK, linewidth=1.6, marker="|", markersize=7)
-            end = max(end, ends[1])
+        end = _interval(axes, place, value, found.interval, per=1e6)
         axes.annotate(f"{'≥ ' if limited else ''}{significant(value)}", (end, place), **_BESIDE)
     axes.set_xlabel("million packets per second", color=INK)
     _room_for_numbers(axes)
@@ -104,19 +100,31 @@ def costs(figure: Figure, *, cases: Sequence[tuple[str, CaseRecord]]) -> None:
     parts = False
     for place, (_, case) in enumerate(cases):
         cost = case.cost
-        if cost is None or cost.cpu_ns_per_packet is None:
+        if cost is None:
             continue
         whole = cost.cpu_ns_per_packet
-        vnfs = min(whole, cost.process_cpu_ns / max(1, cost.received))
+        vnfs = min(whole, cost.process_cpu_ns_per_packet)
         _bar(axes, place, whole - vnfs, valid=cost.valid)
         if vnfs:
             parts = True
             _bar(axes, place, vnfs, left=whole - vnfs, colour=COLOURS[2], valid=cost.valid)
-        axes.annotate(grouped(round(whole)), (whole, place), **_BESIDE)
+        end = _interval(axes, place, whole, cost.interval)
+        axes.annotate(grouped(round(whole)), (end, place), **_BESIDE)
     axes.set_xlabel("CPU-ns per packet", color=INK)
     _room_for_numbers(axes)
     if parts:
         _kinds_legend(figure, {"kernel and probe": COLOURS[0], "processes of VNFs": COLOURS[2]})
+
+
+def _interval(
+    axes: Axes, place: int, value: float, interval: IntervalRecord | None, *, per: float = 1.0
+) -> float:
+    """Draw the interval of a bar's value; returns where the mark that reaches farthest ends."""
+    if interval is None:
+        return value
+    ends = interval.low / per, interval.high / per
+    axes.plot(ends, (place, place), color=INK, linewidth=1.6, marker="|", markersize=7)
+    return max(value, ends[1])
 
 
 def hops(figure: Figure, *, cases: Sequence[tuple[str, CaseRecord]]) -> None:

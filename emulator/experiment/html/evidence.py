@@ -87,7 +87,8 @@ def resources(summary: SummaryRecord) -> list[Section]:
 def _occasions(case: CaseRecord) -> list[tuple[str, list[ResourcesRecord]]]:
     """When resources were measured."""
     trials = [trial.resources for trial in case.counted_trials if trial.resources]
-    full = [case.cost.resources] if case.cost and case.cost.resources else []
+    costs = case.cost.counted_trials if case.cost else ()
+    full = [trial.resources for trial in costs if trial.resources]
     return [(name, found) for name, found in (("latency", trials), ("full load", full)) if found]
 
 

@@ -192,14 +192,10 @@ class Gallery:
 
     def _costs(self) -> Iterator[Picture]:
         yield from _bars(
-            [case for case in self._summary.cases if case.cost and case.cost.cpu_ns_per_packet],
+            [case for case in self._summary.cases if case.cost],
             "cost",
             "CPU time per packet",
-            lambda case: (
-                f"{case.cost.cpu_ns_per_packet:.0f} ns"
-                if case.cost and case.cost.cpu_ns_per_packet
-                else "none"
-            ),
+            lambda case: f"{case.cost.cpu_ns_per_packet:.0f} ns" if case.cost else "none",
             "Of the whole path at full load; generator and receiver are part of it. Grey: invalid.",
             draw.costs,
         )

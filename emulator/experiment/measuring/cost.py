@@ -6,7 +6,12 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from emulator.errors import MachineError
-from emulator.experiment.measured import CostRecord, NodeResourcesRecord, ResourcesRecord
+from emulator.experiment.measured import (
+    CostRecord,
+    CostTrialRecord,
+    NodeResourcesRecord,
+    ResourcesRecord,
+)
 from emulator.experiment.measuring.gate import gated
 from emulator.kernel.run_time import bpf_statistics, run_time_between, run_times
 from emulator.measure.cost import cost_of
@@ -18,20 +23,29 @@ _COST_S = 0.5
 
 
 def measure_cost(context: CaseContext) -> None:
-    """Measure at full load; what a first round has found stays.
+    """Measure at full load, once in each round.
 
     Raises:
         BuildVnfError: it cannot be measured.
     """
-    if context.record.cost is not None:
+    known = context.record.cost.trials if context.record.cost else ()
+    if any(trial.round == context.round for trial in known):
         return
     probe = context.probe_spec(None, _COST_S, record=False)
     measured = context.best_of("measuring cost at full load", lambda: gated(context.path, probe))
     result, path = measured.result, context.path
-    vnf_cpu_ns = {name: result.process_cpu_ns[pid] for name, pid in path.processes.items()}
-    cost = {**asdict(cost_of(result)), "vnf_cpu_ns": vnf_cpu_ns, "valid": measured.valid}
-    resources = _with_run_times(context, measured.resources)
-    context.keep(cost=CostRecord(**cost, resources=resources, findings=measured.findings))
+    resources = measured.resources
+    if not known:
+        resources = _with_run_times(context, resources)
+    trial = CostTrialRecord(
+        round=context.round,
+        **asdict(cost_of(result)),
+        vnf_cpu_ns={name: result.process_cpu_ns[pid] for name, pid in path.processes.items()},
+        valid=measured.valid,
+        resources=resources,
+        findings=measured.findings,
+    )
+    context.keep(cost=CostRecord.over((*known, trial)))
 
 
 def _with_run_times(context: CaseContext, resources: ResourcesRecord) -> ResourcesRecord:

@@ -56,9 +56,9 @@ def efforts(spec: BenchSpec, round_number: int) -> dict[str, Effort]:
         "back-to-back": Effort(_BURSTS, _BURSTS * _BURST_S),
         "sla": Effort(verdicts, verdicts * trial_s),
         "soak": Effort(1, trial_s),
-        "cost": Effort(2, 2.0),
+        "cost": Effort(2, 2.0) if first else Effort(1, 1.0),
     }
-    again = ("latency", "throughput")
+    again = ("latency", "throughput", "cost")
     kept = {name: found[name] for name in spec.measurements if first or name in again}
     tools = {TOOLS: Effort(len(spec.tools), 3.0 * len(spec.tools))} if spec.tools and first else {}
     return {START: Effort(4, 1.5), **kept, **tools}

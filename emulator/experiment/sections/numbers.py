@@ -129,11 +129,14 @@ def intervals(summary: SummaryRecord) -> Section | None:
         for case in summary.cases
         for found in case.throughputs
     )
-    if not kept and not rates:
+    costs = any(case.cost and case.cost.interval for case in summary.cases)
+    if not kept and not rates and not costs:
         return None
     columns = [Column(name, "µs") for name, _ in kept]
     if rates:
         columns += [Column("rate", "Mpps"), Column("spread")]
+    if costs:
+        columns.append(Column("CPU", "ns/pkt"))
 
     def rows_of(case: CaseRecord) -> list[Row]:
         cells = [span(case.latency_intervals.get(field), 1000) for _, field in kept]
@@ -141,6 +144,8 @@ def intervals(summary: SummaryRecord) -> Section | None:
             found = case.throughput
             cells.append(span(found.interval if found else None, 1e6))
             cells.append(percent(found.spread if found else None))
+        if costs:
+            cells.append(span(case.cost.interval if case.cost else None, 1))
         return [Row(tuple(cells))] if any(cell != MISSING for cell in cells) else []
 
     known = [
@@ -149,6 +154,7 @@ def intervals(summary: SummaryRecord) -> Section | None:
         for interval in (
             *case.latency_intervals.values(),
             *(found.interval for found in case.throughputs),
+            case.cost.interval if case.cost else None,
         )
         if interval is not None
     ]
