@@ -94,12 +94,14 @@ def bench(
         ),
     ] = None,
     rate: Annotated[
-        str,
+        str | None,
         typer.Option(
             metavar="PPS,...",
-            help="Packets per second of the latency trials: 1000, 10k, 1.5M; several are cases.",
+            show_default=False,
+            help="Packets per second of the latency trials: 1000, 10k, 1.5M; several are cases. "
+            "[default: 10k, and of a capture its own]",
         ),
-    ] = "10k",
+    ] = None,
     size: Annotated[
         str,
         typer.Option(
@@ -252,7 +254,9 @@ def bench(
             source=source,
             destination=destination,
             measurements=measurements or DEFAULT_MEASUREMENTS,
-            rates_pps=tuple(parse_rate(each) for each in _listed(rate, ",", "--rate")),
+            rates_pps=()
+            if rate is None
+            else tuple(parse_rate(each) for each in _listed(rate, ",", "--rate")),
             frames=tuple(_listed(size, ",", "--size")),
             patterns=tuple(_listed(pattern, ";", "--pattern")),
             background_pps=0

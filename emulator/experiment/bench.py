@@ -249,10 +249,13 @@ def _check_frames_fit(ready: PreparedCase, spec: BenchSpec) -> None:
     """
     from emulator.experiment.measuring.sla import frame_bytes_of
     from emulator.traffic.probe import ETHERNET_BYTES, FCS_BYTES
+    from emulator.traffic.schedule import is_capture
 
     ends = (ready.plan.node(name) for name in (ready.source, ready.destination))
     mtus = [min(port.mtu for port in end.interfaces) for end in ends if end.interfaces]
-    wanted = {"--size": ready.case.traffic.frame_mix().largest_bytes}
+    traffic = ready.case.traffic
+    option = "--pattern" if is_capture(traffic.frames) else "--size"
+    wanted = {option: traffic.frame_mix().largest_bytes}
     for profile in spec.sla_profiles():
         for payload_bytes in profile.payload_bytes:
             wanted[f"profile {profile.name}"] = frame_bytes_of(payload_bytes)

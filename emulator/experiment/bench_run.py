@@ -131,7 +131,7 @@ class Run:
         if not self._limits:
             self._limits = tuple(
                 bench_limits(self._spec, frames, lambda step: self.tell("the bench", step))
-                for frames in dict.fromkeys(self._spec.frames)
+                for frames in dict.fromkeys(each.frames for each in self._spec.traffics())
             )
             self._write_summary()
         self._progress.end_round()

@@ -9,13 +9,14 @@ import itertools
 import random
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from emulator.errors import UsageError
 
 if TYPE_CHECKING:
     from emulator.traffic.frames import FrameMix
 
+DEFAULT_RATE_PPS = 10_000.0
 NO_VNF = "none"
 """The value of the setting ``dataplane`` that asks a topology for its path without any VNF."""
 
@@ -26,29 +27,52 @@ class Traffic:
 
     Attributes:
         rate_pps: packets per second of the latency trials, on average.
-        frames: the size of frames with their FCS in bytes, or ``imix``.
+        frames: the size of frames with their FCS in bytes, a mix of several, ``imix``, or
+            ``pcap:FILE``: those of a capture.
         pattern: how packets follow each other, as :func:`emulator.traffic.schedule.parse_pattern`
             reads it.
     """
 
-    rate_pps: float = 10_000.0
+    rate_pps: float = DEFAULT_RATE_PPS
     frames: str = "64"
     pattern: str = "const"
 
-    def frame_mix(self) -> FrameMix:
-        """The frames as the probe takes them.
+    @classmethod
+    def of_capture(cls, pattern: str, rate_pps: float | None) -> Self:
+        """The frames of a capture as they follow each other there.
+
+        Args:
+            pattern: ``pcap:FILE``.
+            rate_pps: that it is stretched to; its own mean rate when None.
 
         Raises:
-            UsageError: that is no size.
+            UsageError: the capture cannot be used.
+        """
+        from emulator.traffic.schedule import capture_named
+
+        if rate_pps is None:
+            rate_pps = capture_named(pattern).rate_pps
+        return cls(rate_pps, pattern, pattern)
+
+    def frame_mix(self) -> FrameMix:
+        """The frames by their shares.
+
+        Raises:
+            UsageError: that is no size, or the capture cannot be used.
         """
         from emulator.traffic.frames import parse_frames
+        from emulator.traffic.schedule import capture_named, is_capture
 
+        if is_capture(self.frames):
+            return capture_named(self.frames).frame_mix()
         return parse_frames(self.frames)
 
     def options(self) -> dict[str, str]:
-        """By the names that a user gives them."""
-        rate = f"{self.rate_pps:.12g}"
-        return {"rate": rate, "size": self.frames, "pattern": self.pattern}
+        """By the names that a user gives them; the pattern tells the capture that frames are of."""
+        digits = 12 if float(self.rate_pps).is_integer() else 6
+        rate = f"{self.rate_pps:.{digits}g}"
+        size = "captured" if self.frames == self.pattern else self.frames
+        return {"rate": rate, "size": size, "pattern": self.pattern}
 
 
 @dataclass(frozen=True)

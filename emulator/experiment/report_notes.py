@@ -42,7 +42,7 @@ def title(summary: SummaryRecord) -> str:
     if ends:
         parts.append(f"{ends[0]} {'⇄' if summary.round_trip else '→'} {ends[1]}")
     if measures_latency(summary) and (rates := _common(summary, "rate_pps")):
-        parts.append(f"{grouped(float(rates))} packets/s")
+        parts.append(f"{grouped(round(float(rates), 2))} packets/s")
     if frames := _common(summary, "frames"):
         parts.append(f"{frames_text(frames)} frames")
     if (pattern := _common(summary, "pattern")) and pattern != "const":
@@ -149,7 +149,7 @@ def _meanings(summary: SummaryRecord) -> list[str]:
     if measures_latency(summary):
         rates = _common(summary, "rate_pps")
         way = "there and back" if summary.round_trip else "one-way"
-        at = f", at {grouped(float(rates))} packets/s" if rates else ""
+        at = f", at {grouped(round(float(rates), 2))} packets/s" if rates else ""
         lines.append(f"Latency: {way}, received − intended send time of each packet{at}.")
     goals = {
         found.goal.name: found.goal

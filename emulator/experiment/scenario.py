@@ -99,10 +99,9 @@ class _Part(BaseModel):
 class TrafficPart(_Part):
     """What is sent in latency trials; each of several values is a case."""
 
-    rate: Annotated[tuple[Pps, ...], Field(min_length=1), BeforeValidator(_words), _OrOne()] = (
-        10_000.0,
-    )
-    """Packets per second on average, such as 1000, 10k or 1.5M."""
+    rate: Annotated[tuple[Pps, ...], Field(min_length=1), BeforeValidator(_words), _OrOne()] = ()
+    """Packets per second on average, such as 1000, 10k or 1.5M; if not given 10k, and of a capture
+    its own."""
     size: Texts = ("64",)
     """Frame sizes in bytes with the 4 of the FCS; imix; or a mix such as 2x64+1x1518."""
     pattern: Texts = ("const",)

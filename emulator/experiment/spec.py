@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 
 from emulator.errors import ResultsError, UsageError
-from emulator.experiment.cases import Traffic, check_vary
+from emulator.experiment.cases import DEFAULT_RATE_PPS, Traffic, check_vary
 
 if TYPE_CHECKING:
     from emulator.measure.goals import SearchGoal
@@ -22,6 +22,7 @@ Measurement = Literal[
 MEASUREMENTS: tuple[Measurement, ...] = get_args(Measurement)
 """In the order in which they are made: what needs the rate of another one comes after it."""
 
+_DEFAULT_FRAMES = ("64",)
 DEFAULT_MEASUREMENTS: tuple[Measurement, ...] = ("latency", "throughput", "cost")
 
 _OPTIONS = {
@@ -47,7 +48,8 @@ class BenchSpec:
         destination: the node that receives; the last host when None.
         measurements: what is measured of each case: ``latency``, ``throughput``,
             ``loaded-latency``, ``back-to-back``, ``sla``, ``soak``, ``cost``.
-        rates_pps: packets per second of the latency trials; every rate is a case.
+        rates_pps: packets per second of the latency trials; every rate is a case. None given: a
+            capture has its own, everything else 10,000.
         frames: sizes of frames with their FCS, as RFC 2544 counts, in bytes, or ``imix``; every one
             is a case.
         patterns: how packets follow each other, such as ``const`` and ``poisson``, see
@@ -82,8 +84,8 @@ class BenchSpec:
     source: str | None = None
     destination: str | None = None
     measurements: Sequence[Measurement] = DEFAULT_MEASUREMENTS
-    rates_pps: Sequence[float] = (10_000.0,)
-    frames: Sequence[str] = ("64",)
+    rates_pps: Sequence[float] = ()
+    frames: Sequence[str] = _DEFAULT_FRAMES
     patterns: Sequence[str] = ("const",)
     background_pps: float = 0.0
     duration_s: float = 2.0
@@ -154,13 +156,28 @@ class BenchSpec:
         }
 
     def traffics(self) -> list[Traffic]:
-        """Every combination of rate, frames and pattern."""
-        return [
-            Traffic(rate_pps, frames, pattern)
-            for rate_pps in self.rates_pps
-            for frames in self.frames
-            for pattern in self.patterns
-        ]
+        """Every combination of rate, frames and pattern; captures bring their frames.
+
+        Raises:
+            UsageError: a pattern or a capture cannot be used, or no frames of that size are sent.
+        """
+        from emulator.traffic.schedule import is_capture
+
+        captures = [each for each in self.patterns if is_capture(each)]
+        if len(captures) == len(self.patterns) and tuple(self.frames) != _DEFAULT_FRAMES:
+            raise UsageError(
+                "a capture brings the sizes of its frames", where="--size", hint="leave it out"
+            )
+        found = []
+        for rate_pps in self.rates_pps or (None,):
+            for number, frames in enumerate(self.frames):
+                for pattern in self.patterns:
+                    if pattern not in captures:
+                        known_pps = DEFAULT_RATE_PPS if rate_pps is None else rate_pps
+                        found.append(Traffic(known_pps, frames, pattern))
+                    elif number == 0:
+                        found.append(Traffic.of_capture(pattern, rate_pps))
+        return found
 
     def measures(self, *names: Measurement) -> bool:
         """Whether any of these is to be measured."""
@@ -209,15 +226,16 @@ class BenchSpec:
             UsageError: the probe cannot do that.
         """
         from emulator.traffic.probe import ProbeSpec
-        from emulator.traffic.schedule import parse_pattern
+        from emulator.traffic.schedule import is_capture, parse_pattern
 
+        # As fast as possible knows no pattern but one packet after another.
+        pattern = "const" if rate_pps is None else traffic.pattern
         try:
             return ProbeSpec(
                 rate_pps=rate_pps,
                 duration_s=duration_s,
-                frames=traffic.frame_mix(),
-                # As fast as possible knows no pattern but one packet after another.
-                pattern=parse_pattern(traffic.pattern if rate_pps is not None else "const"),
+                frames=None if is_capture(pattern) else traffic.frame_mix(),
+                pattern=parse_pattern(pattern),
                 mechanism=self.mechanism,
                 core=self.core,
                 record=record,

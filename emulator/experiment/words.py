@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from emulator.traffic.schedule import is_capture
+
 if TYPE_CHECKING:
     from emulator.experiment.measured import IntervalRecord
 
@@ -83,7 +85,9 @@ def size(count_bytes: float) -> str:
 
 
 def frames_text(frames: str) -> str:
-    """The size of frames with its unit, or the name of a mix."""
+    """The size of frames with its unit, or the name of a mix or of a capture."""
+    if is_capture(frames):
+        return "captured"
     return f"{frames} B" if frames.isdigit() else frames
 
 

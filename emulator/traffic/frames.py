@@ -19,7 +19,7 @@ MIN_FRAME_BYTES: Final = 64
 FCS_BYTES: Final = 4
 ORDERED_CYCLES: Final = 64
 """The order of a mix repeats itself after so many cycles."""
-_MAX_CYCLE_FRAMES = 10_000
+MAX_CYCLE_FRAMES = 10_000
 _IMIX = ((64, 28), (570, 16), (1518, 4))
 _SHARE = re.compile(r"(?:(\d{1,6})\s*[x\u00d7]\s*)?(\d{1,6})")
 _FORMS = "write one size, 64, or imix, or a mix of your own: 28x64+16x570+4x1518"
@@ -44,9 +44,9 @@ class FrameMix:
             raise _bad(str(self), f"a frame has {MIN_FRAME_BYTES} bytes at least")
         if len(set(sizes)) < len(sizes):
             raise _bad(str(self), "name each size once")
-        if min(count for _, count in self.shares) < 1 or self.cycle_frames > _MAX_CYCLE_FRAMES:
+        if min(count for _, count in self.shares) < 1 or self.cycle_frames > MAX_CYCLE_FRAMES:
             raise _bad(
-                str(self), f"of each size there is one or more, up to {_MAX_CYCLE_FRAMES} in all"
+                str(self), f"of each size there is one or more, up to {MAX_CYCLE_FRAMES} in all"
             )
 
     @classmethod

@@ -186,6 +186,23 @@ def parse_pattern(text: str) -> Pattern:
     return make(_parameters(match[2] or "", shown(text)))
 
 
+def is_capture(text: str) -> bool:
+    """Whether a text names a capture, ``pcap:FILE``."""
+    return text.strip().startswith(_PCAP)
+
+
+def capture_named(text: str) -> Capture:
+    """The capture that ``pcap:FILE`` names.
+
+    Raises:
+        UsageError: it cannot be read, or holds nothing to send.
+    """
+    pattern = parse_pattern(text)
+    if not isinstance(pattern, Pcap):
+        raise _bad(shown(text), f"it is no capture: {_PCAP}FILE")
+    return pattern.capture()
+
+
 def interval_of(rate_pps: float) -> int:
     """From one packet to the next at an even rate, in units of 2^-20 ns."""
     return max(1, round((_NS_PER_S << FRACTION_BITS) / rate_pps))

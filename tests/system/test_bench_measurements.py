@@ -12,6 +12,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scapy.layers.l2 import Ether
+from scapy.packet import Raw
+from scapy.utils import PcapWriter
 
 from emulator.errors import UsageError
 from emulator.experiment.bench import BenchResult, run_bench
@@ -294,6 +297,29 @@ def test_sizes_patterns_and_rates_are_cases(tmp_path: Path) -> None:
         else:
             assert np.ptp(np.diff(intended.astype(np.int64))) > 1000
     assert {each.frames for each in bundle.summary.bench} == {"64", "imix"}
+
+
+def test_a_capture_is_sent_at_its_own_pace_and_with_its_own_sizes(tmp_path: Path) -> None:
+    capture, times_ms = tmp_path / "a.pcap", (0, 1, 7, 9)
+    with PcapWriter(str(capture)) as writer:
+        for time_ms, size_bytes in zip(times_ms, (60, 1514, 60, 596), strict=True):
+            packet = Ether() / Raw(bytes(size_bytes - 14))
+            packet.time = time_ms / 1000
+            writer.write(packet)
+    done = vnf(
+        *("bench", "--topo", "chain", "--set", "dataplane=none", "latency"),
+        *("--pattern", f"pcap:{capture}", "--duration", "120ms"),
+        *("--output", str(tmp_path / "results"), "--json"),
+    )
+    assert done.returncode == 0, done.stderr
+    bundle = load_bundle(json.loads(done.stdout)["folder"])
+    (case,) = bundle.summary.cases
+    assert case.traffic is not None
+    assert case.traffic.rate_pps == pytest.approx(3 * 1000 / 9)
+    assert case.traffic.mean_frame_bytes == pytest.approx((64 + 1518 + 64 + 600) / 4)
+    intended = bundle.samples(case.name, 1)["intended_ns"].astype(np.int64)
+    np.testing.assert_allclose(intended[:4] - intended[0], [t * 1e6 for t in times_ms], atol=1)
+    assert len(intended) == 40
 
 
 def test_links_change_by_a_schedule_while_they_are_measured(tmp_path: Path) -> None:

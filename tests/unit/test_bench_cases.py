@@ -10,6 +10,9 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scapy.layers.l2 import Ether
+from scapy.packet import Raw
+from scapy.utils import PcapWriter
 
 from emulator.errors import ResultsError, TopologyError, UsageError
 from emulator.experiment.bench import BenchResult, partial_result
@@ -25,6 +28,7 @@ from emulator.experiment.measured import LatencyRecord, SlaRecord
 from emulator.experiment.prepare import prepare
 from emulator.experiment.records import CaseRecord, SummaryRecord
 from emulator.experiment.spec import BenchSpec
+from emulator.traffic.frames import FrameMix
 
 WORDS = st.text("abcdefghij0123456789", min_size=1, max_size=6)
 VARY = st.dictionaries(WORDS, st.lists(WORDS, min_size=1, max_size=4, unique=True), max_size=3)
@@ -373,3 +377,57 @@ def test_vnfs_of_ones_own_are_found_beside_the_file_or_else_in_the_working_folde
         monkeypatch.chdir(tmp_path)
     assert ("mine" in prepared(chain, {})["default"].catalog) is True
     assert ("mine" in prepared("chain", {})["default"].catalog) is not beside
+
+
+def captured(folder: Path, *sizes_bytes: int, gap_ms: int = 2) -> str:
+    path = folder / "a.pcap"
+    with PcapWriter(str(path)) as writer:
+        for number, size_bytes in enumerate(sizes_bytes):
+            packet = Ether() / Raw(bytes(size_bytes - 14))
+            packet.time = number * gap_ms / 1000
+            writer.write(packet)
+    return f"pcap:{path}"
+
+
+def test_a_capture_has_its_own_pace_and_frames_unless_a_rate_is_given(tmp_path: Path) -> None:
+    pattern = captured(tmp_path, 60, 1514, 60)
+    spec = BenchSpec("chain", patterns=[pattern, "const"], frames=["64", "imix"])
+    own, const, imix = spec.traffics()
+    assert own.rate_pps == pytest.approx(500)
+    assert own.frame_mix() == FrameMix(((64, 2), (1518, 1)))
+    assert own.options() == {"rate": "500", "size": "captured", "pattern": pattern}
+    assert (const, imix) == (Traffic(10_000, "64", "const"), Traffic(10_000, "imix", "const"))
+
+    paced = spec.probe(own, own.rate_pps, 1.0, record=False)
+    assert paced.frame_cycle is not None
+    assert (paced.places, paced.frame_cycle.tolist()) == (500, [64, 1518, 64])
+    # As fast as possible, the sizes are what is left of it.
+    full = spec.probe(own, None, 1.0, record=False)
+    assert (full.has_pace, full.mean_frame_bytes) == (
+        False,
+        pytest.approx(own.frame_mix().mean_bytes),
+    )
+
+    given = BenchSpec("chain", patterns=[pattern], rates_pps=[1000, 2000]).traffics()
+    assert [each.rate_pps for each in given] == [1000, 2000]
+    again = BenchSpec.from_record(json.loads(json.dumps(spec.record())))
+    assert again.traffics() == spec.traffics()
+
+
+def test_a_capture_of_many_frames_keeps_every_size(tmp_path: Path) -> None:
+    mix = Traffic.of_capture(captured(tmp_path, *[60] * 11_000, 1514, gap_ms=1), None).frame_mix()
+    assert mix.cycle_frames <= 10_000
+    (small, many), (large, few) = mix.shares
+    assert (small, large, few) == (64, 1518, 1)
+    assert many > 9_900
+
+
+def test_sizes_that_no_frame_will_have_are_refused(tmp_path: Path) -> None:
+    pattern = captured(tmp_path, 60, 60)
+    with pytest.raises(UsageError, match="brings the sizes") as caught:
+        BenchSpec("chain", patterns=[pattern], frames=["128"])
+    assert caught.value.where == "--size"
+    one = captured(tmp_path, 60)
+    with pytest.raises(UsageError, match="no pace of its own"):
+        BenchSpec("chain", patterns=[one])
+    assert BenchSpec("chain", patterns=[one], rates_pps=[5]).traffics()[0].rate_pps == 5

@@ -66,7 +66,7 @@ def efforts(spec: BenchSpec, round_number: int) -> dict[str, Effort]:
 
 def limits_effort(spec: BenchSpec) -> dict[str, Effort]:
     """What measuring the bench itself takes, where nothing of it is known from before."""
-    kinds = len(set(spec.frames))
+    kinds = len({traffic.frames for traffic in spec.traffics()})
     return {LIMITS: Effort(_SEARCH_TRIALS * kinds, _LIMITS_S * kinds)}
 
 

@@ -25,6 +25,7 @@ from emulator.network import Network
 from emulator.paths import cache_dir
 from emulator.topo import Topo
 from emulator.traffic.probe import ETHERNET_BYTES, FCS_BYTES
+from emulator.traffic.schedule import is_capture
 
 if TYPE_CHECKING:
     from emulator.experiment.spec import BenchSpec
@@ -47,7 +48,7 @@ def bench_limits(
 
     Args:
         spec: of the bench, for its mechanism and core.
-        frames: their size, or ``imix``.
+        frames: their size, or ``imix``, or those of a capture (``pcap:FILE``).
         tell: is told what is done.
         cache: the file that remembers; one of the user's by default.
 
@@ -59,7 +60,8 @@ def bench_limits(
     if known is not None and time.time() - known.measured_at.timestamp() < FRESH_S:
         return known.model_copy(update={"reused": True})
     measured = _measure(spec, Traffic(_RATE_PPS, frames), tell)
-    if measured.valid:
+    # A file of the same name may hold another capture by then.
+    if measured.valid and not is_capture(frames):
         remember(spec, measured, cache=file)
     return measured
 
