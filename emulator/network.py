@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, Self, get_args
 
 from emulator import labs
 from emulator.chains.chain import Chain
-from emulator.compat.foreign_topo import from_mininet, is_mininet_topo
 from emulator.errors import LabError, UsageError
 from emulator.fabric import Progress
+from emulator.foreign_topo import from_mininet, is_mininet_topo
 from emulator.lab import Lab
 from emulator.link import Link
 from emulator.names import choice_hint

@@ -12,9 +12,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from emulator.catalog import Catalog
-from emulator.compat.foreign_topo import from_mininet, is_mininet_topo
 from emulator.control import ParameterError, content_of, port_infos
 from emulator.errors import Problem, TopologyError, UsageError
+from emulator.foreign_topo import from_mininet, is_mininet_topo
 from emulator.names import NAME_RULE, is_name
 from emulator.plan import assign, wiring
 from emulator.plan.addresses import AddressMistake, BaseNetwork

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from emulator.closing import Closing, close_at_once
-from emulator.dataplane.ending import end_process, last_words
 from emulator.errors import BuildVnfError, LabError, MachineError
 from emulator.plan.model import NodePlan, Plan
 from emulator.plan.switch_model import ControllerPlan
+from emulator.runtime.ending import end_process, last_words
 from emulator.switches.ovs_daemons import OVS_FOLDER, environment
 from emulator.switches.ovs_machine import find_program
 from emulator.switches.relay import Relay

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from emulator.closing import Closing
-from emulator.dataplane.ending import end_process, last_lines, last_words
 from emulator.errors import LabError
+from emulator.runtime.ending import end_process, last_lines, last_words
 from emulator.switches.ovs_machine import Programs, programs
 from emulator.switches.ovsdb import Ovsdb, Row, insert, mutate
 
