@@ -36,11 +36,11 @@ _LAYERS = (
 
 _UPWARDS = {
     # Commands of the shell that are commands of vnf, carried out on the lab that runs.
-    ("cli.shell_measure", "cli.main"),
+    ("cli.shell_measure", "cli.app"),
     ("cli.shell_measure", "cli.certify"),
     ("cli.shell_measure", "cli.top"),
     # A table for the documentation: which options of mn are options of vnf mn.
-    ("compat.parity", "cli.main"),
+    ("compat.parity", "cli.mn"),
 }
 """What may import from above, and why."""
 
