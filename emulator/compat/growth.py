@@ -25,7 +25,8 @@ from emulator.paths import run_dir
 from emulator.topo import Topo
 
 if TYPE_CHECKING:
-    from emulator.compat.links import Intf, Link
+    from emulator.compat.interfaces import Intf
+    from emulator.compat.links import Link
     from emulator.compat.nodes import Node
     from emulator.node import Node as EngineNode
 
