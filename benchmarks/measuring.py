@@ -21,7 +21,7 @@ from benchmarks.yardstick import Yardstick
 from emulator import Topo
 from emulator.errors import MeasurementError
 from emulator.experiment.bench import run_bench
-from emulator.experiment.measured import BenchLimitsRecord, SearchRecord
+from emulator.experiment.measured_throughput import BenchLimitsRecord, SearchRecord
 from emulator.experiment.measuring.limits import bench_limits
 from emulator.experiment.spec import BenchSpec
 from emulator.kernel.parent import ending_with_us

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from emulator.experiment.html.envelope import Envelope
-    from emulator.experiment.measured import SlaRecord, SoakRecord
+    from emulator.experiment.measured_verdicts import SlaRecord, SoakRecord
     from emulator.experiment.records import CaseRecord
 
 _BAR = 0.62
