@@ -24,7 +24,7 @@ from typing import Any, Literal
 
 from emulator.compat.parity_peers import PEERS
 from emulator.compat.parity_reasons import BETTER, DIFFERENT
-from emulator.compat.unsupported import MODULES, UnsupportedError, refused_module
+from emulator.compat.unsupported import MODULES, Refused, UnsupportedError, refused_module
 from emulator.errors import MachineError
 
 WALKED = (
@@ -264,6 +264,8 @@ def is_ours(name: Name) -> bool:
         for part in filter(None, name.path.split(".")):
             thing = getattr(thing, part)
     except (ModuleNotFoundError, AttributeError, UnsupportedError):
+        return False
+    if inspect.isclass(thing) and issubclass(thing, Refused):
         return False
     return not name.parameter or name.parameter in _taken(name, thing)
 
