@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from emulator.errors import LabError, Problem, TopologyError, UsageError
-from emulator.fabric import restore_routes, set_interface
 from emulator.hosts.addresses import set_static_arp
+from emulator.interfaces import restore_routes, set_interface
 from emulator.kernel.rtnl import forget_neighbours
 from emulator.link import Link
 from emulator.plan.impairments import changed_link

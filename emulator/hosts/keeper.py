@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from typing import Any
 
 from emulator.errors import BuildVnfError, UsageError
-from emulator.fabric import Fabric, restore_routes
+from emulator.fabric import Fabric
 from emulator.hosts.addresses import drop_default_route, set_static_arp
 from emulator.hosts.external import External
 from emulator.hosts.groups import find_group
@@ -16,6 +16,7 @@ from emulator.hosts.limits import RT_PRIORITY, LabLimits, ensure_real_time, upda
 from emulator.hosts.nat import Nat
 from emulator.hosts.private_dirs import PrivateDirs
 from emulator.hosts.processes import NodeProcesses
+from emulator.interfaces import restore_routes
 from emulator.kernel.netns import Netns
 from emulator.labs import LabFolder
 from emulator.plan.host_model import LimitsPlan

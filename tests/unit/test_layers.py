@@ -23,7 +23,10 @@ _LAYERS = (
     "catalog control match plan topofile",
     "runtime images dataplane",
     # The folders of labs, and what labs have left on the machine; the ways of packets.
-    "labs hosts link fabric switches chains wire readiness switch_service running_links",
+    (
+        "labs hosts link fabric bridges interfaces wire_hops switches switch_service chains wire"
+        " readiness running_links"
+    ),
     "node lab owned_lab vnfs vnf_stats",
     "traffic terminals graph_picture rest",
     "network watched_network",
