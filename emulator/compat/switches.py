@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from emulator.compat.interfaces import Intf, change_interface
+from emulator.compat.machine_commands import without_sudo
 from emulator.compat.node_commands import command_line
 from emulator.compat.nodes import Node
 from emulator.compat.unsupported import UnsupportedError
@@ -170,14 +171,15 @@ class Switch(Node):
         return str(self.living().dpctl(" ".join(words)))
 
     def cmd(self, *args: Any, verbose: bool = False, printPid: bool = False) -> str:
+        command = without_sudo(command_line(args))
         is_bridge = not self.is_ovs and not self.works_alone()
-        if is_bridge and command_line(args).lstrip().startswith("ovs-"):
+        if is_bridge and command.lstrip().startswith("ovs-"):
             raise UnsupportedError(
                 f"{self.name} is a Linux bridge, which Open vSwitch's programs do not know",
                 where=self.name,
                 hint="name a class of Open vSwitch: Mininet(switch=OVSSwitch)",
             )
-        return super().cmd(*args, verbose=verbose, printPid=printPid)
+        return super().cmd(command, verbose=verbose, printPid=printPid)
 
     # For the engine -----------------------------------------------------------------------------
 
