@@ -16,10 +16,11 @@ _PACKAGE = Path(__file__).parents[2] / "emulator"
 
 _LAYERS = (
     # Of every layer, modules may import one another; the first one is the lowest.
-    "amounts at_once closing errors idle invocation names",
+    "amounts at_once closing errors forking idle invocation names",
     "native_parts parameters paths revision settings unavailable userfile",
     "kernel",
-    "multigraph schedule written_chains topo foreign_topo",
+    "calling_place multigraph schedule",
+    "written_chains written_externals written_graph written_schedule topo_graph topo foreign_topo",
     "catalog control match plan topofile",
     "runtime images dataplane",
     # The folders of labs, and what labs have left on the machine; the ways of packets.
