@@ -30,7 +30,7 @@ _LAYERS = (
     ),
     "node lab owned_lab vnfs vnf_stats",
     "traffic terminals graph_picture rest",
-    "network watched_network",
+    "network network_nodes watched_network growing_network",
     "doctor measure wire.certify wire.plane_matrix",
     "experiment trying",
     "cli.shell cli.outcome cli.output cli.container_format",
