@@ -1,7 +1,7 @@
 """Ports of Open vSwitch that threads of its own poll: by XDP sockets, or by DPDK.
 
-All bridges of a lab are one process, so how its threads wait for frames, and where they run, is said
-once, by one of the bridges or by several that agree.
+All bridges of a lab are one process, so how its threads wait for frames, and where they run, is
+said once, by one of the bridges or by several that agree.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from emulator.plan.process_options import read_cores
 from emulator.plan.switch_model import PortDriver, PortType
 
 if TYPE_CHECKING:
-    from emulator.plan.wiring import Node
+    from emulator.plan.wiring import Interface, Node
 
 POLLED: tuple[PortType, ...] = ("afxdp", "dpdk")
 """The types of ports that threads poll."""
@@ -26,11 +26,12 @@ DEFAULT_IDLE = "sleep:50us"
 MAX_SLEEP_US = 10_000
 """The longest that Open vSwitch lets its threads sleep."""
 MAX_MTU = {
-    # A packet buffer, with all that Open vSwitch and DPDK put into it, has to fit a page.
-    "af_xdp": 3046,
-    # The largest frame for which buffers, which grow by kilobytes, fit below 16 KiB.
-    "af_packet": 16_000,
+    # A packet buffer, with all that XDP, DPDK and Open vSwitch put into it, has to fit a page.
+    "af_xdp": 2800,
+    # What the driver calls the longest frame, whatever the interface can do.
+    "af_packet": 1500,
 }
+"""DPDK's poll mode drivers -> the longest frames that they take under Open vSwitch."""
 _DRIVERS = get_args(PortDriver)
 _OPTIONS = ("driver", "idle", "cores")
 
@@ -101,7 +102,7 @@ def sleep_us(idle: str) -> int:
 
 
 def settle_polled_ports(bridges: Iterable[Node], problems: list[Problem]) -> None:
-    """Have all bridges agree on what is said for all of them, and refuse frames that are too long.
+    """Have bridges agree on what is said for all of them, and refuse frames that are too long.
 
     Args:
         bridges: those of Open vSwitch.
@@ -125,23 +126,17 @@ def settle_polled_ports(bridges: Iterable[Node], problems: list[Problem]) -> Non
     for _, wish in polled:
         wish.ports.idle = first.get("idle", ("", DEFAULT_IDLE))[1]
         wish.ports.cores = first.get("cores", ("", ()))[1]
-    _check_mtus([node for node, wish in polled if wish.port_type == "dpdk"], problems)
+    for node, wish in polled:
+        for interface in node.interfaces:
+            if wish.ports.driver is not None:
+                _check_mtu(interface, wish.ports.driver, problems)
 
 
-def _check_mtus(nodes: list[Node], problems: list[Problem]) -> None:
-    """All their ports share packet buffers, as large as the longest frame needs them."""
-    drivers = {
-        node.wish.switch.ports.driver: node.name for node in nodes if node.wish.switch is not None
-    }
-    strict = "af_xdp" if "af_xdp" in drivers else "af_packet"
-    for interface in [each for node in nodes for each in node.interfaces]:
-        mtu = interface.wish.mtu
-        if mtu > MAX_MTU[strict]:
-            owner = drivers[strict]
-            of = "" if owner == interface.owner.name else f" of {owner}"
-            text = f"an MTU of {mtu} is more than DPDK's {strict} driver{of} takes, "
-            text += f"{MAX_MTU[strict]}"
-            hint = "give the link a smaller mtu"
-            if strict == "af_xdp":
-                hint += f', or {owner} driver="af_packet"'
-            problems.append(Problem(interface.wish.where, text, hint))
+def _check_mtu(interface: Interface, driver: PortDriver, problems: list[Problem]) -> None:
+    limit = MAX_MTU[driver]
+    if interface.wish.mtu > limit:
+        text = f"an MTU of {interface.wish.mtu} is more than DPDK's {driver} driver takes, {limit}"
+        hint = "give the link a smaller mtu"
+        if interface.wish.mtu <= MAX_MTU["af_xdp"]:
+            hint += f', or {interface.owner.name} driver="af_xdp"'
+        problems.append(Problem(interface.wish.where, text, hint))

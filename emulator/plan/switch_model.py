@@ -11,7 +11,8 @@ from emulator.plan.link_model import FROZEN
 SwitchKind = Literal["bridge", "ovs", "xdp"]
 FailMode = Literal["secure", "standalone"]
 Datapath = Literal["auto", "kernel", "userspace"]
-PortType = Literal["system", "afxdp", "afxdp-nonpmd"]
+PortType = Literal["system", "afxdp", "afxdp-nonpmd", "dpdk"]
+PortDriver = Literal["af_xdp", "af_packet"]
 ControllerKind = Literal["learning", "ovs", "remote", "app", "none"]
 
 
@@ -32,8 +33,15 @@ class OvsPlan(_Frozen):
     datapath: Datapath = "auto"
     """``auto``: the kernel's where its module is, or else the one in user space."""
     port_type: PortType = "system"
-    """How a datapath in user space reaches its ports: by packet sockets, or by XDP sockets, which
-    a thread of their own polls without rest (``afxdp``) or the main one does."""
+    """How a datapath in user space reaches its ports: by packet sockets; by XDP sockets, which a
+    thread of their own polls (``afxdp``) or the main one does; or by DPDK, which is polled too."""
+    driver: PortDriver | None = None
+    """DPDK only: its poll mode driver."""
+    idle: str | None = None
+    """Polled ports only: what the threads do that find no frame, ``poll`` or ``sleep:50us``; the
+    same for all bridges of a lab, as are ``cores``."""
+    cores: tuple[int, ...] = ()
+    """Polled ports only: the CPUs with a thread each; none given, Open vSwitch has one thread."""
     priority: int | None = None
     """In the spanning tree; the lowest is its root."""
     controllers: tuple[str, ...] = ()
@@ -42,6 +50,11 @@ class OvsPlan(_Frozen):
     """The longest that it waits before it calls a controller again that did not answer."""
     listen_port: int | None = None
     """A TCP port of the fabric at which it listens for OpenFlow itself."""
+
+    @property
+    def takes_frames(self) -> bool:
+        """Whether XDP takes frames off its ports, before packet sockets see them."""
+        return self.port_type in ("afxdp", "afxdp-nonpmd") or self.driver == "af_xdp"
 
 
 class XdpSwitchPlan(_Frozen):
