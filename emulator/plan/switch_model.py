@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Literal
 
-from pydantic import BaseModel
-
-from emulator.plan.link_model import FROZEN
+from emulator.plan.record import Record
 
 SwitchKind = Literal["bridge", "ovs", "xdp"]
 FailMode = Literal["secure", "standalone"]
@@ -16,11 +15,8 @@ PortDriver = Literal["af_xdp", "af_packet"]
 ControllerKind = Literal["learning", "ovs", "remote", "app", "none"]
 
 
-class _Frozen(BaseModel):
-    model_config = FROZEN
-
-
-class OvsPlan(_Frozen):
+@dataclass(frozen=True, kw_only=True)
+class OvsPlan(Record):
     """An Open vSwitch bridge."""
 
     dpid: str
@@ -57,14 +53,16 @@ class OvsPlan(_Frozen):
         return self.port_type in ("afxdp", "afxdp-nonpmd") or self.driver == "af_xdp"
 
 
-class XdpSwitchPlan(_Frozen):
+@dataclass(frozen=True, kw_only=True)
+class XdpSwitchPlan(Record):
     """Our own learning switch in BPF."""
 
     ageing_s: float = 300.0
     """So long it remembers where an address was seen last."""
 
 
-class SwitchPlan(_Frozen):
+@dataclass(frozen=True, kw_only=True)
+class SwitchPlan(Record):
     """What does a switch's work; ``ovs`` and ``xdp`` are given for the kind of that name."""
 
     kind: SwitchKind = "bridge"
@@ -72,7 +70,8 @@ class SwitchPlan(_Frozen):
     xdp: XdpSwitchPlan | None = None
 
 
-class ControllerPlan(_Frozen):
+@dataclass(frozen=True, kw_only=True)
+class ControllerPlan(Record):
     """A controller of Open vSwitch bridges."""
 
     kind: ControllerKind
