@@ -382,6 +382,7 @@ class Network(GrowingNetwork):
             raise LabError(
                 "the network is not running", hint="call start() or use `with Network(…)`"
             )
+        self._lab.reach_when_forked()
         return self._lab
 
     def _live(self) -> dict[str, Node]:

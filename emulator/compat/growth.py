@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from emulator.compat.mininet.log import info, warn
 from emulator.compat.ovs_wanted import ovs_call_of_script
 from emulator.errors import LabError, UsageError
+from emulator.forking import let_go_when_forked
 from emulator.kernel.netns import ensure_root
 from emulator.network import Network
 from emulator.owned_lab import OnFailure
@@ -76,6 +77,7 @@ class Growth:
         self._environment: dict[str, str | None] = {}
         self._lock = threading.RLock()
         _ALL.append(self)
+        let_go_when_forked(self)
 
     @property
     def alive(self) -> bool:
@@ -223,6 +225,10 @@ class Growth:
             else:
                 os.environ[name] = before
         self.engine.stop()
+
+    def let_go(self) -> None:
+        """What a forked process does: a thread that is not in it may have held the lock."""
+        self._lock = threading.RLock()
 
     @contextmanager
     def adopting(self) -> Iterator[None]:

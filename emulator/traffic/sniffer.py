@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 
 from emulator.closing import Closing
 from emulator.errors import LabError, MachineError, UsageError
+from emulator.forking import let_go_when_forked
 from emulator.names import choice_hint
 
 if TYPE_CHECKING:
@@ -129,6 +130,7 @@ class Sniffer(Closing):
         self.replaced = self._file is not None and self._file.replaced
         self._thread = threading.Thread(target=self._run, name="capture", daemon=True)
         self._thread.start()
+        let_go_when_forked(self)
 
     @property
     def closed(self) -> bool:
@@ -159,6 +161,16 @@ class Sniffer(Closing):
         self._count_drops()
         self._sockets.clear()
         self._held.close()
+
+    def let_go(self) -> None:
+        """Leaves the capture to the process we were forked from."""
+        self._ending.set()
+        if self._file is not None:
+            self._file.let_go()
+        for sock, _ in self._sockets.values():
+            sock.close()
+        self._sockets.clear()
+        self._held.pop_all()
 
     def _count_drops(self) -> None:
         for sock, _ in self._sockets.values():
