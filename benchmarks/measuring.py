@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import tempfile
 import time
@@ -20,9 +21,10 @@ from benchmarks.yardstick import Yardstick
 from emulator import Topo
 from emulator.errors import MeasurementError
 from emulator.experiment.bench import run_bench
-from emulator.experiment.measured import BenchLimitsRecord, SearchRecord
+from emulator.experiment.measured_throughput import BenchLimitsRecord, SearchRecord
 from emulator.experiment.measuring.limits import bench_limits
 from emulator.experiment.spec import BenchSpec
+from emulator.kernel.parent import ending_with_us
 from emulator.measure.hop_split import HopSplit
 from emulator.measure.hop_taps import probe_hops, telemetry_cost
 from emulator.measure.latency import percentile_ns
@@ -290,7 +292,11 @@ def _in_wire(split: HopSplit) -> tuple[float, float]:
 
 def _printed(command: Sequence[str]) -> dict[str, Any]:
     done = subprocess.run(
-        command, env=user_environment(), capture_output=True, text=True, check=False
+        ending_with_us(command, signal.SIGKILL),
+        env=user_environment(),
+        capture_output=True,
+        text=True,
+        check=False,
     )
     if done.returncode:
         said = (done.stderr.strip() or "it said nothing").splitlines()[-1]

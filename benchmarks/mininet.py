@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import time
 from collections.abc import Sequence
@@ -12,6 +13,7 @@ from benchmarks.labs import MININET, series_of, wait_until_freed
 from benchmarks.model import Row, Target
 from benchmarks.session import ROOT, Session, apart, require_mininet, user_environment
 from emulator.errors import MeasurementError
+from emulator.kernel.parent import ending_with_us
 
 _MN = "/usr/bin/mn"
 _TOPOLOGIES = ("tree,2,8", "linear,100")
@@ -86,7 +88,7 @@ def mininet_traffic(session: Session) -> list[Row]:
 def _command(command: Sequence[str]) -> Report:
     began = time.perf_counter()
     done = subprocess.run(
-        command,
+        ending_with_us(command, signal.SIGKILL),
         cwd=ROOT,
         env=user_environment(),
         stdin=subprocess.DEVNULL,

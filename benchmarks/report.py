@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import tempfile
 import time
@@ -12,6 +13,7 @@ from benchmarks.commands import vnf
 from benchmarks.model import Row, Series, Target
 from benchmarks.session import Session, user_environment
 from emulator.errors import MeasurementError
+from emulator.kernel.parent import ending_with_us
 
 _PACKETS = 10_000_000
 _MOST_S, _MOST_MIB = 10, 1536
@@ -50,7 +52,10 @@ def _run(command: Sequence[str]) -> tuple[float, float]:
     """
     began = time.perf_counter()
     process = subprocess.Popen(
-        command, env=user_environment(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+        ending_with_us(command, signal.SIGKILL),
+        env=user_environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
     )
     assert process.stderr is not None
     said = process.stderr.read().decode(errors="replace")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -14,6 +15,7 @@ from typing import Any
 
 from benchmarks.model import Outcome
 from emulator.errors import MachineError, MeasurementError
+from emulator.kernel.parent import ending_with_us
 
 ROOT = Path(__file__).resolve().parent.parent
 PEERS = ROOT / "benchmarks" / "peers"
@@ -167,7 +169,7 @@ def _report(command: Sequence[str]) -> dict[str, Any]:
     began = time.perf_counter()
     try:
         done = subprocess.run(
-            command,
+            ending_with_us(command, signal.SIGKILL),
             cwd=ROOT,
             env=user_environment(),
             stdin=subprocess.DEVNULL,

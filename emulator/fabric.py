@@ -7,24 +7,21 @@ bridges in one more, the fabric. Nothing is created in the machine's own namespa
 from __future__ import annotations
 
 import contextlib
-import heapq
 import time
-import zlib
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 
-from emulator.errors import LabError, UsageError
+from emulator.bridges import Bridges
+from emulator.errors import LabError
+from emulator.interfaces import add_routes
 from emulator.kernel.netns import Netns, configure_ipv6
 from emulator.kernel.offload import Offloads, receive_unmerged, set_offloads
 from emulator.kernel.rtnl import LOOPBACK_INDEX, End, Rtnl
 from emulator.plan.model import EndPlan, InterfacePlan, LinkPlan, NodePlan, Plan
-from emulator.switch_service import OUT_OF_SERVICE
-
-_PORTS_PER_BRIDGE = 1000
-"""A Linux bridge takes 1023 ports; the rest are for the links between the parts of a switch."""
+from emulator.wire_hops import WireHops, WirePorts
 
 _FIRST_INDEX = 10
 _SOCKETS_AT_ONCE = 64
@@ -39,83 +36,22 @@ _POLL_S = 0.002
 Progress = Callable[[str, int, int], None]
 
 
-@dataclass
-class _Switch:
-    """A switch of the plan: one bridge, or several joined in a star when it has many ports."""
-
-    node: NodePlan
-    bridges: list[int] = field(default_factory=list)
-    members: list[set[str]] = field(default_factory=list)
-
-    @property
-    def is_bridge(self) -> bool:
-        """Whether the kernel's bridge does its work; otherwise its ports are veths and no more."""
-        return self.node.switch is None or self.node.switch.kind == "bridge"
-
-    def bridge_with_room(self) -> int | None:
-        """Which of the bridges takes another port; None when all are full."""
-        for number, members in enumerate(self.members):
-            if len(members) < _PORTS_PER_BRIDGE:
-                return number
-        return None
-
-    def release(self, interface: str) -> None:
-        for members in self.members:
-            members.discard(interface)
-
-
-@dataclass(frozen=True)
-class WirePort:
-    """The inner end of one half of an impaired link."""
-
-    name: str
-    index: int
-
-
-@dataclass(frozen=True)
-class WirePorts:
-    """Both inner ends of an impaired link, and the number by which ``vnf-wire`` knows it."""
-
-    number: int
-    a: WirePort
-    b: WirePort
-
-
-class _Numbers:
-    """Small numbers, each given out once until it comes back."""
-
-    def __init__(self) -> None:
-        self._free: list[int] = []
-        self._next = 0
-
-    def take(self) -> int:
-        if self._free:
-            return heapq.heappop(self._free)
-        self._next += 1
-        return self._next - 1
-
-    def give(self, number: int) -> None:
-        heapq.heappush(self._free, number)
-
-
 class Fabric:
     """The namespaces, bridges and links of one lab; ``close`` gives all of them back."""
 
     def __init__(self, *, ipv6: bool = False, progress: Progress | None = None) -> None:
         self._ipv6 = ipv6
         self._progress = progress or (lambda stage, done, total: None)
-        self._switches: dict[str, _Switch] = {}
         self._controllers: set[str] = set()
         self._next_index = _FIRST_INDEX
         self._index: dict[tuple[str, str], int] = {}
         self._leading_out: set[int] = set()
         self._offloads: dict[tuple[str, str], Offloads] = {}
-        self._wired: dict[str, WirePorts] = {}
-        self._wire_numbers = _Numbers()
-        self.wires_netns: Netns | None = None
+        self._hops = WireHops(self.free_index)
         self.netns: dict[str, Netns] = {}
         self.switch_netns = Netns.create()
         self._rtnl = Rtnl.inside(self.switch_netns)
+        self._bridges = Bridges(self.switch_netns, self._rtnl, self.free_index)
 
     def add_nodes(
         self, nodes: Iterable[NodePlan], given: Mapping[str, Netns] = MappingProxyType({})
@@ -125,7 +61,7 @@ class Fabric:
         Args:
             given: for nodes that have one already, their namespace, which is taken over.
         """
-        known = {*self.netns, *self._switches, *self._controllers}
+        known = {*self.netns, *self._bridges, *self._controllers}
         wanted = [node for node in nodes if node.name not in known and node.kind != "app"]
         spaces = [node for node in wanted if node.kind not in _IN_FABRIC]
         self._progress("nodes", 0, len(spaces))
@@ -143,9 +79,7 @@ class Fabric:
                 self.netns[node.name].run(_forward_ip, self._ipv6)
         for node in wanted:
             if node.kind == "switch":
-                self._switches[node.name] = _Switch(node)
-                if self._switches[node.name].is_bridge:
-                    self._add_bridge(self._switches[node.name])
+                self._bridges.add(node)
             elif node.kind == "controller":
                 self._controllers.add(node.name)
         self._rtnl.commit()
@@ -163,7 +97,7 @@ class Fabric:
         for link in wanted:
             self._add_link(plan, link)
         self._rtnl.commit()
-        self._open_wire_ports(plan, wanted)
+        self._hops.open(plan, wanted)
         ends: dict[str, list[str]] = {}
         for link in wanted:
             for end in (link.a, link.b):
@@ -179,7 +113,7 @@ class Fabric:
     def remove_links(self, links: Iterable[LinkPlan]) -> None:
         """Removes links; their interfaces vanish from both ends."""
         for link in links:
-            end, other = _switch_first(link, self._switches)
+            end, other = _switch_first(link, self._bridges)
             index = self._index.pop((end.node, end.interface), None)
             if index is None:
                 continue
@@ -190,25 +124,22 @@ class Fabric:
             with Rtnl.inside(self.namespace(end.node)) as rtnl:
                 rtnl.delete_link(index, where=link.id)
                 rtnl.commit()
-            if link.id in self._wired:
+            if link.id in self._hops:
                 # Two pairs, of which one is left.
                 self._leading_out.discard(far_index)
                 with Rtnl.inside(self.namespace(other.node)) as rtnl:
                     rtnl.delete_link(far_index, where=link.id)
                     rtnl.commit()
-                self._wire_numbers.give(self._wired.pop(link.id).number)
+                self._hops.forget(link.id)
             for side in (end, other):
-                if side.node in self._switches:
-                    self._switches[side.node].release(side.interface)
+                self._bridges.release(side.node, side.interface)
 
     def remove_nodes(self, nodes: Iterable[NodePlan]) -> None:
         """Removes nodes whose links have been removed."""
         for node in nodes:
-            switch = self._switches.pop(node.name, None)
             self._controllers.discard(node.name)
-            if switch is not None:
-                for index in switch.bridges:
-                    self._rtnl.delete_link(index, where=node.name)
+            if node.name in self._bridges:
+                self._bridges.remove(node.name)
                 self._rtnl.commit()
             elif node.name in self.netns:
                 self.netns.pop(node.name).close()
@@ -262,9 +193,18 @@ class Fabric:
 
     def namespace(self, node: str) -> Netns:
         """The namespace that holds a node's interfaces."""
-        if node in self._switches or node in self._controllers:
+        if node in self._bridges or node in self._controllers:
             return self.switch_netns
         return self.netns[node]
+
+    @property
+    def wires_netns(self) -> Netns | None:
+        """The namespace of the wires; None until there is an impaired link."""
+        return self._hops.netns
+
+    def wire_ports(self, link: str) -> WirePorts:
+        """The inner ends of an impaired link, in the namespace of the wires."""
+        return self._hops[link]
 
     def index_of(self, node: str, interface: str) -> int:
         """The kernel's number of an interface."""
@@ -279,8 +219,7 @@ class Fabric:
         try:
             for netns in self.netns.values():
                 netns.close()
-            if self.wires_netns is not None:
-                self.wires_netns.close()
+            self._hops.close()
             # With the namespaces go their links, all at once, unless another process, one that is
             # attached to the lab or was forked from us, holds on to a namespace.
             if not self._gone_within(_GONE_ALONE_S):
@@ -296,8 +235,7 @@ class Fabric:
         """Closes our descriptors and waits for nothing; what a forked process does."""
         for netns in (*self.netns.values(), self.switch_netns):
             netns.close()
-        if self.wires_netns is not None:
-            self.wires_netns.close()
+        self._hops.close()
         self.netns.clear()
         self._rtnl.close()
 
@@ -311,64 +249,28 @@ class Fabric:
 
     def bridge_for(self, switch: str, interface: str) -> int | None:
         """The bridge that another port of a switch is to belong to; None where it has none."""
-        owner = self._switches[switch]
-        if not owner.is_bridge:
-            return None
-        bridge = self._port_of(owner, interface)
+        bridge = self._bridges.port(switch, interface)
         self._rtnl.commit()
         return bridge
 
     def release_port(self, switch: str, interface: str) -> None:
         """Forget a port that :meth:`bridge_for` made room for."""
-        if switch in self._switches:
-            self._switches[switch].release(interface)
+        self._bridges.release(switch, interface)
 
     def free_index(self) -> int:
         """A number that no interface of the lab has or will have."""
-        return self._take_index()
-
-    def _take_index(self) -> int:
         self._next_index += 1
         return self._next_index
 
-    def _add_bridge(self, switch: _Switch) -> None:
-        number = len(switch.bridges)
-        index = self._take_index()
-        name = (switch.node.kernel_name or switch.node.name) if not number else f"~{index}"
-        mac = f"02:02:{zlib.crc32(name.encode()).to_bytes(4).hex(':')}"
-        self._rtnl.add_bridge(name, index, mac, stp=switch.node.stp, where=switch.node.name)
-        switch.bridges.append(index)
-        switch.members.append(set())
-        if number:
-            self._join_bridges(switch, index)
-
-    def _join_bridges(self, switch: _Switch, bridge: int) -> None:
-        near, far = self._take_index(), self._take_index()
-        macs = [f"02:03:{index.to_bytes(4).hex(':')}" for index in (near, far)]
-        trunk = f"~{near}"
-        self._rtnl.add_veth(
-            End(trunk, near, self.switch_netns, macs[0], master=switch.bridges[0]),
-            End(f"{trunk}~", far, self.switch_netns, macs[1]),
-            where=switch.node.name,
-        )
-        self._rtnl.set_master(far, bridge, where=switch.node.name)
-        self._rtnl.set_up(far, where=switch.node.name)
-
-    def _port_of(self, switch: _Switch, interface: str) -> int:
-        number = switch.bridge_with_room()
-        if number is None:
-            number = len(switch.bridges)
-            self._add_bridge(switch)
-        switch.members[number].add(interface)
-        return switch.bridges[number]
-
     def _add_link(self, plan: Plan, link: LinkPlan) -> None:
         if link.mechanism != "none":
-            self._add_wired(plan, link)
+            ends = self._end(plan, link.a), self._end(plan, link.b)
+            self._hops.add(self._rtnl, link, ends)
+            self._leading_out.update(end.index for end in ends if end.up)
             return
-        near, far = _switch_first(link, self._switches)
+        near, far = _switch_first(link, self._bridges)
         near_end, far_end = self._end(plan, near), self._end(plan, far)
-        if far.node in self._switches:
+        if far.node in self._bridges:
             master, far_end = far_end.master, replace(far_end, master=None)
             self._rtnl.add_veth(near_end, far_end, where=link.id)
             if master is not None:
@@ -376,59 +278,22 @@ class Fabric:
             self._rtnl.set_up(far_end.index, where=link.id)
         else:
             self._rtnl.add_veth(near_end, far_end, where=link.id)
-            if near.node in self._switches:
+            if near.node in self._bridges:
                 self._leading_out.add(near_end.index)
-
-    def wire_ports(self, link: str) -> WirePorts:
-        """The inner ends of an impaired link, in the namespace of the wires."""
-        return self._wired[link]
-
-    def _add_wired(self, plan: Plan, link: LinkPlan) -> None:
-        """A link with a hop of its own: what impairs it works there, past no node's data plane."""
-        if self.wires_netns is None:
-            self.wires_netns = Netns.create()
-        number = self._wire_numbers.take()
-        ports = []
-        for end, letter in ((link.a, "a"), (link.b, "b")):
-            node_end, index = self._end(plan, end), self._take_index()
-            name = f"w{number}{letter}"
-            mac = f"02:04:{index.to_bytes(4).hex(':')}"
-            port = End(name, index, self.wires_netns, mac, mtu=node_end.mtu)
-            self._rtnl.add_veth(node_end, port, where=link.id)
-            if node_end.up:
-                self._leading_out.add(node_end.index)
-            ports.append(WirePort(name, index))
-        self._wired[link.id] = WirePorts(number, ports[0], ports[1])
-
-    def _open_wire_ports(self, plan: Plan, links: Iterable[LinkPlan]) -> None:
-        wired = [link for link in links if link.id in self._wired]
-        if not wired or self.wires_netns is None:
-            return
-        redirected_to: dict[str, int] = {}
-        with Rtnl.inside(self.wires_netns) as rtnl:
-            for link in wired:
-                ports = self._wired[link.id]
-                for port, end in ((ports.a, link.a), (ports.b, link.b)):
-                    rtnl.set_up(port.index, where=link.id)
-                    if plan.node(end.node).runs_xdp:
-                        redirected_to[port.name] = port.index
-            rtnl.commit()
-        if redirected_to:
-            receive_unmerged(self.wires_netns, redirected_to, where="wires")
 
     def _end(self, plan: Plan, end: EndPlan) -> End:
         interface = plan.interface(end)
-        index = self._take_index()
+        index = self.free_index()
         self._index[end.node, end.interface] = index
-        switch = self._switches.get(end.node)
+        is_switch = end.node in self._bridges
         return End(
             name=interface.kernel_name,
             index=index,
             netns=self.namespace(end.node),
             mac=interface.mac,
             mtu=interface.mtu,
-            master=self._port_of(switch, end.interface) if switch and switch.is_bridge else None,
-            up=switch is not None,
+            master=self._bridges.port(end.node, end.interface) if is_switch else None,
+            up=is_switch,
         )
 
     def _inside_each(self, names: Sequence[str]) -> Iterator[tuple[str, Rtnl]]:
@@ -448,43 +313,8 @@ class Fabric:
             rtnl.set_up(index, where=where)
             for address in interface.addresses:
                 rtnl.add_address(index, address, where=where)
-        _add_routes(rtnl, node)
+        add_routes(rtnl, node)
         rtnl.commit()
-
-
-def set_interface(netns: Netns, interface: InterfacePlan, *, up: bool) -> None:
-    """Raises or lowers an interface of a node.
-
-    Raises:
-        UsageError: when it is a port of a switch that is out of service.
-        LabError: when it is not there.
-    """
-    with Rtnl.inside(netns) as rtnl:
-        for state in rtnl.links():
-            if state.name == interface.kernel_name:
-                if state.group == OUT_OF_SERVICE:
-                    raise UsageError(
-                        "its switch is out of service",
-                        where=interface.name,
-                        hint="start that first: switch NAME start, or set_switch(NAME, up=True)",
-                    )
-                rtnl.set_up(state.index, up, where=interface.name)
-                rtnl.commit()
-                return
-    raise LabError("the interface is gone", where=interface.name)
-
-
-def restore_routes(netns: Netns, node: NodePlan) -> None:
-    """Gives a node back its default routes, which the kernel drops with their interface."""
-    with Rtnl.inside(netns) as rtnl:
-        _add_routes(rtnl, node)
-        rtnl.commit()
-
-
-def _add_routes(rtnl: Rtnl, node: NodePlan) -> None:
-    for gateway in (node.default_route, node.default_route_ipv6):
-        if gateway is not None:
-            rtnl.add_default_route(gateway, where=f"{node.name} default route")
 
 
 def _switch_first(link: LinkPlan, switches: Container[str]) -> tuple[EndPlan, EndPlan]:

@@ -8,12 +8,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
-from weakref import WeakSet
 
 from emulator import labs
 from emulator.chains.steering import Count, Steering, read_counts
 from emulator.errors import LabError, UsageError
 from emulator.fabric import Fabric
+from emulator.forking import let_go_when_forked
 from emulator.hosts.keeper import Hosts, reached_processes
 from emulator.hosts.processes import NodeProcesses
 from emulator.kernel.netns import Netns, ensure_root
@@ -70,7 +70,8 @@ class Lab:
             | Control
             | Steering
         ] = []
-        _LABS.add(self)
+        self._reached: Lab | None = None
+        let_go_when_forked(self)
 
     @classmethod
     def attach(cls, record: labs.LabRecord) -> Self:
@@ -312,6 +313,20 @@ class Lab:
         for part in self._parts:
             part.let_go()
 
+    def reach_when_forked(self) -> None:
+        """In a forked process: have commands reach the nodes as those of any other process do.
+
+        Raises:
+            UsageError: the lab has ended.
+        """
+        if self._is_ours or self._reached is not None:
+            return
+        reached = self._reached = Lab.attach(labs.find_lab(self.record.id))
+        self._stack.callback(reached.close)
+        for name, node in self.nodes.items():
+            if name in reached.nodes:
+                node.reach_through(reached.nodes[name])
+
     def _require_ours(self) -> None:
         if not self._is_ours:
             raise LabError(
@@ -367,14 +382,3 @@ def _reach(described: Mapping[str, Any], netns: Netns) -> RunningVnf:
         return attach_vnf(described, netns)
     except LabError as error:
         return FailedVnf.described(described, error.message)
-
-
-_LABS: WeakSet[Lab] = WeakSet()
-
-
-def _let_go_of_all() -> None:
-    for lab in _LABS:
-        lab.let_go()
-
-
-os.register_at_fork(after_in_child=_let_go_of_all)

@@ -10,23 +10,21 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, get_args
 
 from emulator import labs
-from emulator.chains.chain import Chain
-from emulator.compat.foreign_topo import from_mininet, is_mininet_topo
 from emulator.errors import LabError, UsageError
 from emulator.fabric import Progress
+from emulator.foreign_topo import as_topo
+from emulator.growing_network import GrowingNetwork, name_of
 from emulator.lab import Lab
 from emulator.link import Link
-from emulator.names import choice_hint
 from emulator.node import Node
 from emulator.owned_lab import OnFailure, OwnedLab
 from emulator.plan.compile import compile_plan
 from emulator.plan.difference import keep_limits
-from emulator.plan.model import ChainPlan, LinkPlan, Plan
+from emulator.plan.model import LinkPlan, Plan
 from emulator.plan.switch_model import Datapath
 from emulator.running_links import RunningLinks
 from emulator.switches.ovs_machine import auto_datapath, leaves_datapath_open
 from emulator.topo import Topo
-from emulator.watched_network import WatchedNetwork
 
 if TYPE_CHECKING:
     from emulator.catalog import Catalog
@@ -35,7 +33,7 @@ if TYPE_CHECKING:
     from emulator.wire.scheduling import ScheduleRun
 
 
-class Network(WatchedNetwork):
+class Network(GrowingNetwork):
     """A topology as a running network.
 
     Used as a context manager, it starts on entry and stops on exit; ``start`` and ``stop`` do the
@@ -77,7 +75,7 @@ class Network(WatchedNetwork):
     ) -> None:
         if on_failure not in get_args(OnFailure):
             raise UsageError(f"on_failure cannot be {on_failure!r}", hint='"stop" or "keep"')
-        self.topo = _as_topo(topo)
+        self.topo = Topo() if topo is None else as_topo(topo)
         self._wanted_id = name
         self._ip_base = ip_base
         self._ipv6 = ipv6
@@ -186,139 +184,15 @@ class Network(WatchedNetwork):
 
     # Nodes and links ----------------------------------------------------------------------------
 
-    def __getitem__(self, name: str) -> Node:
-        """The running node of that name.
-
-        Raises:
-            UsageError: when there is none.
-            LabError: when the network is not running.
-        """
-        lab = self._running()
-        if name not in lab.nodes:
-            lab.plan.node(name)
-        return lab.nodes[name]
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._live()
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._live())
-
-    def __len__(self) -> int:
-        return len(self._live())
-
-    def get(self, *names: str) -> list[Node]:
-        """The running nodes of these names."""
-        return [self[name] for name in names]
-
-    @property
-    def nodes(self) -> list[Node]:
-        """All running nodes, in natural order."""
-        return list(self._live().values())
-
-    @property
-    def hosts(self) -> list[Node]:
-        """The running hosts and routers, in natural order."""
-        return [node for node in self.nodes if node.kind in ("host", "router")]
-
-    @property
-    def switches(self) -> list[Node]:
-        """The running switches, in natural order."""
-        return [node for node in self.nodes if node.kind == "switch"]
-
-    @property
-    def controllers(self) -> list[Node]:
-        """The running controllers, in natural order."""
-        return [node for node in self.nodes if node.kind == "controller"]
-
-    @property
-    def vnfs(self) -> list[Node]:
-        """The running VNFs, in natural order."""
-        return [node for node in self.nodes if node.kind == "vnf"]
-
     @property
     def links(self) -> tuple[LinkPlan, ...]:
         """The links, in the order they were added."""
         return self.plan.links
 
-    def addHost(self, name: str, **opts: Any) -> Node | str:
-        """As ``Topo.addHost``; on a running network, returns the new node."""
-        return self._add("addHost", name, opts)
-
-    def addSwitch(self, name: str, **opts: Any) -> Node | str:
-        """As ``Topo.addSwitch``; on a running network, returns the new node."""
-        return self._add("addSwitch", name, opts)
-
-    def addController(self, name: str = "c0", kind: str | None = None, **opts: Any) -> Node | str:
-        """As ``Topo.addController``; on a running network, returns the new node."""
-        return self._add("addController", name, opts if kind is None else {"kind": kind, **opts})
-
-    def addRouter(self, name: str, **opts: Any) -> Node | str:
-        """As ``Topo.addRouter``; on a running network, returns the new node."""
-        return self._add("addRouter", name, opts)
-
-    def addNAT(
-        self, name: str = "nat0", connect: bool | str | Node = True, **opts: Any
-    ) -> Node | str:
-        """As ``Topo.addNAT``; on a running network, returns the new node."""
-        to = _name(connect) if isinstance(connect, Node) else connect
-        return self._add("addNAT", name, {"connect": to, **opts})
-
-    def addExternal(self, interface: str, to: str | Node, **opts: Any) -> None:
-        """As ``Topo.addExternal``; on a running network, at once."""
-        with self.change() as topo:
-            topo.addExternal(interface, _name(to), **opts)
-
-    def removeExternal(self, interface: str) -> None:
-        """Gives an interface of the machine back."""
-        with self.change() as topo:
-            topo.removeExternal(interface)
-
     @property
     def notes(self) -> tuple[str, ...]:
         """What the lab has changed of the machine, or found there, that one should know."""
         return tuple(self._lab.notes) if self._lab is not None else ()
-
-    def addDocker(self, name: str, image: str | None = None, **opts: Any) -> Node | str:
-        """As ``Topo.addDocker``; on a running network, returns the new node."""
-        return self._add("addDocker", name, {"image": image, **opts})
-
-    def addDockerHost(self, name: str, **opts: Any) -> Node | str:
-        """As ``Topo.addDockerHost``; on a running network, returns the new node."""
-        return self._add("addDockerHost", name, opts)
-
-    def addAppContainer(
-        self, name: str, host: str | Node, image: str | None = None, **opts: Any
-    ) -> Node | str:
-        """As ``Topo.addAppContainer``; on a running network, returns the new node."""
-        return self._add("addAppContainer", name, {"host": _name(host), "image": image, **opts})
-
-    def addVNF(self, name: str, vnf: str, **opts: Any) -> Node | str:
-        """As ``Topo.addVNF``.
-
-        A VNF cannot be without its links, so on a running network add both in one ``change``.
-        """
-        return self._add("addVNF", name, {"vnf": vnf, **opts})
-
-    def addLink(self, node1: str | Node, node2: str | Node, **opts: Any) -> Link | None:
-        """As ``Topo.addLink``; on a running network, returns the new link."""
-        with self.change() as topo:
-            topo.addLink(_name(node1), _name(node2), **opts)
-        return self.link(self.plan.links[-1].id) if self.running else None
-
-    def delNode(self, node: str | Node) -> None:
-        """Removes a node and its links; app containers that live in it have to go first."""
-        with self.change() as topo:
-            topo.removeNode(_name(node))
-
-    def removeDocker(self, node: str | Node) -> None:
-        """As :meth:`delNode`, by Containernet's name."""
-        self.delNode(node)
-
-    def delLink(self, node1: str | Node, node2: str | Node) -> None:
-        """Removes the link between two nodes; with parallel ones, the one added first."""
-        with self.change() as topo:
-            topo.removeLink(_name(node1), _name(node2))
 
     @contextlib.contextmanager
     def change(self) -> Iterator[Topo]:
@@ -351,65 +225,6 @@ class Network(WatchedNetwork):
                 self._links.settle(plan)
             self.topo = topo
 
-    def addChain(
-        self,
-        name: str,
-        src: str | Node,
-        dst: str | Node,
-        via: Iterable[str | Node] | str | Node = (),
-        match: str = "any",
-        both_ways: bool = False,
-    ) -> Chain | str:
-        """As ``Topo.addChain``; on a running network, returns the new chain."""
-        with self.change() as topo:
-            asked: Any = (src, dst, via, match, both_ways)
-            topo.addChain(name, *asked)
-        return self.chain(name) if self.running else name
-
-    def setChain(self, name: str, **changes: Any) -> None:
-        """As ``Topo.setChain``; on a running network, no frame is lost that it is not about.
-
-        Frames of the chain that are under way get the time to arrive.
-        """
-        with self.change() as topo:
-            topo.setChain(name, **changes)
-
-    def removeChain(self, name: str) -> None:
-        """As ``Topo.removeChain``; on a running network, as :meth:`setChain`."""
-        with self.change() as topo:
-            topo.removeChain(name)
-
-    @property
-    def chains(self) -> list[Chain]:
-        """The chains of the running network, in the order they were added."""
-        lab = self._running()
-        lab.follow_links()
-        return [self.chain(plan.name) for plan in lab.plan.chains]
-
-    def chain(self, name: str) -> Chain:
-        """A chain of the running network, to look at and to change.
-
-        Raises:
-            UsageError: there is no such chain.
-            LabError: the network is not running.
-        """
-        self._chain_plan(name)
-        return Chain(
-            name,
-            lambda: self._chain_plan(name),
-            lambda: self._running().chain_counts(),
-            self.setChain,
-        )
-
-    def _chain_plan(self, name: str) -> ChainPlan:
-        lab = self._running()
-        lab.follow_links()
-        known = {plan.name: plan for plan in lab.plan.chains}
-        if name not in known:
-            hint = choice_hint(name, known) if known else "addChain adds one"
-            raise UsageError(f"there is no chain {name}", where=self.id, hint=hint)
-        return known[name]
-
     def configLinkStatus(self, node1: str, node2: str, status: str) -> None:
         """Takes every link between two nodes ``up`` or ``down``.
 
@@ -433,7 +248,7 @@ class Network(WatchedNetwork):
         from emulator.switch_service import set_switch
 
         with self._links.lock:
-            set_switch(self._running(), _name(switch), up=up)
+            set_switch(self._running(), name_of(switch), up=up)
 
     def link(self, node1: str | Node, node2: str | Node | None = None) -> Link:
         """A link of the running network, to look at and to change.
@@ -446,7 +261,7 @@ class Network(WatchedNetwork):
             UsageError: when there is no such link.
             LabError: when the network is not running.
         """
-        return self._links.find(_name(node1), None if node2 is None else _name(node2))[0]
+        return self._links.find(name_of(node1), None if node2 is None else name_of(node2))[0]
 
     def linksBetween(self, node1: str | Node, node2: str | Node) -> list[Link]:
         """All links between two nodes, in the order they were added.
@@ -454,7 +269,7 @@ class Network(WatchedNetwork):
         Raises:
             UsageError: when there is none.
         """
-        return self._links.find(_name(node1), _name(node2))
+        return self._links.find(name_of(node1), name_of(node2))
 
     def setLinks(self, links: Iterable[Link], **settings: Any) -> None:
         """Changes settings of several links at the same moment; see ``Link.set``."""
@@ -567,28 +382,8 @@ class Network(WatchedNetwork):
             raise LabError(
                 "the network is not running", hint="call start() or use `with Network(…)`"
             )
+        self._lab.reach_when_forked()
         return self._lab
 
     def _live(self) -> dict[str, Node]:
         return self._lab.nodes if self._lab is not None else {}
-
-    def _add(self, method: str, name: str, opts: dict[str, Any]) -> Node | str:
-        with self.change() as topo:
-            getattr(topo, method)(name, **opts)
-        return self._live().get(name, name)
-
-
-def _name(node: str | Node) -> str:
-    return node.name if isinstance(node, Node) else node
-
-
-def _as_topo(topo: Any) -> Topo:
-    if topo is None:
-        return Topo()
-    if isinstance(topo, Topo):
-        return topo
-    if is_mininet_topo(topo):
-        return from_mininet(topo)
-    raise UsageError(
-        f"a {type(topo).__name__} is not a topology", hint="give an object of a Topo subclass"
-    )

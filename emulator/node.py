@@ -418,6 +418,8 @@ class Node(AddressedNode, SwitchNode):
 
     def let_go(self) -> None:
         """Forgets the node's shell and its VNF without ending them; what a forked process does."""
+        # A thread that is not in this process may have held it.
+        self._shell_lock = threading.Lock()
         shell, self._shell = self._shell, None
         if shell is not None:
             shell.let_go()
@@ -425,8 +427,14 @@ class Node(AddressedNode, SwitchNode):
         if vnf is not None:
             vnf.let_go()
 
+    def reach_through(self, other: Node) -> None:
+        """Have what this one does be done with what another one holds of the same node."""
+        self.netns, self.container = other.netns, other.container
+        self._lab_processes = other._lab_processes
+
     @property
     def _processes(self) -> NodeProcesses | ContainerProcesses:
+        self._lab.reach_when_forked()
         if self.container is not None:
             return self.container.processes
         if self.plan.container is not None:

@@ -144,6 +144,7 @@ class OwnedLab(Lab):
         Raises:
             LabError: when the kernel refuses something.
         """
+        self._require_ours()
         before = self.plan
         try:
             self._carry_out(Difference.between(before, plan), plan)

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from emulator.errors import LabError, Problem, TopologyError, UsageError
-from emulator.fabric import restore_routes, set_interface
+from emulator.forking import let_go_when_forked
 from emulator.hosts.addresses import set_static_arp
+from emulator.interfaces import restore_routes, set_interface
 from emulator.kernel.rtnl import forget_neighbours
 from emulator.link import Link
 from emulator.plan.impairments import changed_link
@@ -55,6 +56,7 @@ class RunningLinks:
         self._change = change
         # By id: the link as the topology has it, and as it is.
         self._changed: dict[str, tuple[LinkPlan, LinkPlan]] = {}
+        let_go_when_forked(self)
 
     # Looking ------------------------------------------------------------------------------------
 
@@ -241,6 +243,11 @@ class RunningLinks:
             run.close()
         self.schedules.clear()
         self._changed.clear()
+
+    def let_go(self) -> None:
+        """Leaves everything to the process we were forked from."""
+        self.lock = threading.RLock()
+        self.schedules.clear()
 
     def _carry_out(self, step: StepPlan, at_ns: int) -> None:
         with self.lock:

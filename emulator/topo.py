@@ -9,41 +9,27 @@ rather than raised, so that compiling the topology can report every mistake at o
 from __future__ import annotations
 
 import copy
-import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
-from emulator.errors import Problem, UsageError
-from emulator.multigraph import ExternalEntry, LinkEntry, MultiGraph, NodeEntry, NodeKind, Options
-from emulator.names import (
-    NAME_RULE,
-    choice_hint,
-    is_name,
-    kind_word,
-    missing_hint,
-    natural,
-    place_of,
-)
-from emulator.schedule import LinkSet, ScheduleEntry, read_schedule
+from emulator.calling_place import calling_place
+from emulator.errors import Problem
+from emulator.multigraph import ExternalEntry, MultiGraph, NodeKind, Options
+from emulator.schedule import LinkSet, ScheduleEntry
+from emulator.topo_graph import TopoGraph
 from emulator.written_chains import ChainEntry, WrittenChains
-
-if TYPE_CHECKING:
-    import networkx
-
-_PACKAGE = str(Path(__file__).resolve().parent) + "/"
-_SHARED = _PACKAGE + "share/"
+from emulator.written_externals import WrittenExternals
+from emulator.written_graph import WrittenGraph
+from emulator.written_schedule import WrittenSchedule
 
 
-class Topo:
+class Topo(TopoGraph):
     """A topology; subclass it and override :meth:`build`.
 
     Positional and keyword arguments of the constructor go to :meth:`build`, apart from ``hopts``,
     ``sopts`` and ``lopts``: default options for every host, switch or link that gives none.
     """
-
-    name: str
-    """What the topology is called; the lower-case name of the class unless it is set."""
 
     near_misses: dict[str, str]
     """Settings that ``build`` took as further parameters -> the parameter of its own that each
@@ -52,12 +38,9 @@ class Topo:
     hopts: Options
     sopts: Options
     lopts: Options
-    _graph: MultiGraph
-    _problems: list[Problem]
-    _dangling: list[tuple[LinkEntry, str]]
-    _externals: list[ExternalEntry]
-    _schedule: list[ScheduleEntry]
-    _link_sets: dict[str, LinkSet]
+    _written: WrittenGraph
+    _externals: WrittenExternals
+    _schedule: WrittenSchedule
     _chains: WrittenChains
 
     def __new__(cls, *_args: Any, **_params: Any) -> Self:
@@ -69,9 +52,9 @@ class Topo:
         self.hopts, self.sopts, self.lopts = {}, {}, {}
         self.near_misses = {}
         self._graph = MultiGraph()
-        self._problems, self._dangling = [], []
-        self._schedule, self._link_sets = [], {}
-        self._externals = []
+        self._written = WrittenGraph(self._graph)
+        self._externals = WrittenExternals(self._graph)
+        self._schedule = WrittenSchedule()
         self._chains = WrittenChains()
         return self
 
@@ -83,10 +66,6 @@ class Topo:
 
     def build(self, *args: Any, **params: Any) -> None:
         """Add the nodes and links; override this. The base class adds nothing."""
-
-    def __repr__(self) -> str:
-        counts = f"{len(self._graph.nodes)} nodes, {len(self._graph.links)} links"
-        return f"<{type(self).__name__} {self.name}: {counts}>"
 
     # -- adding ------------------------------------------------------------------------------
 
@@ -195,11 +174,8 @@ class Topo:
         Returns:
             The interface's name on the machine.
         """
-        node = _name_of(to)
-        port = self._graph.free_port(node)
-        self._graph.ports.setdefault(node, {})[port] = (str(interface), 0)
         place = self._place().rpartition("/")[2]
-        self._externals.append(ExternalEntry(interface, node, port, opts, place))
+        self._externals.add(interface, _name_of(to), opts, place)
         return interface
 
     def removeExternal(self, interface: str) -> None:
@@ -208,14 +184,7 @@ class Topo:
         Raises:
             UsageError: it is not in it.
         """
-        for entry in self._externals:
-            if entry.interface == interface:
-                self._externals.remove(entry)
-                self._graph.ports.get(entry.node, {}).pop(entry.port, None)
-                return
-        known = [entry.interface for entry in self._externals]
-        hint = choice_hint(interface, known)
-        raise UsageError(f"there is no external {interface}", where=self.name, hint=hint)
+        self._externals.remove(interface, where=self.name)
 
     def addController(self, name: str = "c0", kind: str | None = None, **opts: Any) -> str:
         """Add a controller of Open vSwitch bridges, which is linked to nothing; returns the name.
@@ -272,30 +241,9 @@ class Topo:
                 node2) and ``down``, which can be given as dicts too:
                 ``up={"delay": "5ms"}``. Mininet's names mean what they mean there.
         """
-        name1, name2 = _name_of(node1), _name_of(node2)
-        folder, _, place = self._place().rpartition("/")
-        parallel = self._graph.between(name1, name2)
-        if key is not None and (type(key) is not int or key in parallel):
-            taken = "already that of another link between the two"
-            self._problems.append(
-                Problem(
-                    place_of(place, f"link {name1} - {name2}"),
-                    f"key {key} is {taken if type(key) is int else 'not a whole number'}",
-                    "leave key out to get a free one",
-                )
-            )
-            key = None
-        if key is None:
-            key = max(parallel, default=0) + 1
-        info = {**(opts or self.lopts), "node1": name1, "node2": name2}
-        info["port1"] = self._graph.free_port(name1) if port1 is None else port1
-        info["port2"] = self._graph.free_port(name2) if port2 is None else port2
-        entry = LinkEntry(name1, name2, key, info, place, folder)
-        self._graph.add_link(entry)
-        for name in dict.fromkeys((name1, name2)):
-            if name not in self._graph.nodes:
-                self._dangling.append((entry, name))
-        return key
+        names = _name_of(node1), _name_of(node2)
+        options = opts or self.lopts
+        return self._written.add_link(names, (port1, port2), key, options, self._place())
 
     # -- chains ------------------------------------------------------------------------------
 
@@ -357,11 +305,11 @@ class Topo:
         """
         folder, _, place = self._place().rpartition("/")
         entry = ScheduleEntry({"at": time, "links": links, **change}, place, folder)
-        self._schedule.append(entry)
+        self._schedule.entries.append(entry)
 
     def addLinkSet(self, name: str, links: Any) -> None:
         """Give several links a name, for :meth:`at` and for files of schedules."""
-        self._add_link_set(name, LinkSet(links, self._place().rpartition("/")[2]))
+        self._schedule.add_set(name, LinkSet(links, self._place().rpartition("/")[2]))
 
     def addSchedule(self, path: str | Path) -> None:
         """Add the schedule in a YAML file, whose paths start from its own folder.
@@ -369,10 +317,7 @@ class Topo:
         Raises:
             UsageError: the file cannot be read, or is no schedule.
         """
-        written = read_schedule(path)
-        for name, links in written.sets.items():
-            self._add_link_set(name, links)
-        self._schedule += written.entries
+        self._schedule.add_file(path)
 
     # -- removing ----------------------------------------------------------------------------
 
@@ -383,8 +328,8 @@ class Topo:
             UsageError: there is no such node.
         """
         self._node(name)
-        self._forget(self._graph.remove_node(name))
-        self._externals = [entry for entry in self._externals if entry.node != name]
+        self._written.forget(self._graph.remove_node(name))
+        self._externals.forget(name)
 
     def removeLink(self, node1: str, node2: str, key: int | None = None) -> None:
         """Remove the link with that key between two nodes, or all their links.
@@ -393,154 +338,21 @@ class Topo:
             UsageError: there is no such link.
         """
         self._link(node1, node2, key)
-        self._forget(self._graph.remove_links(node1, node2, key))
-
-    # -- reading -----------------------------------------------------------------------------
-
-    @property
-    def ports(self) -> dict[str, dict[int, tuple[str, int]]]:
-        """For each node, port number -> (the peer's name, the peer's port number)."""
-        return self._graph.ports
-
-    def nodes(self, sort: bool = True) -> list[str]:
-        """The names of all nodes, in natural order or in the order they were added."""
-        return self.sorted(self._graph.nodes) if sort else list(self._graph.nodes)
-
-    def hosts(self, sort: bool = True) -> list[str]:
-        """The names of the hosts."""
-        return self._of_kind("host", sort)
-
-    def switches(self, sort: bool = True) -> list[str]:
-        """The names of the switches."""
-        return self._of_kind("switch", sort)
-
-    def routers(self, sort: bool = True) -> list[str]:
-        """The names of the routers."""
-        return self._of_kind("router", sort)
-
-    def vnfs(self, sort: bool = True) -> list[str]:
-        """The names of the VNFs."""
-        return self._of_kind("vnf", sort)
-
-    def controllers(self, sort: bool = True) -> list[str]:
-        """The names of the controllers."""
-        return self._of_kind("controller", sort)
-
-    def apps(self, sort: bool = True) -> list[str]:
-        """The names of the app containers."""
-        return self._of_kind("app", sort)
-
-    def kind(self, name: str) -> NodeKind:
-        """What a node is: host, switch, router, vnf, app or controller."""
-        return self._node(name).kind
-
-    def isSwitch(self, n: str) -> bool:
-        """Whether a node is a switch."""
-        return self._node(n).kind == "switch"
-
-    def iterLinks(self, withKeys: bool = False, withInfo: bool = False) -> Iterator[Any]:
-        """Each link as ``(node1, node2[, key][, info])``, in the order they were added."""
-        for entry in self._graph.links:
-            link: tuple[Any, ...] = (entry.node1, entry.node2)
-            if withKeys:
-                link += (entry.key,)
-            if withInfo:
-                link += (entry.info,)
-            yield link
-
-    def links(
-        self, sort: bool = False, withKeys: bool = False, withInfo: bool = False
-    ) -> list[Any]:
-        """The links as ``(node1, node2[, key][, info])``; ``sort`` orders them by name."""
-        links = list(self.iterLinks(withKeys, withInfo))
-        if sort:
-            size = 3 if withKeys else 2
-            links.sort(key=lambda link: [natural(part) for part in link[:size]])
-        return links
-
-    def port(self, src: str, dst: str) -> tuple[int, int] | list[tuple[int, int]]:
-        """The ports of the link between two nodes, the first node's first.
-
-        Nodes with several links between them, or with none, give a list of such pairs.
-        """
-        self._node(src)
-        pairs = [
-            (number, peer_number)
-            for number, (peer, peer_number) in self.ports.get(src, {}).items()
-            if peer == dst
-        ]
-        return pairs[0] if len(pairs) == 1 else pairs
-
-    def nodeInfo(self, name: str) -> Options:
-        """The options of a node, to read or to change."""
-        return self._node(name).options
-
-    def setNodeInfo(self, name: str, info: Options) -> None:
-        """Replace the options of a node."""
-        self._node(name).options = info
-
-    def linkInfo(self, src: str, dst: str, key: int | None = None) -> Options:
-        """The options of a link with its ``node1``, ``node2``, ``port1`` and ``port2``.
-
-        Without a key, of the link with the lowest key between the two nodes.
-        """
-        return self._link(src, dst, key).info
-
-    def setlinkInfo(self, src: str, dst: str, info: Options, key: int | None = None) -> None:
-        """Replace the options of a link; its nodes and ports stay."""
-        entry = self._link(src, dst, key)
-        ends = {name: entry.info[name] for name in ("node1", "node2", "port1", "port2")}
-        entry.info = {**info, **ends}
-
-    def convertTo(self, cls: type[Any], data: bool = True, keys: bool = True) -> Any:
-        """The topology as an object of a class with networkx's ``MultiGraph`` methods.
-
-        Args:
-            cls: the class.
-            data: whether nodes and links carry their options.
-            keys: whether links carry their keys.
-        """
-        graph = cls()
-        for name, node in self._graph.nodes.items():
-            graph.add_node(name, **({"kind": node.kind, **node.options} if data else {}))
-        for link in self._graph.links:
-            named = {"key": link.key} if keys else {}
-            graph.add_edge(link.node1, link.node2, **named, **(link.info if data else {}))
-        return graph
-
-    def to_networkx(self) -> networkx.MultiGraph[str]:
-        """The topology as a networkx multigraph; each node carries its ``kind`` and options."""
-        import networkx  # takes 0.2 s, which most uses of a topology never need
-
-        graph: networkx.MultiGraph[str] = self.convertTo(networkx.MultiGraph)
-        return graph
+        self._written.forget(self._graph.remove_links(node1, node2, key))
 
     def copy(self) -> Self:
         """An independent copy, to try a change on."""
         return copy.deepcopy(self)
 
-    @staticmethod
-    def sorted(items: Iterable[str]) -> list[str]:
-        """Names in natural order: h2 before h10."""
-        return sorted(items, key=natural)
-
     # -- for the compiler --------------------------------------------------------------------
-
-    def node_entries(self) -> Mapping[str, NodeEntry]:
-        """The nodes as they were written, in the order they were added."""
-        return self._graph.nodes
-
-    def link_entries(self) -> list[LinkEntry]:
-        """The links as they were written, in the order they were added."""
-        return self._graph.links
 
     def external_entries(self) -> list[ExternalEntry]:
         """The interfaces of the machine as they were given to nodes."""
-        return self._externals
+        return self._externals.entries
 
     def schedule_entries(self) -> list[ScheduleEntry]:
         """What is to change while the network runs, as it was written."""
-        return self._schedule
+        return self._schedule.entries
 
     def chain_entries(self) -> Mapping[str, ChainEntry]:
         """The chains as they were written, in the order they were added."""
@@ -548,99 +360,23 @@ class Topo:
 
     def link_sets(self) -> Mapping[str, LinkSet]:
         """The sets of links that have a name."""
-        return self._link_sets
+        return self._schedule.sets
 
     def problems(self) -> list[Problem]:
         """The mistakes that adding nodes and links has met so far."""
-        missing = []
-        # A name is looked for among all others once, however many links have it wrong.
-        unknown = {name for _, name in self._dangling}
-        hints = {name: missing_hint(name, self._graph.nodes) for name in unknown}
-        for entry, name in self._dangling:
-            where = place_of(entry.place, f"link {entry.node1} - {entry.node2}")
-            if name in self._graph.nodes:
-                message = f"{name} is linked before it is added"
-                hint = f"move the line that adds {name} above this one"
-            else:
-                message = f"there is no node {name}"
-                hint = hints[name]
-            missing.append(Problem(where, message, hint))
-        return self._problems + missing + self._chains.problems
+        return [*self._written.problems(), *self._schedule.problems, *self._chains.problems]
 
     # -- inside ------------------------------------------------------------------------------
 
     def _add(self, name: Any, kind: NodeKind, options: Options) -> str:
-        place = self._place()
-        folder, place = place.rpartition("/")[::2]
-        if not isinstance(name, str):
-            self._problems.append(
-                Problem(
-                    place_of(place, f"{kind_word(kind)} {name}"),
-                    f"a node's name is a string, not {type(name).__name__}",
-                    f'write "h{name}"' if isinstance(name, int) else "give it a string",
-                )
-            )
-            name = str(name)
-        earlier = self._graph.nodes.get(name)
-        if earlier is not None:
-            at = f" at {earlier.place}" if earlier.place else ""
-            self._problems.append(
-                Problem(
-                    place_of(place, f"{kind_word(kind)} {name}"),
-                    f"the name is already that of a {kind_word(earlier.kind)} added{at}",
-                    "every node needs a name of its own",
-                )
-            )
-        else:
-            self._graph.nodes[name] = NodeEntry(name, kind, options, place, folder)
-        return str(name)
-
-    def _add_link_set(self, name: Any, links: LinkSet) -> None:
-        where = place_of(links.place, f"set of links {name}")
-        if not isinstance(name, str) or not is_name(name):
-            self._problems.append(Problem(where, "that is no usable name", f"use {NAME_RULE}"))
-        elif name in self._link_sets:
-            text = "the name is already that of another set"
-            self._problems.append(Problem(where, text, "every set needs a name of its own"))
-        else:
-            self._link_sets[name] = links
+        return self._written.add_node(name, kind, options, self._place())
 
     def _place(self) -> str:
         """The file and the line that called the topology from outside: ``/my/topo.py:12``.
 
         Empty where that is no script of the user's, but a line of the shell.
         """
-        frame = sys._getframe(1)
-        while frame.f_back is not None and _is_ours(frame.f_code.co_filename):
-            frame = frame.f_back
-        if "-packages/" in frame.f_code.co_filename:  # what runs our own command
-            return ""
-        return f"{frame.f_code.co_filename}:{frame.f_lineno}"
-
-    def _forget(self, links: list[LinkEntry]) -> None:
-        self._dangling = [item for item in self._dangling if item[0] not in links]
-
-    def _of_kind(self, kind: NodeKind, sort: bool) -> list[str]:
-        names = [name for name, entry in self._graph.nodes.items() if entry.kind == kind]
-        return self.sorted(names) if sort else names
-
-    def _node(self, name: str) -> NodeEntry:
-        try:
-            return self._graph.nodes[name]
-        except KeyError:
-            hint = choice_hint(name, self.nodes())
-            raise UsageError(f"there is no node {name}", where=self.name, hint=hint) from None
-
-    def _link(self, src: str, dst: str, key: int | None) -> LinkEntry:
-        self._node(src)
-        self._node(dst)
-        parallel = self._graph.between(src, dst)
-        if parallel and key is None:
-            return parallel[min(parallel)]
-        if key is None or key not in parallel:
-            which = "" if key is None else f" with key {key}"
-            raise UsageError(f"there is no link{which} between {src} and {dst}", where=self.name)
-        return parallel[key]
+        return calling_place()
 
 
 def _name_of(node: Any) -> str:
@@ -648,7 +384,3 @@ def _name_of(node: Any) -> str:
         return node
     name = getattr(node, "name", node)
     return name if isinstance(name, str) else str(name)
-
-
-def _is_ours(filename: str) -> bool:
-    return filename.startswith(_PACKAGE) and not filename.startswith(_SHARED)

@@ -14,8 +14,8 @@ from pathlib import Path
 from types import MappingProxyType, ModuleType
 from typing import Any
 
-from emulator.compat.foreign_topo import from_mininet, is_mininet_topo
 from emulator.errors import UsageError
+from emulator.foreign_topo import from_mininet, is_mininet_topo
 from emulator.names import choice_hint, suggestion
 from emulator.paths import share_dir
 from emulator.settings import SettingsError, arguments_for, near_misses

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import math
 import time
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from emulator.errors import UsageError
+from emulator.network_nodes import NetworkNodes
 from emulator.node import Node
 
 if TYPE_CHECKING:
-    from emulator.lab import Lab
     from emulator.plan.model import Plan
     from emulator.terminals import Window
     from emulator.traffic.iperf import IperfResult
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _CONNECTED_POLL_S = 0.05
 
 
-class WatchedNetwork(ABC):
+class WatchedNetwork(NetworkNodes):
     """The part of a network that is about traffic, captures, windows and pictures."""
 
     _captures: list[Sniffer]
@@ -35,24 +35,6 @@ class WatchedNetwork(ABC):
     @property
     @abstractmethod
     def plan(self) -> Plan: ...
-
-    @property
-    @abstractmethod
-    def nodes(self) -> list[Node]: ...
-
-    @property
-    @abstractmethod
-    def hosts(self) -> list[Node]: ...
-
-    @property
-    @abstractmethod
-    def controllers(self) -> list[Node]: ...
-
-    @abstractmethod
-    def __getitem__(self, name: str) -> Node: ...
-
-    @abstractmethod
-    def _running(self) -> Lab: ...
 
     # Traffic ------------------------------------------------------------------------------------
 

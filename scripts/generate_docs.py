@@ -20,7 +20,7 @@ from typing import Any
 
 import emulator
 from emulator.catalog import Catalog, Manifest
-from emulator.cli.main import app
+from emulator.cli.app import app
 from emulator.cli.shell_commands import COMMANDS
 from emulator.cli.shell_vnf import SHADOWED, VNF_COMMANDS
 from emulator.compat import parity

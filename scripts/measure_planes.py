@@ -18,6 +18,7 @@ from typing import Any
 
 from emulator.doctor import Check, diagnose
 from emulator.errors import BuildVnfError
+from emulator.kernel.parent import ending_with_us
 
 _PREFIX = "data plane "
 GOAL = "loss=0.1%/trial=250ms/sum=1.25s/width=5%"
@@ -107,6 +108,8 @@ def _run(command: Sequence[str]) -> tuple[int, str]:
 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, pass_on)
+    # SIGKILL cannot be passed on.
+    command = ending_with_us(command, signal.SIGTERM)
     started.append(subprocess.Popen(command, stdout=subprocess.PIPE, text=True))
     printed, _ = started[0].communicate()
     code = started[0].returncode

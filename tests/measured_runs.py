@@ -12,16 +12,14 @@ from numpy.typing import NDArray
 
 from emulator.experiment.bundle import BundleWriter
 from emulator.experiment.machine import describe_machine
-from emulator.experiment.measured import (
+from emulator.experiment.measured import IntervalRecord, LatencyRecord, TrialRecord
+from emulator.experiment.measured_throughput import (
     CostRecord,
     CostTrialRecord,
     GoalRecord,
-    IntervalRecord,
-    LatencyRecord,
     SearchRecord,
     SearchTrialRecord,
     ThroughputRecord,
-    TrialRecord,
 )
 from emulator.experiment.records import (
     CaseRecord,

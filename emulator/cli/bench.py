@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import shlex
-from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from emulator.amounts import parse_duration, parse_rate
+from emulator.cli.bench_words import alone, check_running, is_given, listed, split
 from emulator.cli.options import (
     JsonOption,
     ScheduleOption,
@@ -21,12 +21,11 @@ from emulator.cli.options import (
     target_of,
 )
 from emulator.cli.output import BenchProgress, print_json, print_rich
-from emulator.errors import ResultsError, UsageError
+from emulator.errors import ResultsError
 
 if TYPE_CHECKING:
     from emulator.experiment.bench import BenchResult
     from emulator.experiment.certificates import CertificatesRecord
-    from emulator.experiment.spec import Measurement
     from emulator.network import Network
 
 
@@ -233,18 +232,18 @@ def bench(
     from emulator.experiment.scenario import is_scenario, load_scenario
     from emulator.experiment.spec import DEFAULT_MEASUREMENTS, BenchSpec
 
-    file, measurements = _split(what or (), topo)
+    file, measurements = split(what or (), topo)
     # In the shell of a lab it is that lab which is measured.
     running: Network | None = context.obj
     if running is not None:
-        _check_running(context, file)
+        check_running(context, file)
     spec = None
     if resume is not None:
-        _alone(context, "--resume", ("resume", "json"), what or ())
+        alone(context, "--resume", ("resume", "json"), what or ())
     elif file is not None and is_scenario(file):
-        _alone(context, file, ("what", "output", "json"), measurements)
+        alone(context, file, ("what", "output", "json"), measurements)
         spec = load_scenario(Path(file))
-        if _is_given(context, "output"):
+        if is_given(context, "output"):
             spec = dataclasses.replace(spec, output=output)
     else:
         spec = BenchSpec(
@@ -256,9 +255,9 @@ def bench(
             measurements=measurements or DEFAULT_MEASUREMENTS,
             rates_pps=()
             if rate is None
-            else tuple(parse_rate(each) for each in _listed(rate, ",", "--rate")),
-            frames=tuple(_listed(size, ",", "--size")),
-            patterns=tuple(_listed(pattern, ";", "--pattern")),
+            else tuple(parse_rate(each) for each in listed(rate, ",", "--rate")),
+            frames=tuple(listed(size, ",", "--size")),
+            patterns=tuple(listed(pattern, ";", "--pattern")),
             background_pps=0
             if background is None
             else parse_rate(background, where="--background"),
@@ -268,7 +267,7 @@ def bench(
             telemetry=telemetry,
             core=core,
             repeat=repeat,
-            goals=tuple(_listed(goal, ",", "--goal")),
+            goals=tuple(listed(goal, ",", "--goal")),
             profiles=tuple(profile or ()),
             tools=tuple(tool or ()),
             schedule=None if schedule is None else Path(schedule),
@@ -297,91 +296,6 @@ def bench(
         print(f"Stopped  {result.stopped}; the rest: {_resume_command(result)}")
     if result.exit_code:
         raise typer.Exit(result.exit_code)
-
-
-def _split(words: Sequence[str], topo: str | None) -> tuple[str | None, tuple[Measurement, ...]]:
-    """The file among the words, and what is to be measured.
-
-    Raises:
-        UsageError: a word is neither.
-    """
-    from emulator.experiment.spec import MEASUREMENTS
-
-    known: dict[str, Measurement] = {name: name for name in MEASUREMENTS}
-    file, rest = None, list(words)
-    # A file comes first, and a topology of that name would have to be written ./latency.
-    if rest and rest[0] not in known and topo is None:
-        file = rest.pop(0)
-    for word in rest:
-        if word not in known:
-            raise UsageError(
-                f"{word!r} is nothing that can be measured",
-                hint=f"there are: {', '.join(MEASUREMENTS)}; and one FILE comes before them",
-            )
-    return file, tuple(known[word] for word in rest)
-
-
-def _listed(text: str, separator: str, where: str) -> list[str]:
-    """The values that an option was given, separated.
-
-    Raises:
-        UsageError: one of them is empty.
-    """
-    values = [value.strip() for value in text.split(separator)]
-    if not all(values):
-        raise UsageError(
-            f"a value is missing in {text!r}", where=where, hint=f"separate them by one {separator}"
-        )
-    return values
-
-
-def _alone(context: typer.Context, what: str, goes: Sequence[str], rest: Sequence[str]) -> None:
-    """Check that nothing is given beside what says all that is to be measured.
-
-    Args:
-        goes: parameters that may be given all the same.
-        rest: words that may not.
-
-    Raises:
-        UsageError: something is.
-    """
-    options = [
-        parameter.opts[0]
-        for parameter in context.command.params
-        if parameter.name not in (None, "what", *goes) and _is_given(context, parameter.name)
-    ]
-    if beside := [*rest, *options]:
-        raise UsageError(
-            f"{what} says all that is to be measured, and beside it is {' '.join(beside)}",
-            hint="drop one of them",
-        )
-
-
-def _check_running(context: typer.Context, file: str | None) -> None:
-    """Check that nothing is given that a lab which runs cannot have any more.
-
-    Raises:
-        UsageError: something is.
-    """
-    names = ("topo", "settings", "vary", "schedule", "resume")
-    options = [
-        parameter.opts[0]
-        for parameter in context.command.params
-        if parameter.name in names and _is_given(context, parameter.name)
-    ]
-    hint = "the lab that runs is measured as it is; vnf bench, outside of it, starts labs"
-    if file is not None:
-        from emulator.experiment.spec import MEASUREMENTS
-
-        message = f"{file!r} is none of {', '.join(MEASUREMENTS)}"
-        raise UsageError(message, where="bench", hint=hint)
-    if options:
-        raise UsageError(f"{options[0]} has no place here", where="bench", hint=hint)
-
-
-def _is_given(context: typer.Context, parameter: str) -> bool:
-    source = context.get_parameter_source(parameter)
-    return source is not None and source.name == "COMMANDLINE"
 
 
 def _resume_command(result: BenchResult) -> str:

@@ -32,7 +32,7 @@ def limits_text(limits: LimitsPlan | None) -> str | None:
         words.append(f"cpus={limits.cpus:g}")
     if limits.sched != "cfs":
         words.append(f"sched={limits.sched}")
-    if limits.period_us != type(limits).model_fields["period_us"].default:
+    if limits.period_us != type(limits).period_us:
         words.append(f"period_us={limits.period_us}")
     if limits.cpuset:
         words.append(f"cores={','.join(map(str, limits.cpuset))}")

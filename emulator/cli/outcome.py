@@ -15,9 +15,7 @@ import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator
 from types import FrameType
-from typing import Any, TextIO
-
-from typer.core import TyperGroup
+from typing import TextIO
 
 from emulator.errors import BuildVnfError, TopologyError, VerifierError
 
@@ -52,21 +50,9 @@ class Stopped(Exception):
         self.message = message
 
 
-class OutcomeGroup(TyperGroup):
-    """A command group that keeps the reason for a stop, which the framework would reduce to a
-    bare exit code."""
-
-    def make_context(self, *args: Any, **extra: Any) -> Any:
-        with _reasons_kept():
-            return super().make_context(*args, **extra)
-
-    def invoke(self, ctx: Any) -> Any:
-        with _reasons_kept():
-            return super().invoke(ctx)
-
-
 @contextlib.contextmanager
-def _reasons_kept() -> Iterator[None]:
+def reasons_kept() -> Iterator[None]:
+    """Make what ends the block from outside, a signal or a closed output, a :class:`Stopped`."""
     try:
         yield
     except Terminated as stop:

@@ -59,7 +59,7 @@ def _begin(shell: Shell, text: str) -> None:
             raise UsageError("in the background it takes a file", where="capture", hint=hint)
         sniffer = shell.net.capture(target, file=file, filter=filter)
         shell.captures[f"{target} to {file}"] = sniffer
-        _tell_unseen(shell, sniffer)
+        _tell_of(shell, sniffer, file)
         return
     decoder = contextlib.nullcontext(None) if file is not None else _decoder(shell)
     with decoder as show:
@@ -68,7 +68,7 @@ def _begin(shell: Shell, text: str) -> None:
         with sniffer:
             into = f"to {file}" if file is not None else f"decoded by {_decoder_name()}"
             shell.print(f"*** Capturing {target}, {into}; Ctrl-C ends it")
-            _tell_unseen(shell, sniffer)
+            _tell_of(shell, sniffer, file)
             shell.flush()
             try:
                 _wait(shell, sniffer)
@@ -132,7 +132,9 @@ def _told(sniffer: Sniffer) -> str:
     return f"{text}, {dropped} more came too fast and are lost to it" if dropped else text
 
 
-def _tell_unseen(shell: Shell, sniffer: Sniffer) -> None:
+def _tell_of(shell: Shell, sniffer: Sniffer, file: str | None) -> None:
+    if sniffer.replaced:
+        shell.print(f"*** {file} was there before: what was in it is gone")
     if sniffer.unseen:
         unseen = " and ".join(sniffer.unseen)
         shell.print(f"*** {unseen} goes to XDP programs, which a capture cannot see")

@@ -74,7 +74,7 @@ def _run_as(name: str, shell: Shell, text: str) -> None:
     """Carry out a command of ``vnf`` on the shell's lab, with the arguments it has there."""
     import typer
 
-    from emulator.cli.main import app
+    from emulator.cli.app import app
 
     try:
         words = shlex.split(text, comments=True)

@@ -12,6 +12,7 @@ from emulator.compat.unsupported import UnsupportedError
 if TYPE_CHECKING:
     from emulator.topo import Topo
 
+_PORT, _OLD_PORT = 6653, 6633
 _TEST_CONTROLLERS = ("ovs-testcontroller", "test-controller", "ovs-controller")
 
 
@@ -139,6 +140,9 @@ class RemoteController(Controller):
         super().__init__(name, ip=ip, port=port, **kwargs)
 
     def engine_options(self) -> dict[str, Any]:
+        if self.port is None and not self.isListening(self.ip, _PORT):
+            # The port before OpenFlow had one of its own; POX and older controllers keep to it.
+            self.port = _OLD_PORT if self.isListening(self.ip, _OLD_PORT) else None
         return {**super().engine_options(), "ip": self.ip}
 
     @classmethod

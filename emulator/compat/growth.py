@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from emulator.compat.mininet.log import info, warn
 from emulator.compat.ovs_wanted import ovs_call_of_script
 from emulator.errors import LabError, UsageError
+from emulator.forking import let_go_when_forked
 from emulator.kernel.netns import ensure_root
 from emulator.network import Network
 from emulator.owned_lab import OnFailure
@@ -25,7 +26,8 @@ from emulator.paths import run_dir
 from emulator.topo import Topo
 
 if TYPE_CHECKING:
-    from emulator.compat.links import Intf, Link
+    from emulator.compat.interfaces import Intf
+    from emulator.compat.links import Link
     from emulator.compat.nodes import Node
     from emulator.node import Node as EngineNode
 
@@ -75,6 +77,7 @@ class Growth:
         self._environment: dict[str, str | None] = {}
         self._lock = threading.RLock()
         _ALL.append(self)
+        let_go_when_forked(self)
 
     @property
     def alive(self) -> bool:
@@ -222,6 +225,10 @@ class Growth:
             else:
                 os.environ[name] = before
         self.engine.stop()
+
+    def let_go(self) -> None:
+        """What a forked process does: a thread that is not in it may have held the lock."""
+        self._lock = threading.RLock()
 
     @contextmanager
     def adopting(self) -> Iterator[None]:

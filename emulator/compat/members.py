@@ -9,7 +9,7 @@ from typing import Any
 
 from emulator.compat.controllers import Controller
 from emulator.compat.growth import Growth
-from emulator.compat.links import Intf
+from emulator.compat.interfaces import Intf
 from emulator.compat.mininet.util import ipAdd, macColonHex, natural, numCores
 from emulator.compat.nodes import Node
 from emulator.errors import UsageError

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
 from emulator.compat.growth import Living
-from emulator.compat.links import Intf, Link
+from emulator.compat.interfaces import Intf
+from emulator.compat.links import Link
 from emulator.errors import UsageError
 
 if TYPE_CHECKING:

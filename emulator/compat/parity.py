@@ -14,7 +14,7 @@ import pkgutil
 import shutil
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import groupby
@@ -24,7 +24,7 @@ from typing import Any, Literal
 
 from emulator.compat.parity_peers import PEERS
 from emulator.compat.parity_reasons import BETTER, DIFFERENT
-from emulator.compat.unsupported import MODULES, UnsupportedError, refused_module
+from emulator.compat.unsupported import MODULES, Refused, UnsupportedError, refused_module
 from emulator.errors import MachineError
 
 WALKED = (
@@ -265,20 +265,13 @@ def is_ours(name: Name) -> bool:
             thing = getattr(thing, part)
     except (ModuleNotFoundError, AttributeError, UnsupportedError):
         return False
+    if inspect.isclass(thing) and issubclass(thing, Refused):
+        return False
     return not name.parameter or name.parameter in _taken(name, thing)
 
 
-@cache
-def _commands() -> Mapping[str, Any]:
-    import typer.main
-
-    from emulator.cli.main import app
-
-    commands: Mapping[str, Any] = vars(typer.main.get_command(app))["commands"]
-    return commands
-
-
 def _is_option(name: Name) -> bool:
+    from emulator.cli.mn import HELP
     from emulator.compat import mn_choices
     from emulator.compat.mn_tests import TESTS
 
@@ -292,8 +285,7 @@ def _is_option(name: Name) -> bool:
             "--test": TESTS,
         }
         return name.parameter in known[name.path]
-    command = _commands()["mn"]
-    return any(name.path in parameter.opts for parameter in command.params)
+    return name.path in HELP
 
 
 def _taken(name: Name, thing: Any) -> set[str]:

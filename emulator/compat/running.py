@@ -12,6 +12,7 @@ from pathlib import Path
 from types import CodeType, ModuleType
 
 from emulator.compat import aliases, growth
+from emulator.compat.machine_commands import reaching_switches
 from emulator.errors import BuildVnfError, TopologyError, UsageError
 from emulator.owned_lab import OnFailure
 
@@ -37,7 +38,7 @@ def run_script(file: str, arguments: Sequence[str], *, on_failure: OnFailure = "
     path = Path(file)
     code = _compiled(path)
     growth.ON_FAILURE = on_failure
-    with aliases.install(), _as_main(path, arguments) as main:
+    with aliases.install(), reaching_switches(), _as_main(path, arguments) as main:
         try:
             try:
                 exec(code, main.__dict__)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from emulator.compat.links import Intf, change_interface
+from emulator.compat.interfaces import Intf, change_interface
+from emulator.compat.machine_commands import without_sudo
 from emulator.compat.node_commands import command_line
 from emulator.compat.nodes import Node
 from emulator.compat.unsupported import UnsupportedError
@@ -23,6 +24,9 @@ class Switch(Node):
 
     Of this class, a Linux bridge that learns; or an Open vSwitch bridge, when the script has a
     controller of its own, or gives the switch options of one.
+
+    A class of the script's own with a ``start`` of its own does a switch's work itself: it is a
+    node with ports and a network namespace, and what it runs there makes it a router, or a switch.
 
     Attributes:
         dpid: its identity, 16 hexadecimal digits.
@@ -46,9 +50,8 @@ class Switch(Node):
         listenPort: int | None = None,
         **params: Any,
     ) -> None:
-        if not params.pop("inNamespace", False):
-            params.pop("isSwitch", None)
-        else:
+        params.pop("isSwitch", None)
+        if params.pop("inNamespace", False) and not self.works_alone():
             raise UnsupportedError(
                 "a switch in a network namespace of its own is not supported",
                 where=name,
@@ -64,6 +67,11 @@ class Switch(Node):
         self._detached: set[str] = set()
         # Mininet's switches reach their controllers by it, and scripts count on it in the lists.
         Intf("lo", self, port=0)
+
+    @classmethod
+    def works_alone(cls) -> bool:
+        """Whether its class does a switch's work by itself: Mininet's ``Switch`` has no start."""
+        return cls.kind is None and cls.start is not Switch.start
 
     @property
     def dpid(self) -> str:
@@ -95,7 +103,7 @@ class Switch(Node):
         """
         self._started = False
         self.start(controllers)
-        if not self._started:
+        if not self._started and not self.works_alone():
             raise UnsupportedError(
                 f"{type(self).__name__} starts a switch by itself, which is not supported",
                 where=self.name,
@@ -120,7 +128,8 @@ class Switch(Node):
             deleteIntfs: its interfaces stay with it, whatever is given.
         """
         self.cleanup()
-        if self.born and not self.growth.ending and not self._out_of_service:
+        running = self.born and not self.growth.ending and not self._out_of_service
+        if running and not self.works_alone():
             self.growth.engine.set_switch(self.name, up=False)
             self._out_of_service = True
 
@@ -162,13 +171,15 @@ class Switch(Node):
         return str(self.living().dpctl(" ".join(words)))
 
     def cmd(self, *args: Any, verbose: bool = False, printPid: bool = False) -> str:
-        if not self.is_ovs and command_line(args).lstrip().startswith("ovs-"):
+        command = without_sudo(command_line(args))
+        is_bridge = not self.is_ovs and not self.works_alone()
+        if is_bridge and command.lstrip().startswith("ovs-"):
             raise UnsupportedError(
                 f"{self.name} is a Linux bridge, which Open vSwitch's programs do not know",
                 where=self.name,
                 hint="name a class of Open vSwitch: Mininet(switch=OVSSwitch)",
             )
-        return super().cmd(*args, verbose=verbose, printPid=printPid)
+        return super().cmd(command, verbose=verbose, printPid=printPid)
 
     # For the engine -----------------------------------------------------------------------------
 
@@ -177,10 +188,15 @@ class Switch(Node):
         """Whether it is an Open vSwitch bridge."""
         if self.kind is not None:
             return self.kind == "ovs"
+        if self.works_alone():
+            return False
         return self.growth.wants_openflow or any(self.params.get(key) for key in _OVS_ONLY)
 
     def declare(self, topo: Topo) -> None:
-        topo.addSwitch(self.name, **self.engine_options())
+        if self.works_alone():
+            topo.addHost(self.name, ip=None, **super().engine_options())
+        else:
+            topo.addSwitch(self.name, **self.engine_options())
 
     def engine_options(self) -> dict[str, Any]:
         options = {key: value for key, value in self.params.items() if key in self.own_parameters}

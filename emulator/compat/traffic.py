@@ -47,6 +47,21 @@ def print_pings(hosts: Sequence[Node], timeout: str | float | None) -> float:
     return percent
 
 
+def print_pings_to(hosts: Sequence[Node], address: str, timeout: str | float | None) -> float:
+    """Pings from each host to an address and shows who got an answer; the percentage lost."""
+    from_all = [Endpoint(host.name, host.living().netns, address) for host in hosts]
+    pairs = [(place, len(hosts)) for place in range(len(hosts))]
+    target = Endpoint("", hosts[0].living().netns, address)
+    timeout_s = _PING_S if timeout is None else float(timeout)
+    matrix = ping([*from_all, target], pairs, timeout_s=timeout_s, in_turn=_by_flows(hosts))
+    answered = [matrix.replied(host.name, "") for host in hosts]
+    for host, reply in zip(hosts, answered, strict=True):
+        output(f"{host.name} -> {address if reply else 'X'} \n")
+    percent = 100.0 * answered.count(False) / len(hosts)
+    output(f"*** Results: {percent:.0f}% dropped ({answered.count(True)}/{len(hosts)} received)\n")
+    return percent
+
+
 def print_full_pings(hosts: Sequence[Node], timeout: str | float | None) -> list[FullPing]:
     """Pings between all pairs of hosts and shows how long the replies took.
 

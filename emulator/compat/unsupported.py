@@ -1,7 +1,8 @@
 """What scripts for other emulators may name and we do not have, each with the way out.
 
-The table is data: modules refuse names by it, and the parity table in the documentation is made
-from it.
+The tables are data: modules refuse names by them, and the parity table in the documentation is made
+from them. Scripts import more than they use, often a list that a tool wrote for them: a name that
+is known not to be there can be imported, and is refused as soon as it is used.
 """
 
 from __future__ import annotations
@@ -9,8 +10,9 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable
 from types import ModuleType
-from typing import Any
+from typing import Any, NoReturn
 
+from emulator.compat import passed_on
 from emulator.errors import UsageError
 from emulator.names import suggestion
 
@@ -57,8 +59,12 @@ MODULES: dict[str, str] = {
 """Submodules that are not there -> what to use instead."""
 
 ELSEWHERE: dict[str, dict[str, str]] = {
-    "mininet.net": {"Containernet": "emulator.compat.containernet.net"},
+    "mininet.net": {
+        "Containernet": "emulator.compat.containernet.net",
+        "Dockernet": "emulator.compat.containernet.net",
+    },
     "mininet.node": {"Docker": "emulator.compat.docker_hosts"},
+    "mininet.topolib": {"TreeContainerNet": "emulator.compat.containernet.net"},
 }
 """Names that Containernet, which takes Mininet's place, adds to its modules -> where ours are."""
 
@@ -71,8 +77,12 @@ def refused_module(fullname: str) -> UnsupportedError:
     return UnsupportedError(f"the module {fullname} is not supported", hint=hint)
 
 
+class Refused:
+    """What stands where there is nothing of ours: a class that cannot be used."""
+
+
 def refuse_names(module: str, *, package: bool = False) -> Callable[[str], Any]:
-    """A module's ``__getattr__``: submodules of a package are imported, other names refused.
+    """A module's ``__getattr__``: what is elsewhere is found, what is not there refused.
 
     Args:
         module: its name as scripts import it: ``mininet.node``.
@@ -80,6 +90,8 @@ def refuse_names(module: str, *, package: bool = False) -> Callable[[str], Any]:
     """
 
     def getattr_(name: str) -> Any:
+        if name == "__all__":
+            return _starred(module)
         if name.startswith("__"):
             raise AttributeError(name)  # Python asks for these itself, to see what is there
         if package:
@@ -89,9 +101,40 @@ def refuse_names(module: str, *, package: bool = False) -> Callable[[str], Any]:
         elsewhere = ELSEWHERE.get(module, {}).get(name)
         if elsewhere is not None:
             return getattr(importlib.import_module(elsewhere), name)
+        if name in passed_on.names(module):
+            return passed_on.found(module, name)
+        if name in _known_to_lack(module):
+            return _stand_in(module, name)
         raise refused_name(module, name)
 
     return getattr_
+
+
+def _starred(module: str) -> list[str]:
+    """What ``from module import *`` gives: the module's own names and those it passes on."""
+    own = vars(importlib.import_module(f"emulator.compat.{module}"))
+    public = [name for name in own if not name.startswith("_")]
+    return [*dict.fromkeys((*public, *passed_on.names(module), *_known_to_lack(module)))]
+
+
+def _known_to_lack(module: str) -> dict[str, str]:
+    """The names of a module that are known not to be there, with what to do instead."""
+    from emulator.compat.parity_reasons import DIFFERENT
+
+    own = vars(importlib.import_module(f"emulator.compat.{module}"))
+    reasons = {
+        name: why
+        for (group, _, name), why in ((key.rpartition("."), why) for key, why in DIFFERENT.items())
+        if group == module and name.isidentifier() and name not in own
+    }
+    return {**reasons, **NAMES.get(module, {})}
+
+
+def _stand_in(module: str, name: str) -> type[Refused]:
+    def refuse(*_args: Any, **_options: Any) -> NoReturn:
+        raise refused_name(module, name)
+
+    return type(name, (Refused,), {"__new__": refuse, "__init_subclass__": classmethod(refuse)})
 
 
 def submodule(fullname: str) -> ModuleType | None:
@@ -106,7 +149,7 @@ def submodule(fullname: str) -> ModuleType | None:
 
 def refused_name(module: str, name: str) -> UnsupportedError:
     """The error for a name that a module has not."""
-    hint = NAMES.get(module, {}).get(name)
+    hint = _known_to_lack(module).get(name)
     if hint is None:
         known = [
             key

@@ -1,4 +1,4 @@
-"""How the process of a VNF ends, and what it said before."""
+"""Why the process of a VNF does not start, or has ended."""
 
 from __future__ import annotations
 
@@ -8,21 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from emulator.errors import BuildVnfError, LabError, MachineError, UsageError
+from emulator.runtime.ending import STOP_S, last_lines, last_words
 
-_STOP_S = 3.0
-_LAST_LINES = 10
 _ERRORS: dict[int, type[BuildVnfError]] = {2: UsageError, 3: MachineError}
-
-
-def end_process(process: subprocess.Popen[Any]) -> None:
-    """Ask a process to end, and end it when it does not."""
-    if process.poll() is None:
-        process.terminate()
-        try:
-            process.wait(_STOP_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
 
 
 def start_error(
@@ -30,7 +18,7 @@ def start_error(
 ) -> BuildVnfError:
     """Why a VNF does not start, from what it printed: see vnf_fail() in the run loop."""
     try:
-        status = process.wait(_STOP_S)
+        status = process.wait(STOP_S)
     except subprocess.TimeoutExpired:
         return LabError(f"the VNF does not start: {cause.message}", where=node)
     lines = last_lines(log)
@@ -52,17 +40,3 @@ def why_ended(status: int, log: Path, since: int = 0) -> str:
     else:
         how = f"ended with exit code {status}"
     return f"the VNF's process {how}{last_words(log, since)}"
-
-
-def last_words(log: Path, since: int = 0) -> str:
-    """The last lines that a process printed, to go on with in a message; empty without any."""
-    lines = last_lines(log, since)
-    return "; its last lines:" + "".join(f"\n    {line}" for line in lines) if lines else ""
-
-
-def last_lines(log: Path, since: int = 0) -> list[str]:
-    """The last lines that a process printed, after so many bytes; none when there is no file."""
-    try:
-        return log.read_bytes()[since:].decode(errors="replace").splitlines()[-_LAST_LINES:]
-    except OSError:
-        return []

@@ -19,13 +19,14 @@ from typing import TYPE_CHECKING, Any, Self
 
 from emulator.control import port_infos
 from emulator.dataplane.build import MAX_PORTS, build_program
-from emulator.dataplane.ending import end_process, last_words, start_error, why_ended
+from emulator.dataplane.ending import start_error, why_ended
 from emulator.dataplane.live import LiveParameters
 from emulator.dataplane.process_memory import ENDED, Connection, ProcessMemory
 from emulator.dataplane.running import Description, PortCounters, RunningVnf
 from emulator.errors import LabError, TableFullError, UsageError
 from emulator.idle import DEFAULT, parse_idle
 from emulator.kernel.bpf import BpfId
+from emulator.runtime.ending import end_process, last_words
 
 if TYPE_CHECKING:
     from emulator.catalog import Manifest

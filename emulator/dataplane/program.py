@@ -29,12 +29,13 @@ from emulator.dataplane.dpdk import (
     eal_devices,
     eal_environment,
 )
-from emulator.dataplane.ending import end_process, last_words, why_ended
+from emulator.dataplane.ending import why_ended
 from emulator.dataplane.running import Description, PortCounters, RunningVnf
 from emulator.dataplane.telemetry import Telemetry, telemetry_socket
 from emulator.errors import LabError, UsageError
 from emulator.idle import DEFAULT, IdlePolicy, parse_idle
 from emulator.kernel.bpf import BpfId, XdpState, xdp_state
+from emulator.runtime.ending import end_process, last_words
 
 if TYPE_CHECKING:
     from emulator.catalog import Manifest

@@ -39,7 +39,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from emulator.experiment.cases import Unit
-    from emulator.experiment.measured import BenchLimitsRecord, TrialRecord
+    from emulator.experiment.measured import TrialRecord
+    from emulator.experiment.measured_throughput import BenchLimitsRecord
     from emulator.experiment.prepare import PreparedCase
     from emulator.experiment.records import Outcome, RunRecord
     from emulator.experiment.spec import BenchSpec

@@ -16,7 +16,7 @@ import weakref
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, Self, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
@@ -36,6 +36,7 @@ from emulator.experiment.bundle_files import (
 from emulator.experiment.machine import Machine
 from emulator.experiment.records import CaseRecord, RunRecord, SummaryRecord
 from emulator.experiment.samples import read_samples, write_samples
+from emulator.plan.record import Record
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -62,7 +63,13 @@ _RESERVE_BYTES = 1 << 20
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _NOT_IN_FILE_NAMES = re.compile(r"[^A-Za-z0-9._=,+-]+")
 
-Model = TypeVar("Model", bound=BaseModel)
+
+class _Read(Protocol):
+    @classmethod
+    def model_validate_json(cls, text: bytes, /) -> Self: ...
+
+
+Model = TypeVar("Model", bound=_Read)
 
 
 class BundleWriter:
@@ -372,9 +379,14 @@ def _load(path: Path, model: type[Model]) -> Model:
         ) from error
 
 
-def _check_version(path: Path, content: bytes, model: type[BaseModel]) -> None:
+def _check_version(path: Path, content: bytes, model: type[_Read]) -> None:
     """Tell of a file of another version before its fields are complained about one by one."""
-    field = model.model_fields.get("version")
+    fields: Mapping[str, Any] = {}
+    if issubclass(model, BaseModel):
+        fields = model.model_fields
+    elif issubclass(model, Record):
+        fields = model.__dataclass_fields__
+    field = fields.get("version")
     # What is no JSON object at all is told of by who reads the fields.
     with contextlib.suppress(ValueError):
         record = json.loads(content)

@@ -11,20 +11,21 @@ from typing import Any, Literal
 from pydantic import Field
 
 from emulator.experiment.measured import (
-    BackToBackRecord,
-    BenchLimitsRecord,
-    CostRecord,
     HopsRecord,
     IntervalRecord,
     LatencyRecord,
-    LoadedLatencyRecord,
     Record,
-    SlaRecord,
-    SoakRecord,
-    ThroughputRecord,
-    ToolRecord,
     TrialRecord,
 )
+from emulator.experiment.measured_throughput import (
+    BackToBackRecord,
+    BenchLimitsRecord,
+    CostRecord,
+    LoadedLatencyRecord,
+    ThroughputRecord,
+)
+from emulator.experiment.measured_tools import ToolRecord
+from emulator.experiment.measured_verdicts import SlaRecord, SoakRecord
 
 
 class VnfShareRecord(Record):

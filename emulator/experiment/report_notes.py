@@ -23,7 +23,8 @@ from emulator.experiment.words import (
 from emulator.measure.throughput import packets_to_bound
 
 if TYPE_CHECKING:
-    from emulator.experiment.measured import FindingRecord, ThroughputRecord
+    from emulator.experiment.measured import FindingRecord
+    from emulator.experiment.measured_throughput import ThroughputRecord
     from emulator.experiment.records import CaseRecord, SummaryRecord
 
 _MOST_LINKS = 8

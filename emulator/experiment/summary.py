@@ -11,13 +11,8 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from emulator.experiment.cases import Case, Traffic, baseline_for
-from emulator.experiment.measured import (
-    BenchLimitsRecord,
-    IntervalRecord,
-    LatencyRecord,
-    ThroughputRecord,
-    TrialRecord,
-)
+from emulator.experiment.measured import IntervalRecord, LatencyRecord, TrialRecord
+from emulator.experiment.measured_throughput import BenchLimitsRecord, ThroughputRecord
 from emulator.experiment.records import CaseRecord, VnfShareRecord
 from emulator.measure.intervals import median_interval, percentile_interval
 

@@ -253,7 +253,7 @@ def drop_default_route(netns: Netns, gateway: str) -> None:
     """Takes the default route through a gateway from a node, if it has it."""
     with Addressing.inside(netns) as netlink:
         for route in netlink.routes():
-            if route.to == "default" and route.gateway == gateway:
+            if route.to in ("default", "::/0") and route.gateway == gateway:
                 netlink.delete_route(route, where=f"default route via {gateway}")
         netlink.commit()
 

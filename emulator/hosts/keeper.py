@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from typing import Any
 
 from emulator.errors import BuildVnfError, UsageError
-from emulator.fabric import Fabric, restore_routes
+from emulator.fabric import Fabric
 from emulator.hosts.addresses import drop_default_route, set_static_arp
 from emulator.hosts.external import External
 from emulator.hosts.groups import find_group
@@ -16,6 +16,7 @@ from emulator.hosts.limits import RT_PRIORITY, LabLimits, ensure_real_time, upda
 from emulator.hosts.nat import Nat
 from emulator.hosts.private_dirs import PrivateDirs
 from emulator.hosts.processes import NodeProcesses
+from emulator.interfaces import restore_routes
 from emulator.kernel.netns import Netns
 from emulator.labs import LabFolder
 from emulator.plan.host_model import LimitsPlan
@@ -115,19 +116,25 @@ class Hosts:
             changed: nodes that were there before, whose default route may be another one now.
             before: the plan until now.
         """
-        routes = {} if before is None else {n.name: n.default_route for n in before.nodes}
+        earlier = {} if before is None else {node.name: node for node in before.nodes}
         for node in changed:
-            gateway = routes.get(node.name)
             if node.kind in ("host", "router", "vnf"):
                 netns = self._fabric.namespace(node.name)
-                if gateway is not None and node.default_route is None:
-                    drop_default_route(netns, gateway)
+                old = earlier.get(node.name, node)
+                for gateway, now in (
+                    (old.default_route, node.default_route),
+                    (old.default_route_ipv6, node.default_route_ipv6),
+                ):
+                    if gateway is not None and now is None:
+                        drop_default_route(netns, gateway)
                 restore_routes(netns, node)
         self._exchange_externals(plan)
         for node in plan.nodes:
             if node.nat is not None and node.name not in self._nats:
                 netns, index = self._fabric.namespace(node.name), self._fabric.free_index()
-                self._nats[node.name] = Nat(self._lab, node, netns, index, self._leftovers)
+                self._nats[node.name] = Nat(
+                    self._lab, node, netns, index, self._leftovers, ipv6=plan.ipv6
+                )
         if plan.static_arp:
             nodes = [node for node in plan.nodes if node.kind not in ("switch", "app")]
             spaces = {node.name: self._fabric.namespace(node.name) for node in nodes}

@@ -3,6 +3,10 @@
 The router hides the lab's addresses behind its own on that link, and the machine hides that one
 behind whichever it uses itself. On the machine there is nothing but the end of the link, with an
 address, and a table of nftables with one rule, both called after the lab; and it has to forward.
+
+In a lab with IPv6 the same goes for that, where the machine has a way out for it. Only, the machine
+is not made to forward it: one that does stops listening to what routers tell it of their network,
+and may so lose its own way out.
 """
 
 from __future__ import annotations
@@ -12,7 +16,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from hashlib import blake2b
-from ipaddress import IPv4Network, ip_interface, ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_interface, ip_network
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +36,9 @@ _POOL = IPv4Network("100.64.0.0/10")
 _LINK_PREFIXLEN = 30
 _TRIES = 4096
 _FORWARD = Path("/proc/sys/net/ipv4/ip_forward")
+_FORWARD_IPV6 = Path("/proc/sys/net/ipv6/conf/all/forwarding")
+_UNIQUE_LOCAL = 0xFD
+_LINK_PREFIXLEN_IPV6 = 126
 
 
 class Nat:
@@ -43,6 +50,7 @@ class Nat:
         netns: its namespace.
         index: a number that no interface of the lab has.
         leftovers: where it is noted what is changed of the machine.
+        ipv6: whether the lab has IPv6.
 
     Attributes:
         notes: what the user should know, one line each.
@@ -53,7 +61,14 @@ class Nat:
     """
 
     def __init__(
-        self, lab: str, node: NodePlan, netns: Netns, index: int, leftovers: Leftovers
+        self,
+        lab: str,
+        node: NodePlan,
+        netns: Netns,
+        index: int,
+        leftovers: Leftovers,
+        *,
+        ipv6: bool = False,
     ) -> None:
         self.notes: list[str] = []
         self._leftovers = leftovers
@@ -64,7 +79,9 @@ class Nat:
         self._table = f"build-vnf-{lab}-{node.name}"
         try:
             with _one_at_a_time():
-                self._make(node, netns, index, int(digest, 16))
+                near = self._make(node, netns, index, int(digest, 16))
+                if ipv6:
+                    self._add_ipv6(node, netns, index, near)
         except BaseException:
             self.close()
             raise
@@ -82,7 +99,8 @@ class Nat:
         self._entry = None
         self._machine.close()
 
-    def _make(self, node: NodePlan, netns: Netns, index: int, seed: int) -> None:
+    def _make(self, node: NodePlan, netns: Netns, index: int, seed: int) -> int:
+        """Make the link and what IPv4 needs; returns the number of its end on the machine."""
         with Addressing.inside(self._machine) as machine:
             network = _free_network(machine, node, seed)
             gateway, own = list(network.hosts())
@@ -112,6 +130,38 @@ class Nat:
         netns.run(masquerade, "build-vnf", where=node.name, leaving_by=OUTSIDE)
         self._machine.run(masquerade, self._table, where=node.name, source=str(own))
         self._machine.run(self._have_forwarded, node.name)
+        self._tell_of_firewall(node.name)
+        return near
+
+    def _add_ipv6(self, node: NodePlan, netns: Netns, index: int, near: int) -> None:
+        """Have the router lead IPv6 out too, or say why it does not."""
+        with Addressing.inside(self._machine) as machine:
+            obstacle = self._machine.run(_ipv6_obstacle, machine.routes())
+            if not obstacle:
+                try:
+                    netns.run(
+                        masquerade, "build-vnf", where=node.name, leaving_by=OUTSIDE, version=6
+                    )
+                except MachineError as error:
+                    obstacle = error.message
+            if obstacle:
+                self.notes.append(f"{node.name}: IPv6 does not leave the lab: {obstacle}")
+                return
+            network = _free_network_ipv6(machine, node, self._table)
+            gateway, own = network[1], network[2]
+            where = node.name
+            # What the machine has switched off for new interfaces does not hold for this one.
+            switch = Path(f"/proc/sys/net/ipv6/conf/{self._name}/disable_ipv6")
+            self._machine.run(switch.write_text, "0")
+            machine.add_address(near, f"{gateway}/{network.prefixlen}", where=where)
+            machine.commit()
+        with Addressing.inside(netns) as inside:
+            inside.add_address(index, f"{own}/{network.prefixlen}", where=where)
+            if node.default_route_ipv6 is None:
+                inside.add_route(Route("::/0", str(gateway), index), where=where)
+            inside.commit()
+        self._machine.run(masquerade, self._table, where=where, source=str(own), version=6)
+        self._tell_of_firewall(where, version=6)
 
     def _note(self) -> None:
         name = self._machine.run(netns_name)
@@ -139,12 +189,17 @@ class Nat:
             self.notes.append(
                 f"{where}: net.ipv4.ip_forward of the machine is 1 while the lab runs; it was 0"
             )
-        for chain in dropping_chains():
-            self.notes.append(
-                f"{where}: the machine's firewall drops what it is not told to forward"
-                f" ({chain}); let it pass: nft insert rule ip {chain} iifname {self._name} accept,"
-                f" and the same with oifname"
-            )
+
+    def _tell_of_firewall(self, where: str, version: int = 4) -> None:
+        told = "\n".join(self.notes)
+        for chain in self._machine.run(dropping_chains, version):
+            # One of the family inet is for both versions of IP.
+            if f"({chain})" not in told:
+                self.notes.append(
+                    f"{where}: the machine's firewall drops what it is not told to forward"
+                    f" ({chain}); let it pass: nft insert rule {chain} iifname {self._name} accept,"
+                    f" and the same with oifname"
+                )
 
 
 def take_back(entry: dict[str, Any]) -> bool:
@@ -195,6 +250,36 @@ def _free_network(machine: Addressing, node: NodePlan, seed: int) -> IPv4Network
             return network
     raise LabError(
         f"no network in {_POOL} is free for the link out of the lab",
+        where=node.name,
+        hint="the machine has routes for all of it",
+    )
+
+
+def _ipv6_obstacle(routes: list[Route]) -> str:
+    """Why the calling thread's namespace leads no IPv6 of a lab out; empty where it does."""
+    if all(route.to != "::/0" for route in routes):
+        return "the machine has no default route for it"
+    if _FORWARD_IPV6.read_text().strip() == "0":
+        return (
+            "the machine does not forward it; sysctl -w net.ipv6.conf.all.forwarding=1, and "
+            "accept_ra=2 on an interface that gets its route from a router"
+        )
+    return ""
+
+
+def _free_network_ipv6(machine: Addressing, node: NodePlan, seed: str) -> IPv6Network:
+    """One of RFC 4193's networks for the link that neither the machine nor the lab knows."""
+    known = [ip_network(r.to) for r in machine.routes() if r.to not in ("default", "::/0")]
+    known += [ip_interface(own).network for each in node.interfaces for own in each.addresses]
+    taken = [network for network in known if isinstance(network, IPv6Network)]
+    for attempt in range(_TRIES):
+        picked = blake2b(f"{seed} {attempt}".encode(), digest_size=7).digest()
+        address = bytes((_UNIQUE_LOCAL, *picked)).ljust(16, b"\0")
+        network = IPv6Network((address, _LINK_PREFIXLEN_IPV6))
+        if not any(network.overlaps(each) for each in taken):
+            return network
+    raise LabError(
+        "no network in fd00::/8 is free for the link out of the lab",
         where=node.name,
         hint="the machine has routes for all of it",
     )

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import errno
+from ipaddress import ip_address
 from typing import Any
 
 from emulator.errors import MachineError
 
-_IPV4, _ANY_FAMILY = 2, 0
+_IPV4, _IPV6, _ANY_FAMILY = 2, 10, 0
+_FAMILIES = {1: "inet", _IPV4: "ip", _IPV6: "ip6"}
+"""What nft calls those that forward packets; linux/netfilter.h."""
+_NETWORK_HEADER, _IPV6_SOURCE = 1, 8
+"""Where in a packet it begins, and how far into it; linux/netfilter/nf_tables.h, RFC 8200."""
 _ACCEPT, _DROP = 1, 0
 _FORWARD_HOOK = 2
 _POSTROUTING_PRIORITY = 100
@@ -15,16 +21,19 @@ _IFNAMSIZ = 16
 _CHAIN = "postrouting"
 
 
-def masquerade(table: str, *, where: str, source: str = "", leaving_by: str = "") -> None:
+def masquerade(
+    table: str, *, where: str, source: str = "", leaving_by: str = "", version: int = 4
+) -> None:
     """Has what an address sends go out under the address of whatever interface it leaves by.
 
     In the namespace of the calling thread, in a table of its own.
 
     Args:
-        table: what the table is called.
+        table: what the table is called; for each version of IP there may be one of that name.
         where: what it is for, for the error message.
-        source: the IPv4 address; empty for whatever is sent or forwarded at all.
+        source: the address; empty for whatever is sent or forwarded at all.
         leaving_by: only what leaves by the interface of this name.
+        version: that of IP, 4 or 6.
 
     Raises:
         MachineError: the kernel cannot.
@@ -34,14 +43,22 @@ def masquerade(table: str, *, where: str, source: str = "", leaving_by: str = ""
     from pyroute2.nftables.expressions import genex, ipv4addr, masq
     from pyroute2.nftables.main import NFTables
 
-    match = [ipv4addr(src=source)] if source else []
+    match = []
+    if source and version == 4:
+        match.append(ipv4addr(src=source))
+    elif source:
+        packed = {"attrs": [("NFTA_DATA_VALUE", ip_address(source).packed)]}
+        place = {"base": _NETWORK_HEADER, "offset": _IPV6_SOURCE, "len": 16}
+        load = genex("payload", {"dreg": Regs.NFT_REG_1, **place})
+        same = genex("cmp", {"sreg": Regs.NFT_REG_1, "op": Cmp.NFT_CMP_EQ, "data": packed})
+        match.append([load, same])
     if leaving_by:
         name = {"attrs": [("NFTA_DATA_VALUE", leaving_by.encode().ljust(_IFNAMSIZ, b"\0"))]}
         meta = genex("meta", {"dreg": Regs.NFT_REG_1, "key": Meta.NFT_META_OIFNAME})
         same = genex("cmp", {"sreg": Regs.NFT_REG_1, "op": Cmp.NFT_CMP_EQ, "data": name})
         match.append([meta, same])
     try:
-        with NFTables(nfgen_family=_IPV4) as nft:
+        with NFTables(nfgen_family=_IPV4 if version == 4 else _IPV6) as nft:
             nft.begin()
             nft.table("add", name=table)
             nft.chain(
@@ -57,29 +74,34 @@ def masquerade(table: str, *, where: str, source: str = "", leaving_by: str = ""
             nft.commit()
     except (NetlinkError, OSError) as error:
         raise MachineError(
-            f"the kernel does not masquerade: {error}",
+            f"the kernel does not masquerade IPv{version}: {error}",
             where=where,
             hint="run a kernel with CONFIG_NF_TABLES and CONFIG_NFT_MASQ, such as a distribution's",
         ) from error
 
 
 def remove_table(table: str) -> None:
-    """Removes a table from the namespace of the calling thread; it may be gone already."""
+    """Removes the tables of a name from the namespace of the calling thread, if they are there."""
     from pyroute2.netlink.exceptions import NetlinkError
     from pyroute2.nftables.main import NFTables
 
-    try:
-        with NFTables(nfgen_family=_IPV4) as nft:
-            nft.table("del", name=table)
-    except NetlinkError as error:
-        if error.code != 2:
-            raise
+    for family in (_IPV4, _IPV6):
+        try:
+            with NFTables(nfgen_family=family) as nft:
+                nft.table("del", name=table)
+        except NetlinkError as error:
+            if error.code not in (errno.ENOENT, errno.EAFNOSUPPORT, errno.EOPNOTSUPP):
+                raise
 
 
-def dropping_chains() -> list[str]:
+def dropping_chains(version: int = 4) -> list[str]:
     """The chains of the calling thread's namespace that drop what is forwarded unless told not to.
 
-    Those of nftables, and of iptables where that works through it.
+    Those of nftables, and of iptables where that works through it, as nft calls them:
+    ``ip filter FORWARD``.
+
+    Args:
+        version: that of the packets, 4 or 6.
     """
     from pyroute2.netlink.exceptions import NetlinkError
     from pyroute2.nftables.main import NFTables
@@ -91,9 +113,11 @@ def dropping_chains() -> list[str]:
                 attributes: dict[str, Any] = dict(chain["attrs"])
                 hook = dict((attributes.get("NFTA_CHAIN_HOOK") or {"attrs": []})["attrs"])
                 policy = attributes.get("NFTA_CHAIN_POLICY")
-                if hook.get("NFTA_HOOK_HOOKNUM") == _FORWARD_HOOK and policy == _DROP:
+                family = _FAMILIES.get(chain["nfgen_family"])
+                own = family in ("inet", "ip" if version == 4 else "ip6")
+                if own and hook.get("NFTA_HOOK_HOOKNUM") == _FORWARD_HOOK and policy == _DROP:
                     name = attributes["NFTA_CHAIN_NAME"]
-                    found.append(f"{attributes['NFTA_CHAIN_TABLE']} {name}")
+                    found.append(f"{family} {attributes['NFTA_CHAIN_TABLE']} {name}")
     except (NetlinkError, OSError):
         return []
     return found

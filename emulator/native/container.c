@@ -10,13 +10,14 @@
 // for a gentle end: SIGTERM to all, then a short grace.
 //
 // Usage: vnf-container SOCKET
-// It is linked statically, because an image may hold nothing at all. The messages are described
-// below; emulator/runtime/container_processes.py is the other side.
+// It is linked statically, because an image may hold nothing at all. The messages are described in
+// container.h; emulator/runtime/container_processes.py is the other side.
 
 #define _GNU_SOURCE
+#include "container.h"
+
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -24,7 +25,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
@@ -37,39 +37,9 @@
 enum {
     GRACE_MS = 1000,
     LIFELINE_DEADLINE_MS = 60000,
-    MAX_FDS = 64,
     MAX_REQUEST_BYTES = 4 << 20,
     COPY_BYTES = 65536,
     MOST_PARTS = 64,
-    HIGHEST_FD = 1 << 24,
-};
-
-// The first message on a connection. After the structure: the working directory, the arguments,
-// the environment, each ended by a NUL; an empty directory is the container's own.
-enum { REQUEST_MAGIC = 0x56464e31 };
-enum request_kind { LIFELINE = 1, RUN = 2 };
-enum request_flags {
-    NEW_SESSION = 1,
-    TAKE_TERMINAL = 2,  // standard input becomes the controlling terminal
-    ADD_ENVIRONMENT = 4 // to the container's own, instead of in its place
-};
-struct request {
-    uint32_t magic;
-    uint32_t kind;
-    uint32_t flags;
-    uint32_t argc;
-    uint32_t envc;
-    uint32_t fds;
-    int32_t targets[MAX_FDS]; // what the process calls each descriptor that comes along, or LOG
-};
-// Not for the process: what it prints is copied there and to the container's own output.
-enum { LOG = -1 };
-
-// What is answered. The process itself sends BORN, so that the credentials tell its number.
-enum answer_kind { BORN = 1, STARTED = 2, FAILED = 3, NO_DIRECTORY = 4, ENDED = 5, REFUSED = 6 };
-struct answer {
-    uint32_t kind;
-    int32_t value; // FAILED, NO_DIRECTORY, REFUSED: an errno; ENDED: as waitpid() has it
 };
 
 enum role { CALLER, LIFE, CHILD, OUTPUT };
@@ -114,13 +84,6 @@ static void forget(size_t number) {
     table[number] = table[--used];
 }
 
-static void answer(int connection, enum answer_kind kind, int32_t value) {
-    struct answer message = {kind, value};
-
-    // Nobody may be there to hear it.
-    (void)!send(connection, &message, sizeof(message), MSG_NOSIGNAL | MSG_DONTWAIT);
-}
-
 static void end_gently(void) {
     const struct timespec pause = {.tv_nsec = 1000000};
 
@@ -133,118 +96,6 @@ static void end_gently(void) {
             return;
         nanosleep(&pause, NULL);
     }
-}
-
-// The strings of a request as a vector; returns where they end, or NULL when they are too few.
-static char *split(char *text, const char *end, uint32_t count, char **vector) {
-    for (uint32_t number = 0; number < count; number++) {
-        char *stop = memchr(text, '\0', (size_t)(end - text));
-        if (!stop)
-            return NULL;
-        vector[number] = text;
-        text = stop + 1;
-    }
-    return text;
-}
-
-struct job {
-    struct request request;
-    char *directory;
-    char **arguments;
-    char **environment;
-    int fds[MAX_FDS];
-    int output; // the writing end of what is copied, or -1
-};
-
-// Fails when a process may not have so many open files.
-static bool give_descriptors(const struct job *job) {
-    int above = 3;
-
-    for (uint32_t number = 0; number < job->request.fds; number++)
-        if (job->request.targets[number] >= above)
-            above = job->request.targets[number] + 1;
-    // Out of the way first: a target may be the number that another one has now.
-    int parked[MAX_FDS];
-    for (uint32_t number = 0; number < job->request.fds; number++)
-        if ((parked[number] = fcntl(job->fds[number], F_DUPFD_CLOEXEC, above)) < 0)
-            return false;
-    if (job->output >= 0) {
-        int output = fcntl(job->output, F_DUPFD_CLOEXEC, above);
-        if (output < 0 || dup2(output, STDOUT_FILENO) < 0 || dup2(output, STDERR_FILENO) < 0)
-            return false;
-    }
-    for (uint32_t number = 0; number < job->request.fds; number++)
-        if (job->request.targets[number] != LOG &&
-            dup2(parked[number], job->request.targets[number]) < 0)
-            return false;
-    return true;
-}
-
-static void add_to_environment(char **added) {
-    for (; *added; added++)
-        putenv(*added);
-}
-
-// Like execvp(), which would give a file that is no program to a shell.
-static int execute(char **arguments) {
-    const char *folders = getenv("PATH"), *name = *arguments;
-    char path[PATH_MAX];
-    int error = ENOENT;
-
-    if (strchr(name, '/') || !*name) {
-        execve(name, arguments, environ);
-        return errno;
-    }
-    for (const char *next = folders ? folders : "/bin:/usr/bin"; next;) {
-        const char *folder = next, *end = strchrnul(folder, ':');
-        next = *end ? end + 1 : NULL;
-        int size = snprintf(path, sizeof(path), "%.*s%s%s", (int)(end - folder), folder,
-                            end == folder ? "" : "/", name);
-        if (size >= (int)sizeof(path))
-            continue;
-        execve(path, arguments, environ);
-        if (errno == EACCES)
-            error = EACCES;
-        else if (errno != ENOENT && errno != ENOTDIR)
-            return errno;
-    }
-    return error;
-}
-
-static _Noreturn void become(const struct job *job, int connection, int trouble) {
-    struct answer failure = {FAILED, 0};
-    sigset_t none;
-
-    signal(SIGPIPE, SIG_DFL);
-    sigemptyset(&none);
-    sigprocmask(SIG_SETMASK, &none, NULL);
-    if (job->request.flags & NEW_SESSION)
-        setsid();
-    answer(connection, BORN, 0);
-    // The numbers up to the highest target may be those of descriptors that are in use here.
-    connection = trouble;
-    for (uint32_t number = 0; number < job->request.fds; number++)
-        if (job->request.targets[number] >= trouble)
-            trouble = job->request.targets[number] + 1;
-    trouble = fcntl(connection, F_DUPFD_CLOEXEC, trouble);
-    bool given = trouble >= 0 && give_descriptors(job);
-    if (given && job->request.flags & TAKE_TERMINAL)
-        ioctl(STDIN_FILENO, TIOCSCTTY, 0);
-    if (!given) {
-        // A number is too high for the limit of open files.
-        failure.value = EMFILE;
-        trouble = trouble < 0 ? connection : trouble;
-    } else if (*job->directory && chdir(job->directory) < 0) {
-        failure = (struct answer){NO_DIRECTORY, errno};
-    } else {
-        if (job->request.flags & ADD_ENVIRONMENT)
-            add_to_environment(job->environment);
-        else
-            environ = job->environment;
-        failure.value = execute(job->arguments);
-    }
-    (void)!write(trouble, &failure, sizeof(failure));
-    _exit(127);
 }
 
 static int start(struct job *job, int connection) {
@@ -300,28 +151,12 @@ static int start(struct job *job, int connection) {
 }
 
 static int carry_out(struct job *job, char *text, const char *end, int connection) {
-    const struct request *request = &job->request;
-    size_t strings = (size_t)request->argc + request->envc + 2;
+    int error = read_job(job, text, end);
 
-    if (!request->argc || strings > (size_t)(end - text) + 2)
-        return EINVAL;
-    for (uint32_t number = 0; number < request->fds; number++)
-        if (request->targets[number] < LOG || request->targets[number] > HIGHEST_FD)
-            return EINVAL;
-    char **vector = calloc(strings, sizeof(*vector));
-    if (!vector)
-        return ENOMEM;
-    int error = EINVAL;
-    job->arguments = vector;
-    job->environment = vector + request->argc + 1;
-    text = split(text, end, 1, &job->directory);
-    if (text)
-        text = split(text, end, request->argc, job->arguments);
-    if (text)
-        text = split(text, end, request->envc, job->environment);
-    if (text == end)
-        error = start(job, connection);
-    free(vector);
+    if (error)
+        return error;
+    error = start(job, connection);
+    release_job(job);
     return error;
 }
 

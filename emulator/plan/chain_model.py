@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel
+from dataclasses import dataclass
 
-from emulator.plan.link_model import FROZEN, EndPlan
-
-
-class _Frozen(BaseModel):
-    model_config = FROZEN
+from emulator.plan.link_model import EndPlan
+from emulator.plan.record import Record
 
 
-class TurnPlan(_Frozen):
+@dataclass(frozen=True, kw_only=True)
+class TurnPlan(Record):
     """What one switch does for a leg of a chain."""
 
     switch: str
@@ -21,7 +19,8 @@ class TurnPlan(_Frozen):
     """The one by which they go."""
 
 
-class LegPlan(_Frozen):
+@dataclass(frozen=True, kw_only=True)
+class LegPlan(Record):
     """The way from one member of a chain to the next."""
 
     start: EndPlan
@@ -32,7 +31,8 @@ class LegPlan(_Frozen):
     """The switches between them, in order; none where a link joins the two."""
 
 
-class ChainPlan(_Frozen):
+@dataclass(frozen=True, kw_only=True)
+class ChainPlan(Record):
     """One chain."""
 
     name: str

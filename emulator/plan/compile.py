@@ -12,9 +12,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from emulator.catalog import Catalog
-from emulator.compat.foreign_topo import from_mininet, is_mininet_topo
 from emulator.control import ParameterError, content_of, port_infos
-from emulator.errors import Problem, TopologyError, UsageError
+from emulator.errors import Problem, TopologyError
+from emulator.foreign_topo import as_topo
 from emulator.names import NAME_RULE, is_name
 from emulator.plan import assign, wiring
 from emulator.plan.addresses import AddressMistake, BaseNetwork
@@ -38,7 +38,6 @@ from emulator.plan.steering_rules import check_rules
 from emulator.plan.switch_checks import settle_switches
 from emulator.plan.switch_model import Datapath
 from emulator.plan.xdp_ports import check_xdp_ports
-from emulator.topo import Topo
 
 _DEFAULT_BASE = "10.0.0.0/8"
 _PLACE = re.compile(r"(.+?):(\d+): ")
@@ -75,7 +74,7 @@ def compile_plan(
         TopologyError: the topology has mistakes; it carries all of them.
         UsageError: ``topo`` is not a topology, or a manifest cannot be read.
     """
-    graph = _our_topology(topo)
+    graph = as_topo(topo)
     problems = graph.problems()
     if name is None:
         name = re.sub(r"[^A-Za-z0-9_.-]+", "-", graph.name).lstrip("_.-0123456789") or "topo"
@@ -175,24 +174,17 @@ def _line_of(problem: Problem) -> tuple[bool, str, int]:
     return (False, place[1], int(place[2])) if place else (True, "", 0)
 
 
-def _our_topology(topo: Any) -> Topo:
-    if isinstance(topo, Topo):
-        return topo
-    if is_mininet_topo(topo):
-        return from_mininet(topo)
-    given = topo.__name__ if isinstance(topo, type) else type(topo).__name__
-    hint = f"call it: {given}()" if isinstance(topo, type) else "give an object of a Topo class"
-    raise UsageError("that is not a topology", where=given, hint=hint)
-
-
 def _node_plan(node: wiring.Node, served: Mapping[str, tuple[str, ...]]) -> NodePlan:
-    container = node.wish.container
+    container, switch = node.wish.container, node.wish.switch
+    controller = node.wish.controller
     memory_only = {interface.wish.kind for interface in node.interfaces} == {"memif"}
     return NodePlan(
         name=node.name,
         kind=node.wish.entry.kind,
         runtime=node.wish.runtime,
-        container=container and container.finished(node.wish.vnf, memory_only=memory_only),
+        container=None
+        if container is None
+        else container.finished(node.wish.vnf, memory_only=memory_only),
         host=node.wish.host,
         interfaces=tuple(_interface_plan(interface) for interface in node.interfaces),
         default_route=node.default_route,
@@ -201,8 +193,8 @@ def _node_plan(node: wiring.Node, served: Mapping[str, tuple[str, ...]]) -> Node
         private_dirs=node.wish.own.private_dirs,
         nat=NatPlan(serves=served[node.name]) if node.name in served else None,
         stp=node.wish.stp,
-        switch=node.wish.switch and node.wish.switch.plan(),
-        controller=node.wish.controller and node.wish.controller.plan(),
+        switch=None if switch is None else switch.plan(),
+        controller=None if controller is None else controller.plan(),
         kernel_name=node.kernel_name,
         vnf=node.wish.vnf,
     )

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Literal
 
-from pydantic import BaseModel
-
-from emulator.plan.link_model import FROZEN
+from emulator.plan.record import Record
 
 Scheduler = Literal["cfs", "rt"]
 
 
-class _Frozen(BaseModel):
-    model_config = FROZEN
-
-
-class LimitsPlan(_Frozen):
+@dataclass(frozen=True, kw_only=True)
+class LimitsPlan(Record):
     """What the processes of a node that is in no container may use; None: as much as there is."""
 
     cpu_share: float | None = None
@@ -31,9 +27,12 @@ class LimitsPlan(_Frozen):
     memory_bytes: int | None = None
     pids: int | None = None
     """Processes and threads."""
+    others: tuple[tuple[str, str], ...] = ()
+    """Further parameters of its control group, by the names of version 1: ``cpu.shares``."""
 
 
-class PrivateDirPlan(_Frozen):
+@dataclass(frozen=True, kw_only=True)
+class PrivateDirPlan(Record):
     """A folder that a node has for itself."""
 
     path: str
@@ -42,14 +41,16 @@ class PrivateDirPlan(_Frozen):
     """The folder of the machine that they see there; None: an empty one in memory."""
 
 
-class NatPlan(_Frozen):
+@dataclass(frozen=True, kw_only=True)
+class NatPlan(Record):
     """That a router leads to what is outside of the lab, under its own address there."""
 
     serves: tuple[str, ...] = ()
     """The nodes whose default route it is because they asked for no other."""
 
 
-class ExternalPlan(_Frozen):
+@dataclass(frozen=True, kw_only=True)
+class ExternalPlan(Record):
     """Which of the machine's interfaces an interface of a node is."""
 
     interface: str

@@ -130,7 +130,7 @@ def read_limits(
         cpu_share=share,
         cpus=values.get("cpus"),
         sched="rt" if sched == "rt" else "cfs",
-        period_us=period_us or LimitsPlan.model_fields["period_us"].default,
+        period_us=period_us or LimitsPlan.period_us,
         cpuset=cpuset,
         memory_bytes=values.get("memory"),
         pids=values.get("pids"),

@@ -12,7 +12,7 @@ from emulator.errors import UsageError
 from emulator.paths import share_dir
 from emulator.plan.link_model import TraceSetting
 from emulator.plan.quantities import QuantityMistake
-from emulator.wire.traces import read_trace
+from emulator.plan.traces import read_trace
 
 TABLE_ENTRIES = 4096
 """The most quantiles that a plan holds of a distribution."""

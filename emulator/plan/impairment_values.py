@@ -303,7 +303,7 @@ def read_option(name: str, value: Any, folder: Path) -> Fields:
 
 def default_of(field: str) -> Any:
     """What a field of a plan is when nothing is said."""
-    return ImpairmentPlan.model_fields[field].default
+    return getattr(ImpairmentPlan, field)
 
 
 def read_call(value: Any, what: str, known: Iterable[str], hint: str) -> tuple[str, dict[str, str]]:

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from emulator.plan.record import Record
 
 LinkKind = Literal["veth", "memif"]
 LinkMechanism = Literal["none", "wire", "netem"]
 TraceSetting = Literal["rate", "delay", "loss"]
 
-FROZEN = ConfigDict(frozen=True, extra="forbid")
-"""What all parts of a plan have in common."""
 
-
-class _Frozen(BaseModel):
-    model_config = FROZEN
-
-
-class ImpairmentPlan(_Frozen):
+@dataclass(frozen=True, kw_only=True)
+class ImpairmentPlan(Record):
     """What one direction of a link does to frames; see ``emulator/native/impair.h``."""
 
     delay_ns: int = 0
@@ -81,7 +76,8 @@ class ImpairmentPlan(_Frozen):
         return self.rate_bps is not None or "rate" in self.trace_sets
 
 
-class EndPlan(_Frozen):
+@dataclass(frozen=True, kw_only=True)
+class EndPlan(Record):
     """One end of a link."""
 
     node: str
@@ -89,7 +85,8 @@ class EndPlan(_Frozen):
     """The interface's ``name``."""
 
 
-class LinkPlan(_Frozen):
+@dataclass(frozen=True, kw_only=True)
+class LinkPlan(Record):
     """One link."""
 
     id: str
@@ -106,7 +103,8 @@ class LinkPlan(_Frozen):
     """The same from ``b`` to ``a``."""
 
 
-class LinkChangePlan(_Frozen):
+@dataclass(frozen=True, kw_only=True)
+class LinkChangePlan(Record):
     """What changes of a link at one moment."""
 
     link: str
@@ -119,7 +117,8 @@ class LinkChangePlan(_Frozen):
     """The same from ``b`` to ``a``."""
 
 
-class StepPlan(_Frozen):
+@dataclass(frozen=True, kw_only=True)
+class StepPlan(Record):
     """What changes at one moment of a schedule, all at once."""
 
     at_ns: int

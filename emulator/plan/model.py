@@ -6,11 +6,9 @@ that what ran can be stored beside what was measured.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Literal, Self
-
-from pydantic import BaseModel, ValidationError
+from typing import Literal
 
 from emulator.errors import UsageError
 from emulator.multigraph import NodeKind
@@ -20,13 +18,13 @@ from emulator.plan.host_model import ExternalPlan as ExternalPlan
 from emulator.plan.host_model import LimitsPlan as LimitsPlan
 from emulator.plan.host_model import NatPlan as NatPlan
 from emulator.plan.host_model import PrivateDirPlan as PrivateDirPlan
-from emulator.plan.link_model import FROZEN
 from emulator.plan.link_model import EndPlan as EndPlan
 from emulator.plan.link_model import ImpairmentPlan as ImpairmentPlan
 from emulator.plan.link_model import LinkChangePlan as LinkChangePlan
 from emulator.plan.link_model import LinkKind as LinkKind
 from emulator.plan.link_model import LinkPlan as LinkPlan
 from emulator.plan.link_model import StepPlan as StepPlan
+from emulator.plan.record import Record
 from emulator.plan.switch_model import ControllerPlan as ControllerPlan
 from emulator.plan.switch_model import SwitchPlan as SwitchPlan
 
@@ -34,11 +32,8 @@ Runtime = Literal["namespace", "docker"]
 Mechanism = Literal["bridge", "ip-forwarding", "bpf", "process"]
 
 
-class _Frozen(BaseModel):
-    model_config = FROZEN
-
-
-class MemifPlan(_Frozen):
+@dataclass(frozen=True, kw_only=True)
+class MemifPlan(Record):
     """One end of a memif link."""
 
     link: str
@@ -47,7 +42,8 @@ class MemifPlan(_Frozen):
     """The client connects to the server, whichever of them starts first."""
 
 
-class InterfacePlan(_Frozen):
+@dataclass(frozen=True, kw_only=True)
+class InterfacePlan(Record):
     """One interface of a node."""
 
     name: str
@@ -93,7 +89,8 @@ class InterfacePlan(_Frozen):
         return tuple(each for each in (self.ipv4, self.ipv6, *self.more_addresses) if each)
 
 
-class VnfPlan(_Frozen):
+@dataclass(frozen=True, kw_only=True)
+class VnfPlan(Record):
     """What a VNF node runs."""
 
     vnf: str
@@ -101,7 +98,7 @@ class VnfPlan(_Frozen):
     dataplane: str
     mechanism: Mechanism
     """How the data plane does it, from the manifest."""
-    parameters: dict[str, int | float | bool | str] = {}
+    parameters: dict[str, int | float | bool | str] = field(default_factory=dict)
     """Every parameter of the manifest, with its default where none was given."""
     seed: int = 1
     """What the VNF's random numbers begin with."""
@@ -117,7 +114,8 @@ class VnfPlan(_Frozen):
     """DPDK only: whether memory comes from the hugepages of the machine."""
 
 
-class VolumePlan(_Frozen):
+@dataclass(frozen=True, kw_only=True)
+class VolumePlan(Record):
     """A folder or a file of the machine, or a named volume, inside a container."""
 
     source: str
@@ -127,7 +125,8 @@ class VolumePlan(_Frozen):
     read_only: bool = False
 
 
-class PublishedPortPlan(_Frozen):
+@dataclass(frozen=True, kw_only=True)
+class PublishedPortPlan(Record):
     """A port of a node that the machine's own programs reach too."""
 
     port: int
@@ -138,7 +137,8 @@ class PublishedPortPlan(_Frozen):
     protocol: Literal["tcp", "udp"] = "tcp"
 
 
-class HealthPlan(_Frozen):
+@dataclass(frozen=True, kw_only=True)
+class HealthPlan(Record):
     """How it is found out whether the program in a container is well."""
 
     command: tuple[str, ...]
@@ -149,22 +149,23 @@ class HealthPlan(_Frozen):
     retries: int | None = None
 
 
-class ContainerPlan(_Frozen):
+@dataclass(frozen=True, kw_only=True)
+class ContainerPlan(Record):
     """What a node in a container runs, and what it may use; None leaves it to the image."""
 
     image: str
     build: str | None = None
     """The folder with the image's Dockerfile, where it is to be built first."""
-    build_arguments: dict[str, str] = {}
+    build_arguments: dict[str, str] = field(default_factory=dict)
     pull: Literal["missing", "always", "never"] = "missing"
     """When the image is asked of a registry."""
     entrypoint: tuple[str, ...] | None = None
     command: tuple[str, ...] | None = None
-    environment: dict[str, str] = {}
+    environment: dict[str, str] = field(default_factory=dict)
     user: str | None = None
     workdir: str | None = None
     volumes: tuple[VolumePlan, ...] = ()
-    tmpfs: dict[str, str] = {}
+    tmpfs: dict[str, str] = field(default_factory=dict)
     """Path in the container -> mount options."""
     ports: tuple[PublishedPortPlan, ...] = ()
     cpus: float | None = None
@@ -181,12 +182,12 @@ class ContainerPlan(_Frozen):
     """All that it has, sorted, without ``CAP_``: those of Docker are taken away first."""
     devices: tuple[str, ...] = ()
     """As Docker writes them: ``/dev/x``, ``/dev/x:/dev/y:rwm``."""
-    sysctls: dict[str, str] = {}
-    ulimits: dict[str, tuple[int, int]] = {}
+    sysctls: dict[str, str] = field(default_factory=dict)
+    ulimits: dict[str, tuple[int, int]] = field(default_factory=dict)
     """Name -> soft and hard limit."""
     dns: tuple[str, ...] = ()
     hostname: str | None = None
-    labels: dict[str, str] = {}
+    labels: dict[str, str] = field(default_factory=dict)
     read_only: bool = False
     """Whether the container's own file system may not be written."""
     health: HealthPlan | None = None
@@ -194,7 +195,8 @@ class ContainerPlan(_Frozen):
     healthy_within_s: float = 60.0
 
 
-class NodePlan(_Frozen):
+@dataclass(frozen=True, kw_only=True)
+class NodePlan(Record):
     """One node."""
 
     name: str
@@ -247,7 +249,8 @@ class NodePlan(_Frozen):
         )
 
 
-class Plan(_Frozen):
+@dataclass(frozen=True, kw_only=True)
+class Plan(Record):
     """A whole topology, compiled."""
 
     version: Literal[1] = 1
@@ -353,18 +356,6 @@ class Plan(_Frozen):
                 return interface.ipv4.partition("/")[0]
         return None
 
-    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
-        """The plan with some fields changed, as of any model."""
-        copied = super().model_copy(update=update, deep=deep)
-        # Pydantic takes along what was looked up before, which may be of other nodes and links.
-        for name in ("_by_name", "_by_end", "_peers", "_links_by_pair"):
-            copied.__dict__.pop(name, None)
-        return copied
-
-    def to_json(self, *, indent: int | None = 2) -> str:
-        """The plan as JSON text."""
-        return self.model_dump_json(indent=indent)
-
     @classmethod
     def from_json(cls, text: str | bytes) -> Plan:
         """The plan that :meth:`to_json` wrote.
@@ -372,6 +363,8 @@ class Plan(_Frozen):
         Raises:
             UsageError: the text is not a plan.
         """
+        from pydantic import ValidationError
+
         try:
             return cls.model_validate_json(text)
         except ValidationError as error:

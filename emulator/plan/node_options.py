@@ -19,6 +19,7 @@ from emulator.plan.container_options import (
     read_container,
     refuse_container_options,
 )
+from emulator.plan.controller_options import ControllerWish, read_controller
 from emulator.plan.host_options import (
     HOST_OPTIONS,
     NOTHING,
@@ -29,12 +30,7 @@ from emulator.plan.host_options import (
 from emulator.plan.model import Runtime, VnfPlan
 from emulator.plan.options import AUTOMATIC, class_name, not_yet, pop_meant
 from emulator.plan.process_options import read_process_options
-from emulator.plan.switch_options import (
-    ControllerWish,
-    SwitchWish,
-    read_controller,
-    read_switch,
-)
+from emulator.plan.switch_options import SwitchWish, read_switch
 
 RUNTIMES = get_args(Runtime)
 """What can enclose a node."""

@@ -53,7 +53,9 @@ def read_process_options(
         fields["idle"] = str(parse_idle(given.get("idle", DEFAULT)))
     except IdleMistake as mistake:
         problems.append(Problem(where, f"idle: {mistake}", mistake.hint))
-    _read_cores(where, given.get("cores"), fields, problems)
+    cores = read_cores(where, given.get("cores"), problems)
+    if cores:
+        fields["cores"] = cores
     _read_driver(where, given.get("driver"), dataplane, fields, problems)
     _read_eal(where, given, dataplane, fields, problems)
     return fields
@@ -77,9 +79,10 @@ def added_ports(eal: Sequence[str]) -> int:
     return len(added_devices(eal)) + allowed
 
 
-def _read_cores(where: str, cores: Any, fields: dict[str, Any], problems: list[Problem]) -> None:
+def read_cores(where: str, cores: Any, problems: list[Problem]) -> tuple[int, ...]:
+    """The CPUs that ``cores=`` names, in its order; none when it is not given."""
     if cores is None:
-        return
+        return ()
     numbers = [cores] if type(cores) is int else cores
     if isinstance(cores, str):
         words = cores.split(",")
@@ -91,8 +94,8 @@ def _read_cores(where: str, cores: Any, fields: dict[str, Any], problems: list[P
     ):
         text = f"cores: {cores!r} is not a list of CPU numbers"
         problems.append(Problem(where, text, "write cores=[1] or cores=[0, 1]"))
-        return
-    fields["cores"] = tuple(dict.fromkeys(numbers))
+        return ()
+    return tuple(dict.fromkeys(numbers))
 
 
 def _read_driver(

@@ -333,7 +333,7 @@ class _State:
 
 
 def _check_ramp(first: ImpairmentPlan, last: ImpairmentPlan) -> None:
-    for field in type(first).model_fields:
+    for field in type(first).__dataclass_fields__:
         before, after = getattr(first, field), getattr(last, field)
         if before == after:
             continue

@@ -8,9 +8,11 @@ from collections.abc import Iterator, Mapping
 
 from emulator.errors import Problem
 from emulator.names import choice_hint
+from emulator.plan.controller_options import ControllerWish
 from emulator.plan.model import NodePlan, Plan
+from emulator.plan.polled_ports import settle_polled_ports
 from emulator.plan.switch_model import ControllerKind, Datapath
-from emulator.plan.switch_options import ControllerWish, SwitchWish
+from emulator.plan.switch_options import SwitchWish
 from emulator.plan.wiring import Node, Wiring
 
 _FIRST_PORT = 6653
@@ -57,6 +59,7 @@ def settle_switches(
     for node, _ in bridges:
         _check_port_numbers(node, problems)
     _assign_dpids(bridges, before, problems)
+    settle_polled_ports([node for node, _ in bridges], problems)
 
 
 def _check_port_numbers(node: Node, problems: list[Problem]) -> None:

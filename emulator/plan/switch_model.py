@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Literal
 
-from pydantic import BaseModel
-
-from emulator.plan.link_model import FROZEN
+from emulator.plan.record import Record
 
 SwitchKind = Literal["bridge", "ovs", "xdp"]
 FailMode = Literal["secure", "standalone"]
 Datapath = Literal["auto", "kernel", "userspace"]
-PortType = Literal["system", "afxdp", "afxdp-nonpmd"]
+PortType = Literal["system", "afxdp", "afxdp-nonpmd", "dpdk"]
+PortDriver = Literal["af_xdp", "af_packet"]
 ControllerKind = Literal["learning", "ovs", "remote", "app", "none"]
 
 
-class _Frozen(BaseModel):
-    model_config = FROZEN
-
-
-class OvsPlan(_Frozen):
+@dataclass(frozen=True, kw_only=True)
+class OvsPlan(Record):
     """An Open vSwitch bridge."""
 
     dpid: str
@@ -32,8 +29,15 @@ class OvsPlan(_Frozen):
     datapath: Datapath = "auto"
     """``auto``: the kernel's where its module is, or else the one in user space."""
     port_type: PortType = "system"
-    """How a datapath in user space reaches its ports: by packet sockets, or by XDP sockets, which
-    a thread of their own polls without rest (``afxdp``) or the main one does."""
+    """How a datapath in user space reaches its ports: by packet sockets; by XDP sockets, which a
+    thread of their own polls (``afxdp``) or the main one does; or by DPDK, which is polled too."""
+    driver: PortDriver | None = None
+    """DPDK only: its poll mode driver."""
+    idle: str | None = None
+    """Polled ports only: what the threads do that find no frame, ``poll`` or ``sleep:50us``; the
+    same for all bridges of a lab, as are ``cores``."""
+    cores: tuple[int, ...] = ()
+    """Polled ports only: the CPUs with a thread each; none given, Open vSwitch has one thread."""
     priority: int | None = None
     """In the spanning tree; the lowest is its root."""
     controllers: tuple[str, ...] = ()
@@ -43,15 +47,22 @@ class OvsPlan(_Frozen):
     listen_port: int | None = None
     """A TCP port of the fabric at which it listens for OpenFlow itself."""
 
+    @property
+    def takes_frames(self) -> bool:
+        """Whether XDP takes frames off its ports, before packet sockets see them."""
+        return self.port_type in ("afxdp", "afxdp-nonpmd") or self.driver == "af_xdp"
 
-class XdpSwitchPlan(_Frozen):
+
+@dataclass(frozen=True, kw_only=True)
+class XdpSwitchPlan(Record):
     """Our own learning switch in BPF."""
 
     ageing_s: float = 300.0
     """So long it remembers where an address was seen last."""
 
 
-class SwitchPlan(_Frozen):
+@dataclass(frozen=True, kw_only=True)
+class SwitchPlan(Record):
     """What does a switch's work; ``ovs`` and ``xdp`` are given for the kind of that name."""
 
     kind: SwitchKind = "bridge"
@@ -59,7 +70,8 @@ class SwitchPlan(_Frozen):
     xdp: XdpSwitchPlan | None = None
 
 
-class ControllerPlan(_Frozen):
+@dataclass(frozen=True, kw_only=True)
+class ControllerPlan(Record):
     """A controller of Open vSwitch bridges."""
 
     kind: ControllerKind

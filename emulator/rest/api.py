@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import hmac
 import json
+import socket
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from pydantic import ValidationError
 from werkzeug.exceptions import HTTPException
@@ -93,10 +97,9 @@ class Api:
         try:
             name, values = self._map.bind_to_environ(request.environ).match()
             route = self._routes[name]
-            if route.operation.protected:
-                refusal = self._refusal(request)
-                if refusal is not None:
-                    return refusal
+            refusal = self._refusal(request, route.operation)
+            if refusal is not None:
+                return refusal
             return route.answer(request, values)
         except HTTPException as error:
             return _http_error(error, request)
@@ -104,13 +107,20 @@ class Api:
             status = next(status for kind, status in _STATUS if isinstance(error, kind))
             return _problem(status, **_told(error))
 
-    def _refusal(self, request: Request) -> Response | None:
+    def _refusal(self, request: Request, operation: openapi.Operation) -> Response | None:
         """The answer to a request that may not be carried out; None for one that may."""
         if self._token is None:
             # Whoever can reach the server may use it, but a page in somebody's browser may not
-            # do so in their name.
-            if "Origin" in request.headers:
-                return _problem(401, "requests from web pages need a token", "start with a token")
+            # do so in their name. One that has its own name stand for our address (DNS rebinding)
+            # names no origin when it reads: it is known by the name it came for.
+            if "Origin" in request.headers or not self._is_called(request.headers.get("Host")):
+                return _problem(
+                    401,
+                    "requests from web pages, and those to names of elsewhere, need a token",
+                    "start with a token, or ask for the server by its address",
+                )
+            return None
+        if not operation.protected:
             return None
         scheme, _, shown = request.headers.get("Authorization", "").partition(" ")
         if scheme.lower() == "bearer" and hmac.compare_digest(
@@ -124,6 +134,21 @@ class Api:
         )
         refused.headers["WWW-Authenticate"] = "Bearer"
         return refused
+
+    def _is_called(self, header: str | None) -> bool:
+        """Whether a Host header names this server as one does who knows it."""
+        if not header:
+            # Of HTTP/1.0, which no browser speaks.
+            return True
+        try:
+            name = urlsplit(f"//{header}").hostname or ""
+        except ValueError:
+            return False
+        with suppress(ValueError):
+            ip_address(name)
+            return True
+        known = {"localhost", socket.gethostname(), *(node.name for node in self._net.nodes)}
+        return name in {each.lower() for each in known}
 
     # Containers ---------------------------------------------------------------------------------
 

@@ -13,9 +13,9 @@ from contextlib import suppress
 from ipaddress import IPv6Address, ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from weakref import WeakSet
 
 from emulator.errors import LabError, MachineError, UsageError
+from emulator.forking import let_go_when_forked
 from emulator.paths import run_dir
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ class RestServer:
         except BaseException:
             self.close()
             raise
-        _SERVERS.add(self)
+        let_go_when_forked(self)
 
     def __repr__(self) -> str:
         return f"<RestServer {self.url}>"
@@ -183,14 +183,3 @@ def _write_secret(path: Path, secret: str) -> None:
         raise LabError(f"the token cannot be written: {error.strerror}", where=str(path)) from error
     with open(fd, "w") as file:
         file.write(secret + "\n")
-
-
-_SERVERS: WeakSet[RestServer] = WeakSet()
-
-
-def _let_go_of_all() -> None:
-    for server in _SERVERS:
-        server.let_go()
-
-
-os.register_at_fork(after_in_child=_let_go_of_all)

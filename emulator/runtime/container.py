@@ -8,10 +8,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from emulator.dataplane.ending import last_words
 from emulator.errors import BuildVnfError
 from emulator.kernel.cgroup import Cgroup
 from emulator.runtime.container_processes import ContainerProcesses
+from emulator.runtime.ending import last_words
 
 if TYPE_CHECKING:
     from emulator.plan.model import PublishedPortPlan

@@ -18,7 +18,6 @@ from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, Any, Self
 
-from emulator.dataplane.ending import end_process, last_words
 from emulator.errors import LabError, MachineError, UsageError
 from emulator.kernel.cgroup import path_of
 from emulator.kernel.netns import Netns
@@ -32,6 +31,7 @@ from emulator.runtime.container_arguments import (
     program_of,
 )
 from emulator.runtime.container_processes import ContainerPopen, Lifeline, wait_for_socket
+from emulator.runtime.ending import end_process, last_words
 from emulator.runtime.engine import told
 from emulator.runtime.limits import apply_limits
 from emulator.runtime.settling import wait_settled

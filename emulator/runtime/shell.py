@@ -21,11 +21,18 @@ import sys
 import termios
 import threading
 import time
-import tty
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 from emulator.errors import LabError, UsageError
+from emulator.runtime.terminal import (
+    lent_terminal,
+    print_now,
+    raw_terminal,
+    readable,
+    tame,
+    write_all,
+)
 
 _LOOP = r"""
 export -n PROMPT_COMMAND PS1
@@ -75,7 +82,7 @@ class NodeShell:
         self._doubts = self._cleared = 0
         self._process: subprocess.Popen[Any] | None = None
         self._master, slave = os.openpty()
-        self._tame(self._master)
+        tame(self._master)
         command_read, self._commands = os.pipe()
         self._statuses, status_write = os.pipe()
         self._output, output_write = os.pipe()
@@ -186,9 +193,9 @@ class NodeShell:
             echo: whether the terminal shows what is typed.
         """
         if not sys.stdin.isatty():
-            _, status = self.run(command, on_output=_print_now)
+            _, status = self.run(command, on_output=print_now)
             return status
-        with self._lock, _raw_terminal(sys.stdin.fileno()), self._lent_terminal(echo):
+        with self._lock, raw_terminal(sys.stdin.fileno()), lent_terminal(self._master, echo):
             self._begin()
             self._send("i", command)
             return self._relay(sys.stdin.fileno(), sys.stdout.fileno())
@@ -273,7 +280,7 @@ class NodeShell:
         watched = [self._statuses, self._output, self._master]
         while True:
             left = None if deadline is None else max(0.0, deadline - time.monotonic())
-            ready = _readable(watched, left)
+            ready = readable(watched, left)
             if not ready or left == 0:
                 return None
             if self._master in ready and not self._read_terminal():
@@ -341,91 +348,25 @@ class NodeShell:
     def _relay(self, keys: int, screen: int) -> int:
         watched = [keys, self._master, self._statuses]
         while True:
-            ready = _readable(watched)
+            ready = readable(watched)
             if self._master in ready:
                 data = self._read_terminal()
                 if data:
-                    _write_all(screen, data)
+                    write_all(screen, data)
                     continue
                 watched.remove(self._master)
             if keys in ready:
                 data = os.read(keys, _CHUNK)
                 if data:
-                    _write_all(self._master, data)
+                    write_all(self._master, data)
                 else:
                     watched.remove(keys)
             if self._statuses in ready:
                 answers = self._read_answers()
                 # A terminal hands its data on from a work queue, a moment after the writer's call.
-                while _readable([self._master], _TERMINAL_SETTLE_S):
+                while readable([self._master], _TERMINAL_SETTLE_S):
                     data = self._read_terminal()
                     if not data:
                         break
-                    _write_all(screen, data)
+                    write_all(screen, data)
                 return int(answers[-1]) if answers else self._shell.wait()
-
-    @contextlib.contextmanager
-    def _lent_terminal(self, echo: bool) -> Iterator[None]:
-        """Gives the node's terminal the manners and the size of the user's for a while."""
-        self._take_size()
-        attributes = termios.tcgetattr(self._master)
-        attributes[1] |= termios.OPOST | termios.ONLCR
-        if echo:
-            attributes[3] |= termios.ECHO
-        termios.tcsetattr(self._master, termios.TCSANOW, attributes)
-        # Signals are for the main thread; on another one, the window had better stay as it is.
-        listening = threading.current_thread() is threading.main_thread()
-        before = None
-        if listening:
-            before = signal.signal(signal.SIGWINCH, lambda _signum, _frame: self._take_size())
-        try:
-            yield
-        finally:
-            if listening:
-                signal.signal(signal.SIGWINCH, before)
-            self._tame(self._master)
-
-    def _take_size(self) -> None:
-        """Makes the node's terminal as large as the user's."""
-        with contextlib.suppress(OSError):  # one of them is just going
-            size = fcntl.ioctl(sys.stdin.fileno(), termios.TIOCGWINSZ, bytes(8))
-            fcntl.ioctl(self._master, termios.TIOCSWINSZ, size)
-
-    @staticmethod
-    def _tame(terminal: int) -> None:
-        attributes = termios.tcgetattr(terminal)
-        attributes[1] &= ~termios.OPOST
-        attributes[3] &= ~termios.ECHO
-        termios.tcsetattr(terminal, termios.TCSANOW, attributes)
-
-
-@contextlib.contextmanager
-def _raw_terminal(fd: int) -> Iterator[None]:
-    before = termios.tcgetattr(fd)
-    # Not at once: that would throw away what was typed ahead.
-    tty.setraw(fd, termios.TCSADRAIN)
-    try:
-        yield
-    finally:
-        termios.tcsetattr(fd, termios.TCSADRAIN, before)
-
-
-def _readable(fds: Iterable[int], timeout_s: float | None = None) -> set[int]:
-    """Those from which something, or the end, can be read; none when the time is over first.
-
-    Not by ``select``, which knows no descriptor above 1023: a large lab has more.
-    """
-    watched = select.poll()
-    for fd in fds:
-        watched.register(fd, select.POLLIN)
-    return {fd for fd, _ in watched.poll(None if timeout_s is None else timeout_s * 1000)}
-
-
-def _print_now(text: str) -> None:
-    sys.stdout.write(text)
-    sys.stdout.flush()
-
-
-def _write_all(fd: int, data: bytes) -> None:
-    while data:
-        data = data[os.write(fd, data) :]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from emulator.errors import LabError
 from emulator.kernel.rtnl import LOOPBACK_INDEX, Rtnl
 from emulator.plan.model import LinkPlan, NodePlan, Plan
-from emulator.switches.controllers import Controllers, OnFailed, check_controllers
+from emulator.switches.controllers import Controllers, OnFailed, check_controllers, log_of
 from emulator.switches.ovs import Ovs, apart, tell_anew
 from emulator.switches.ovs_daemons import OVS_FOLDER, environment
 from emulator.switches.ovs_machine import check_machine
@@ -56,7 +56,7 @@ def control_log(folder: Path, node: NodePlan) -> Path | None:
     """
     if node.controller is not None:
         own = node.controller.kind not in ("remote", "none")
-        return folder / f"{node.name}.log" if own else None
+        return log_of(folder, node.name) if own else None
     return folder / OVS_FOLDER / "ovs-vswitchd.log" if is_controlled(node) else None
 
 
@@ -148,7 +148,7 @@ class Control:
             # Python takes longer to begin than all of Open vSwitch.
             self.controllers.apply(plan)
             if any(node.kind == "switch" and is_controlled(node) for node in plan.nodes):
-                self.ovs.begin()
+                self.ovs.begin(plan)
         self.controllers.apply(plan)
         self.controllers.await_listening()
         self.ovs.apply(plan)

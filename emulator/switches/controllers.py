@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from emulator.closing import Closing, close_at_once
-from emulator.dataplane.ending import end_process, last_words
 from emulator.errors import BuildVnfError, LabError, MachineError
 from emulator.plan.model import NodePlan, Plan
 from emulator.plan.switch_model import ControllerPlan
+from emulator.runtime.ending import end_process, last_words
 from emulator.switches.ovs_daemons import OVS_FOLDER, environment
 from emulator.switches.ovs_machine import find_program
 from emulator.switches.relay import Relay
@@ -42,6 +42,16 @@ _INSTALL = {
 }
 
 OnFailed = Callable[[str, BuildVnfError], None]
+
+
+def log_of(folder: Path, name: str) -> Path:
+    """What a controller has printed.
+
+    Args:
+        folder: the lab's.
+    """
+    # In a folder of their own: the user has named them, and may have named one as a file of ours.
+    return folder / "controllers" / f"{name}.log"
 
 
 def check_controllers(plan: Plan) -> None:
@@ -206,9 +216,9 @@ class Controllers:
             except LabError as error:
                 error.where = name
                 raise
-        log = self._folder / f"{name}.log"
-        output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+        log = log_of(self._folder, name)
         self._clear(name)
+        output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
         # Controllers may come before the bridges' daemons, and have their sockets there as well.
         sockets = self._folder / OVS_FOLDER
         sockets.mkdir(exist_ok=True)
@@ -229,12 +239,12 @@ class Controllers:
         return _Running(plan, process, log)
 
     def _clear(self, name: str) -> None:
-        self._ready_folder(name).mkdir(exist_ok=True)
+        self._ready_folder(name).mkdir(exist_ok=True, parents=True)
         for known in self._ready_folder(name).iterdir():
             known.unlink()
 
     def _ready_folder(self, name: str) -> Path:
-        return self._folder / f"{name}.ready"
+        return log_of(self._folder, name).with_name(f"{name}.ready")
 
     def _waiting(self, name: str, plan: Plan, ovs: Ovs) -> list[str]:
         """The switches that a controller is still to have."""

@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING, Any
 from emulator.errors import LabError
 from emulator.plan.model import InterfacePlan, LinkPlan, NodePlan, Plan
 from emulator.switches.ovs_daemons import OvsDaemons
-from emulator.switches.ovs_machine import auto_datapath, check_port_types, refused
+from emulator.switches.ovs_dpdk import (
+    check_growth,
+    clear_dpdk_ports,
+    kept_settings,
+    polling_settings,
+)
+from emulator.switches.ovs_machine import auto_datapath, check_port_types, programs, refused
 from emulator.switches.ovs_rows import Bridge, Changes, Known, target_of
 from emulator.switches.ovsdb import Ovsdb, Row, map_of, mutate, set_of
 
@@ -47,16 +53,17 @@ class Ovs:
         """What runs; None while the lab has no such bridge."""
         return self._daemons
 
-    def begin(self) -> None:
-        """Start the daemons, unless they run.
+    def begin(self, plan: Plan) -> None:
+        """Start the daemons for the bridges of a plan, unless they run.
 
         Raises:
-            MachineError: Open vSwitch is not installed.
+            MachineError: Open vSwitch is not installed, or cannot do what is asked.
             LabError: they do not start.
         """
         with self._lock:
             if self._daemons is None:
-                self._daemons = OvsDaemons(self._processes, self._netns, self._folder)
+                settings = polling_settings(plan.switches(), programs().switch)
+                self._daemons = OvsDaemons(self._processes, self._netns, self._folder, settings)
 
     def apply(self, plan: Plan) -> None:
         """Have the bridges that a plan says, with the ports that it says; returns when they work.
@@ -73,11 +80,16 @@ class Ovs:
             if not wanted and not self._bridges:
                 self._end()
                 return
-            self.begin()
+            self.begin(plan)
             assert self._daemons is not None
+            settings = polling_settings(wanted, programs().switch)
             ended = self._daemons.failure() is not None
             if ended:
-                self._daemons.start()
+                self._daemons.settings = settings
+                self._start_anew()
+            else:
+                check_growth(self._daemons.settings, wanted)
+                self._daemons.tell(kept_settings(self._daemons.settings, settings))
             self._check_types(wanted)
             bridges = {node.name: _bridge(node, plan) for node in wanted}
             changes = self._changes(bridges)
@@ -120,7 +132,7 @@ class Ovs:
         with self._lock:
             if self._daemons is None:
                 return
-            self._daemons.start()
+            self._start_anew()
             # Whatever was decided while nobody listened, and that there is something to wait for.
             self._transact(Changes())
             self._await_ports({name: known.bridge for name, known in self._bridges.items()})
@@ -161,6 +173,11 @@ class Ovs:
 
     def let_go(self) -> None:
         """What a forked process does: there is nothing of it to close."""
+
+    def _start_anew(self) -> None:
+        assert self._daemons is not None
+        clear_dpdk_ports([known.bridge.node for known in self._bridges.values()], self._netns)
+        self._daemons.start()
 
     def _end(self) -> None:
         if self._daemons is not None:

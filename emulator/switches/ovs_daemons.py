@@ -5,15 +5,16 @@ from __future__ import annotations
 import os
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from emulator.closing import Closing
-from emulator.dataplane.ending import end_process, last_lines, last_words
-from emulator.errors import LabError
+from emulator.errors import LabError, MachineError
+from emulator.runtime.ending import end_process, last_lines, last_words
+from emulator.switches.ovs_dpdk import SETTINGS, dpdk_environment, dpdk_switch, why_no_dpdk
 from emulator.switches.ovs_machine import Programs, programs
-from emulator.switches.ovsdb import Ovsdb, Row, insert, mutate
+from emulator.switches.ovsdb import Ovsdb, Row, insert, map_of, mutate, set_of
 
 if TYPE_CHECKING:
     from emulator.kernel.netns import Netns
@@ -39,17 +40,25 @@ class OvsDaemons(Closing):
         processes: the lab's.
         netns: that of its fabric.
         folder: takes their sockets, their database and what they print.
+        settings: what they are told of DPDK and of the threads that poll; see ``ovs_dpdk``.
 
     Raises:
-        MachineError: Open vSwitch is not installed.
+        MachineError: Open vSwitch is not installed, or its DPDK does not run here.
         LabError: they do not start.
     """
 
-    def __init__(self, processes: Processes, netns: Netns, folder: Path) -> None:
+    def __init__(
+        self,
+        processes: Processes,
+        netns: Netns,
+        folder: Path,
+        settings: Mapping[str, str] | None = None,
+    ) -> None:
         self._processes = processes
         self._netns = netns
         self._programs: Programs = programs()
         self.folder = folder
+        self.settings = {**(settings or {})}
         self.database = Ovsdb(folder / "db.sock")
         self._server: subprocess.Popen[Any] | None = None
         self._switch: subprocess.Popen[Any] | None = None
@@ -97,9 +106,36 @@ class OvsDaemons(Closing):
         if not self.database.select("Open_vSwitch", ["next_cfg"]):
             self.database.transact([insert("Open_vSwitch", {"next_cfg": 0}, "lab")])
         if self._switch is None or self._switch.poll() is not None:
+            self.database.transact(self._settings_rows())
+            switch = self._programs.switch
+            if self._by_dpdk:
+                linked = dpdk_switch(switch)
+                assert linked is not None  # or the settings would not ask for it
+                switch = linked
             self._switch = self._popen(
-                "ovs-vswitchd", self._programs.switch, f"unix:{self.database.path}", "--pidfile"
+                "ovs-vswitchd", switch, f"unix:{self.database.path}", "--pidfile"
             )
+
+    def tell(self, settings: Mapping[str, str]) -> None:
+        """Other settings than those that it was started with.
+
+        Raises:
+            LabError: the database refuses them.
+        """
+        if settings != self.settings:
+            self.settings = {**settings}
+            self.configure(self._settings_rows())
+
+    def _settings_rows(self) -> list[Row]:
+        gone = ("other_config", "delete", set_of(SETTINGS))
+        return [
+            mutate("Open_vSwitch", None, gone),
+            mutate("Open_vSwitch", None, ("other_config", "insert", map_of(self.settings))),
+        ]
+
+    @property
+    def _by_dpdk(self) -> bool:
+        return "dpdk-init" in self.settings
 
     def halt(self) -> None:
         """Ends ``ovs-vswitchd``; the database goes on."""
@@ -117,6 +153,12 @@ class OvsDaemons(Closing):
             types := self.database.select("Open_vSwitch", ["iface_types"])[0]["iface_types"]
         ):
             failure = self.failure()
+            if failure is not None and self._by_dpdk:
+                # Its last words are DPDK's whole usage.
+                with self.log.open(errors="replace") as log:
+                    reason = why_no_dpdk(log)
+                if reason:
+                    raise MachineError(f"DPDK does not start in Open vSwitch: {reason}")
             if failure is not None or time.monotonic() > deadline:
                 raise LabError(failure or "ovs-vswitchd does not say what it can do")
             time.sleep(_POLL_S)
@@ -189,6 +231,9 @@ class OvsDaemons(Closing):
     def _popen(self, name: str, *command: str) -> subprocess.Popen[Any]:
         if name != "ovsdb-tool":
             command = (*command, *_QUIET)
+        surroundings = environment(self.folder)
+        if self._by_dpdk:
+            surroundings |= dpdk_environment(self.folder)
         log = os.open(
             self.folder / f"{name}.log",
             os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC,
@@ -200,7 +245,7 @@ class OvsDaemons(Closing):
                 command,
                 log,
                 stdin=subprocess.DEVNULL,
-                extra_env=environment(self.folder),
+                extra_env=surroundings,
             )
         finally:
             os.close(log)

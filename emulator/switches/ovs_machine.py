@@ -11,6 +11,7 @@ from pathlib import Path
 from emulator.errors import LabError, MachineError
 from emulator.plan.model import Plan
 from emulator.plan.switch_model import Datapath
+from emulator.switches.ovs_dpdk import check_polled_ports
 
 INSTALL_HINT = "scripts/bootstrap --with ovs, or: apt-get install openvswitch-switch"
 _SCHEMAS = (
@@ -90,12 +91,12 @@ def check_machine(plan: Plan) -> None:
 
     Raises:
         MachineError: Open vSwitch is not installed, or a bridge asks for the kernel's datapath
-            and there is none.
+            and there is none, or for ports that it has not.
     """
     bridges = [node for node in plan.switches() if node.switch and node.switch.ovs]
-    if bridges:
-        programs()
+    switch = programs().switch if bridges else ""
     for node in bridges:
+        check_polled_ports(node, switch)
         ovs = node.switch and node.switch.ovs
         if ovs and ovs.datapath == "kernel" and not has_kernel_datapath():
             raise MachineError(

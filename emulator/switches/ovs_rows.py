@@ -9,6 +9,7 @@ from typing import Any
 
 from emulator.plan.model import InterfacePlan, NodePlan
 from emulator.plan.switch_model import ControllerPlan, OvsPlan
+from emulator.switches.ovs_dpdk import port_row
 from emulator.switches.ovsdb import Row, insert, map_of, mutate, named, set_of, update
 
 _PROBE_MS = 30_000
@@ -120,9 +121,11 @@ class Changes:
         return {key: results[index]["uuid"] for index, key in self._rows.items()}
 
     def _port_of(self, bridge: Bridge, interface: InterfacePlan) -> str:
-        row = {"ofport_request": interface.port, "type": ""}
+        row: Row = {"ofport_request": interface.port, "type": ""}
         if bridge.ovs.port_type != "system":
             row["type"] = bridge.ovs.port_type
+        if bridge.ovs.port_type == "dpdk":
+            row |= port_row(bridge.ovs, interface)
         return self._port(bridge, interface.kernel_name, row, interface)
 
     def _port(

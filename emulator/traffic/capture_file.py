@@ -8,6 +8,7 @@ microseconds only.
 from __future__ import annotations
 
 import contextlib
+import os
 import struct
 from typing import IO
 
@@ -34,10 +35,15 @@ class CaptureFile(Closing):
         file: open for writing bytes; it is closed with this.
         names: whether as pcapng, which names interfaces.
         where: its name, for errors.
+        replaced: whether it had other contents before.
+
+    Attributes:
+        replaced: as above.
     """
 
-    def __init__(self, file: IO[bytes], *, names: bool, where: str) -> None:
+    def __init__(self, file: IO[bytes], *, names: bool, where: str, replaced: bool = False) -> None:
         self._file, self._names, self._where = file, names, where
+        self.replaced = replaced
         self._interfaces: dict[str, int] = {}
         if names:
             self._write(_block(_SECTION, struct.pack("=IHHq", _BYTE_ORDER, 1, 0, -1)))
@@ -51,17 +57,23 @@ class CaptureFile(Closing):
         """A file of that name, in place of any other.
 
         Raises:
-            ResultsError: it cannot be written.
+            ResultsError: it cannot be written; one that was not there before is not there then.
         """
+        is_new, replaced = not os.path.lexists(path), False
+        with contextlib.suppress(OSError):
+            replaced = os.path.isfile(path) and os.path.getsize(path) > 0
         try:
             file = open(path, "wb")  # noqa: SIM115 - closed with the capture
         except OSError as error:
             raise _unwritten(path, error) from error
         try:
-            return cls(file, names=path.endswith(SUFFIXES[0]), where=path)
+            return cls(file, names=path.endswith(SUFFIXES[0]), where=path, replaced=replaced)
         except BaseException:
             with contextlib.suppress(OSError):
                 file.close()
+            if is_new:
+                with contextlib.suppress(OSError):
+                    os.unlink(path)
             raise
 
     def write(self, frame: Frame) -> None:
@@ -109,6 +121,13 @@ class CaptureFile(Closing):
             self._file.close()
         except OSError as error:
             raise _unwritten(self._where, error) from error
+
+    def let_go(self) -> None:
+        """What a forked process does: what waits to be written out is its parent's to write."""
+        if not self._file.closed:
+            nowhere = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
+            os.dup2(nowhere, self._file.fileno(), inheritable=False)
+            os.close(nowhere)
 
     def _write(self, data: bytes) -> None:
         try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import ExitStack
+from functools import partial
 from typing import TYPE_CHECKING
 
 from emulator.errors import UsageError
@@ -31,19 +31,5 @@ def begin_capture(
             where=target,
             hint="capture at a host before or behind it; the node's counters tell how many pass",
         )
-    program = compiled(filter)
-    written = None if file is None else CaptureFile.create(file)
-
-    def take(frame: Frame) -> None:
-        if written is not None:
-            written.write(frame)
-        if on_frame is not None:
-            on_frame(frame)
-
-    if written is None:
-        return Sniffer(taps, program, take, unseen=unseen)
-    with ExitStack() as stack:
-        stack.callback(written.close)
-        sniffer = Sniffer(taps, program, take, written.flush, written.close, unseen)
-        stack.pop_all()
-    return sniffer
+    create = None if file is None else partial(CaptureFile.create, file)
+    return Sniffer(taps, compiled(filter), on_frame, create, unseen)

@@ -22,12 +22,14 @@ from typing import TYPE_CHECKING
 
 from emulator.closing import Closing
 from emulator.errors import LabError, MachineError, UsageError
+from emulator.forking import let_go_when_forked
 from emulator.names import choice_hint
 
 if TYPE_CHECKING:
     from emulator.kernel.netns import Netns
     from emulator.lab import Lab
     from emulator.plan.model import EndPlan, NodePlan
+    from emulator.traffic.capture_file import CaptureFile
 
 _ETH_P_ALL, _PACKET_OUTGOING, _ARPHRD_ETHERNET = 3, 4, 1
 _SOL_PACKET, _PACKET_STATISTICS, _PACKET_AUXDATA, _PACKET_IGNORE_OUTGOING = 263, 6, 8, 23
@@ -87,30 +89,32 @@ class Sniffer(Closing):
     Args:
         taps: where to listen.
         program: which frames, as :func:`compiled` gives it; None for all.
-        take: is given every frame, on that thread.
-        flush: is called on it when no frame waits.
-        close: is called when the capture has ended.
+        take: is given every frame, on that thread; None: nobody is.
+        create: makes the file that every frame is written to; called when nothing else can keep the
+            capture from beginning, so that one that cannot leaves files as they are. None: no file.
         unseen: what of the interfaces cannot be seen, in words.
 
     Attributes:
         frames: how many were seen.
+        replaced: whether the file has taken the place of another one.
 
     Raises:
         LabError: an interface is not there any more.
+        ResultsError: the file cannot be written.
     """
 
     def __init__(
         self,
         taps: Sequence[Tap],
         program: Program | None,
-        take: Callable[[Frame], object],
-        flush: Callable[[], object] = lambda: None,
-        close: Callable[[], object] = lambda: None,
+        take: Callable[[Frame], object] | None,
+        create: Callable[[], CaptureFile] | None = None,
         unseen: Sequence[str] = (),
     ) -> None:
         self.frames = 0
         self.unseen = tuple(unseen)
-        self._take, self._flush = take, flush
+        self._take = take
+        self._file: CaptureFile | None = None
         self._dropped = 0
         self._error: BaseException | None = None
         self._ending = threading.Event()
@@ -120,10 +124,13 @@ class Sniffer(Closing):
                 sock = tap.netns.run(_open, tap, program)
                 stack.callback(sock.close)
                 self._sockets[sock.fileno()] = (sock, tap)
+            if create is not None:
+                self._file = stack.enter_context(create())
             self._held = stack.pop_all()
-        self._held.callback(close)
+        self.replaced = self._file is not None and self._file.replaced
         self._thread = threading.Thread(target=self._run, name="capture", daemon=True)
         self._thread.start()
+        let_go_when_forked(self)
 
     @property
     def closed(self) -> bool:
@@ -155,6 +162,16 @@ class Sniffer(Closing):
         self._sockets.clear()
         self._held.close()
 
+    def let_go(self) -> None:
+        """Leaves the capture to the process we were forked from."""
+        self._ending.set()
+        if self._file is not None:
+            self._file.let_go()
+        for sock, _ in self._sockets.values():
+            sock.close()
+        self._sockets.clear()
+        self._held.pop_all()
+
     def _count_drops(self) -> None:
         for sock, _ in self._sockets.values():
             counted = sock.getsockopt(_SOL_PACKET, _PACKET_STATISTICS, 8)
@@ -184,10 +201,13 @@ class Sniffer(Closing):
                 told = len(waiting) if last else bisect_right(waiting, settled_ns, key=_seen_at)
                 for frame in waiting[:told]:
                     self.frames += 1
-                    self._take(frame)
+                    if self._file is not None:
+                        self._file.write(frame)
+                    if self._take is not None:
+                        self._take(frame)
                 del waiting[:told]
-                if not ready:
-                    self._flush()
+                if not ready and self._file is not None:
+                    self._file.flush()
         except BaseException as error:  # noqa: BLE001 - told to whoever asks, on his own thread
             self._error = error
 
@@ -298,7 +318,7 @@ def _receives_openly(node: NodePlan) -> bool:
     if node.switch is None:
         return True
     ovs = node.switch.ovs
-    return node.switch.kind != "xdp" and (ovs is None or ovs.port_type != "afxdp")
+    return node.switch.kind != "xdp" and not (ovs and ovs.takes_frames)
 
 
 def _sends_openly(node: NodePlan) -> bool:

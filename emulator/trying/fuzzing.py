@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import struct
 import subprocess
 import tempfile
@@ -21,6 +22,7 @@ from emulator.control import content_of
 from emulator.dataplane.build import MAX_PORTS, build_program, pack_config
 from emulator.errors import LabError, MachineError, UsageError
 from emulator.kernel.clang import find_clang
+from emulator.kernel.parent import ending_with_us
 from emulator.trying.cases import Case, load_cases
 from emulator.trying.dut import example_ports
 from emulator.trying.sanitizer import Report, read_report
@@ -191,7 +193,7 @@ def _run(command: Sequence[str], folder: Path, seconds: float | None) -> tuple[s
     }
     try:
         done = subprocess.run(
-            command,
+            ending_with_us(command, signal.SIGKILL),
             capture_output=True,
             text=True,
             errors="replace",

@@ -21,8 +21,9 @@ from emulator.wire.protocol import WireCounters, change_request, remove_request
 from emulator.wire.spec import Spec, spec_of
 
 if TYPE_CHECKING:
-    from emulator.fabric import Fabric, WirePorts
+    from emulator.fabric import Fabric
     from emulator.runtime.namespace import Processes
+    from emulator.wire_hops import WirePorts
 
 _NOTHING = ImpairmentPlan()
 _DIRECTIONS_AT_ONCE = 512

@@ -19,7 +19,7 @@ from emulator.plan.model import ImpairmentPlan, LinkPlan
 from emulator.wire.protocol import WireCounters
 
 if TYPE_CHECKING:
-    from emulator.fabric import WirePorts
+    from emulator.wire_hops import WirePorts
 
 _INGRESS = 0xFFFF0000
 _ROOT, _UNDER_NETEM = "1:", "2:"

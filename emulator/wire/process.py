@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from emulator.closing import Closing
-from emulator.dataplane.ending import end_process, last_words
 from emulator.errors import LabError
 from emulator.kernel.netns import Netns
 from emulator.native_parts import native_part
+from emulator.runtime.ending import end_process, last_words
 from emulator.wire import protocol
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import struct
 from dataclasses import dataclass
 
 from emulator.plan.model import ImpairmentPlan
-from emulator.wire.traces import Trace, read_trace
+from emulator.plan.traces import Trace, read_trace
 
 _IMPAIRMENT = struct.Struct("@3Q4I8dQ2I3Q3I2d2Q")
 _POINT = struct.Struct("@3Qd")

@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from emulator.plan.model import ImpairmentPlan
+from emulator.plan.traces import read_trace
 from emulator.wire import checks, lines, statistics
 from emulator.wire.certificate import Check, DirectionCertificate, judge, worst
 from emulator.wire.frames import LEAST_BYTES, MOST_BYTES, MOST_TOGETHER, Ends, Samples, Schedule
 from emulator.wire.model import Decisions, Stream
-from emulator.wire.traces import read_trace
 from emulator.wire.way import FramesAstray, Way
 
 if TYPE_CHECKING:

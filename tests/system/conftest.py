@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from emulator.experiment.measured import BenchLimitsRecord
+from emulator.experiment.measured_throughput import BenchLimitsRecord
 from emulator.experiment.measuring.limits import remember
 from emulator.experiment.spec import BenchSpec
 from tests.system.vnf_lab import VnfLab

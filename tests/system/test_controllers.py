@@ -24,10 +24,10 @@ DEADLINE_S = 30
 RUNNER = Path(controllers.__file__).with_name("run_app.py")
 
 
-def pair(**controller: Any) -> Topo:
+def pair(name: str = "c0", **controller: Any) -> Topo:
     """Two hosts on two bridges under one controller."""
     topo = Topo()
-    topo.addController("c0", **controller)
+    topo.addController(name, **controller)
     for number in (1, 2):
         topo.addSwitch(f"s{number}", kind="ovs", protocols="OpenFlow13")
         topo.addLink(topo.addHost(f"h{number}"), f"s{number}")
@@ -143,12 +143,19 @@ def test_an_application_for_ryu_runs_with_its_neighbours_and_options(tmp_path: P
     (tmp_path / "repeater.py").write_text(APPLICATION)
     (tmp_path / "words_of_mine.py").write_text("HELLO = 'good day to'\n")
     app = str(tmp_path / "repeater.py")
-    with Network(pair(app=app, options="--observe-links")) as net:
+    topo = pair("wires", app=app, options="--observe-links")
+    topo.addLink(topo.addHost("h3"), "s1", delay="1ms")
+    with Network(topo) as net:
         until(lambda: "actions=FLOOD" in net["s2"].dpctl("dump-flows"))
         until(lambda: "actions=FLOOD" in net["s1"].dpctl("dump-flows"))
         assert net.pingAll() == 0
-        until(lambda: "link from 1" in net["c0"].logs())
-        assert "good day to 2" in net["c0"].logs()
+        until(lambda: "link from 1" in net["wires"].logs())
+        assert "good day to 2" in net["wires"].logs()
+        # What carries the delayed link has a file of that name too.
+        with Network.attach(net.id) as attached:
+            assert "good day to 2" in attached["wires"].logs()
+        net.restart_wires()
+        assert "good day to 2" in net["wires"].logs()
 
 
 def test_an_application_that_does_not_start_ends_the_start_with_its_reason(tmp_path: Path) -> None:

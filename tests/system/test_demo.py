@@ -11,6 +11,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+import psutil
 import pytest
 
 from emulator.doctor import diagnose
@@ -84,6 +85,19 @@ def test_what_was_measured_before_it_was_interrupted_is_reported(tmp_path: Path)
     document = json.loads(printed)
     assert Path(document["report"]).read_text().startswith("<!doctype html>")
     assert any(case["status"] == "unfinished" for case in document["cases"])
+
+
+def test_what_it_started_ends_with_it_even_when_it_is_killed(tmp_path: Path) -> None:
+    process = demo("latency", "--duration", "60s", output=tmp_path)
+    deadline_s = time.monotonic() + WITHIN_S
+    while not list(tmp_path.iterdir()) and process.poll() is None:
+        assert time.monotonic() < deadline_s
+        time.sleep(0.05)
+    (bench,) = psutil.Process(process.pid).children()
+    process.kill()
+    said(process)
+
+    assert psutil.wait_procs([bench], timeout=WITHIN_S)[1] == []
 
 
 @pytest.mark.parametrize(("arguments", "code"), [(("--help",), 0), (("nonsense",), 2)])

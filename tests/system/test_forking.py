@@ -9,14 +9,17 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
+from scapy.utils import rdpcap
 
 from emulator import LabError, Network, Node, Topo
 from tests.system.terminal import ROOT
 
 pytestmark = [pytest.mark.root, pytest.mark.xdp]
 
+DEADLINE_S = 120
 PLANES = ["xdp", "afxdp", "packet", "python", pytest.param("dpdk", marks=pytest.mark.dpdk)]
 
 
@@ -108,6 +111,74 @@ def test_a_forked_process_that_ends_as_scripts_do_undoes_nothing(dataplane: str)
     )
 
     assert (done.stdout, done.stderr) == ("None 0.0\n", "")
+
+
+CHILDREN = """
+import multiprocessing, sys, threading, time
+from emulator import Network, Topo
+
+def ask(name, answers):
+    # The node as the parent has it, in a child that ends like any: with what is done at exit.
+    said = net[name].cmd("cd / && hostname -I; pwd").split()
+    answers.put((name, *said, NODES[name].popen("true").wait()))
+
+def end(answers):
+    try:
+        net.addHost("h9")
+    except Exception as error:
+        answers.put(type(error).__name__)
+    net.stop()
+
+class Pair(Topo):
+    def build(self):
+        self.addSwitch("s1")
+        for name in ("h1", "h2"):
+            self.addLink(self.addHost(name), "s1")
+
+def hold():
+    with net._links.lock:
+        held.set()
+        time.sleep(1000)
+
+context = multiprocessing.get_context("fork")
+with Network(Pair()) as net, net.capture("h1", file=sys.argv[1], filter="icmp"):
+    NODES = {name: net[name] for name in ("h1", "h2")}
+    NODES["h1"].cmd("cd /tmp")
+    held = threading.Event()
+    threading.Thread(target=hold, daemon=True).start()
+    held.wait()
+    answers = context.Queue()
+    children = [context.Process(target=ask, args=(name, answers)) for name in NODES]
+    children.append(context.Process(target=end, args=(answers,)))
+    for child in children:
+        child.start()
+    found = [answers.get(timeout=60) for _ in children]
+    for child in children:
+        child.join(60)
+        found.append(child.exitcode)
+    print(sorted(map(str, found)))
+    print(NODES["h1"].cmd("pwd").strip(), net.ping(count=1).lost_percent)
+    net._links.lock = threading.RLock()
+"""
+
+
+def test_children_of_a_script_run_commands_while_another_thread_changes_the_lab(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "x.pcap"
+    done = subprocess.run(
+        [sys.executable, "-c", CHILDREN, str(file)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE_S,
+    )
+
+    children = [("h1", "10.0.0.1", "/", 0), ("h2", "10.0.0.2", "/", 0), 0, 0, 0, "LabError"]
+    assert done.stdout == f"{sorted(map(str, children))}\n/tmp 0.0\n"
+    assert done.stderr == ""
+    # Each frame once, although every child had a copy of what was still to be written.
+    assert len(rdpcap(str(file))) == 4
 
 
 def test_a_forked_process_can_reach_the_vnf_as_any_other_process_does() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from emulator import LabError, Network, Topo, TopologyError, UsageError
-from emulator.fabric import set_interface
+from emulator.interfaces import set_interface
 from emulator.kernel.rtnl import link_states
 from emulator.paths import share_dir
 from emulator.runtime.daemon import find_daemon

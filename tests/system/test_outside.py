@@ -101,7 +101,7 @@ def two_hosts() -> Topo:
 def tables() -> list[str]:
     from pyroute2.nftables.main import NFTables
 
-    with NFTables(nfgen_family=2) as nft:
+    with NFTables(nfgen_family=0) as nft:
         return [table.get_attr("NFTA_TABLE_NAME") for table in nft.get_tables()]
 
 
@@ -134,6 +134,56 @@ def test_hosts_reach_the_world_and_the_machine_is_given_back(place: Place) -> No
     assert place.sh("ip -o addr; ip route") == before
     assert place.run(tables) == []
     assert not forwards(place)
+
+
+IPV6 = """
+echo 0 > /proc/sys/net/ipv6/conf/up0/disable_ipv6
+ip addr add 2001:db8::2/64 dev up0 nodad; ip route add default via 2001:db8::1
+echo 1 > /proc/sys/net/ipv6/conf/all/forwarding
+"""
+WORLD_IPV6 = """
+echo 0 > /proc/sys/net/ipv6/conf/w0/disable_ipv6
+ip addr add 2001:db8::1/64 dev w0 nodad
+"""
+
+
+def test_ipv6_goes_out_where_the_machine_leads_it_out_and_otherwise_it_is_said(
+    place: Place,
+) -> None:
+    topo = two_hosts()
+    topo.addNAT()
+    net = place.run(Network(topo, ipv6=True).start)
+    try:
+        assert net.notes[1:] == (
+            "nat0: IPv6 does not leave the lab: the machine has no default route for it",
+        )
+        assert reaches_the_world(net, "h1")
+    finally:
+        net.stop()
+    assert (place.sh(IPV6), place.world.run(_sh, WORLD_IPV6)) == ("", "")
+    before = place.sh("ip -o -6 addr; ip -6 route")
+    try:
+        net = place.run(Network(topo, ipv6=True).start)
+        try:
+            assert not [note for note in net.notes if "IPv6" in note]
+            # Nobody out there knows a way back to the lab's own addresses.
+            net["h1"].cmd("ping -6 -c1 -W10 2001:db8::1")
+            assert net["h1"].exit_status == 0
+            assert reaches_the_world(net, "h1")
+            net.delNode("nat0")
+            assert "default" not in net["h1"].cmd("ip -6 route")
+        finally:
+            net.stop()
+        assert place.sh("ip -o -6 addr; ip -6 route") == before
+        assert place.run(tables) == []
+        place.sh("echo 0 > /proc/sys/net/ipv6/conf/all/forwarding")
+        net = place.run(Network(topo, ipv6=True).start)
+        try:
+            assert "the machine does not forward it; sysctl -w net.ipv6" in net.notes[-1]
+        finally:
+            net.stop()
+    finally:
+        place.sh("ip -6 addr flush dev up0 scope global")
 
 
 def test_the_last_of_two_labs_puts_forwarding_back(place: Place) -> None:

@@ -123,6 +123,15 @@ CASES: dict[str, tuple[list[str], str]] = {
         its own: 1
         """,
     ),
+    "own_routers": (
+        [],
+        """
+        R1 127.0.0.1 1
+        R3 127.0.0.1 1
+        through both: True
+        of the machine's: Device "R1-eth1" does not exist.
+        """,
+    ),
     "popen_poll": ([], "answered: h1 h2 h3\n pexec: fine bad 4"),
     "service_chain": (
         [],
@@ -139,6 +148,19 @@ CASES: dict[str, tuple[list[str], str]] = {
     ),
 }
 OVS_CASES: dict[str, tuple[list[str], str]] = {
+    "queue_monitor": (
+        [],
+        """
+        queues seen: True
+        ports: 1 2
+        bridge: s0
+        down: 0 False
+        up: 0 True
+        status: 1
+        quietly: s0-eth1
+        lost: 0.0
+        """,
+    ),
     "mobility": (
         [],
         """

@@ -149,6 +149,7 @@ def test_what_a_capture_cannot_see_is_told(net: Network):
 
 def test_captures_run_behind_other_commands(run: Run, tmp_path: Path):
     file = tmp_path / "h1.pcapng"
+    file.write_bytes(b"of the day before")
     code, out, err = run(
         f"capture h1 {file} icmp and host h3 &",
         "capture",
@@ -158,6 +159,7 @@ def test_captures_run_behind_other_commands(run: Run, tmp_path: Path):
         "capture",
     )
     assert (code, err) == (0, "")
+    assert f"*** {file} was there before" in out
     assert f"h1 to {file}: 0 frames captured\n" in out
     assert out.endswith(f"h1 to {file}: 4 frames captured\nno capture runs in the background\n")
     packets = rdpcap(str(file))
@@ -180,6 +182,13 @@ def test_a_capture_outlives_its_link_going_down_and_ends_with_the_lab(tmp_path: 
         assert reaches(lab, "h1", "h2")
         with pytest.raises(LabError, match="running"):
             Network().capture("h1", file=tmp_path / "y.pcap")
+        lab["h2"].cmd("ip link set h2-eth0 down; ip link set h2-eth0 name elsewhere")
+        (tmp_path / "z.pcap").write_text("kept")
+        for name in ("y.pcap", "z.pcap"):
+            with pytest.raises(LabError, match="the interface is not there"):
+                lab.capture("h2", file=tmp_path / name)
+    assert {each.name for each in tmp_path.iterdir()} == {"x.pcap", "z.pcap"}
+    assert (tmp_path / "z.pcap").read_text() == "kept"
     assert capture.closed
     assert len(rdpcap(str(tmp_path / "x.pcap"))) == len(seen) == 4
 

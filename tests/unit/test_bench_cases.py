@@ -24,7 +24,8 @@ from emulator.experiment.cases import (
     parse_vary,
     random_order,
 )
-from emulator.experiment.measured import LatencyRecord, SlaRecord
+from emulator.experiment.measured import LatencyRecord
+from emulator.experiment.measured_verdicts import SlaRecord
 from emulator.experiment.prepare import prepare
 from emulator.experiment.records import CaseRecord, SummaryRecord
 from emulator.experiment.spec import BenchSpec

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import resource
+import signal
 from pathlib import Path
 
 import pytest
@@ -51,6 +53,29 @@ def test_a_file_that_cannot_be_written_is_told(tmp_path: Path):
         CaptureFile.create(str(tmp_path / "nowhere" / "x.pcap"))
     with pytest.raises(ResultsError, match="/dev/full: it cannot be written: No space left"):
         CaptureFile.create("/dev/full")
+
+
+def test_a_file_that_takes_the_place_of_another_knows_it(tmp_path: Path):
+    path = tmp_path / "x.pcap"
+    for replaced in (False, True):
+        with CaptureFile.create(str(path)) as file:
+            assert file.replaced == replaced
+
+
+def test_what_was_made_for_a_capture_that_cannot_begin_goes_again(tmp_path: Path):
+    new, old = tmp_path / "new.pcap", tmp_path / "old.pcap"
+    old.touch()
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, limits[1]))
+    try:
+        for path in (new, old):
+            with pytest.raises(ResultsError, match="File too large"):
+                CaptureFile.create(str(path))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, before)
+    assert list(tmp_path.iterdir()) == [old]
 
 
 def test_filters_are_compiled_or_refused():

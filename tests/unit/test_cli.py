@@ -312,13 +312,13 @@ def test_the_shell_of_the_user_completes_words():
 def test_a_signal_unwinds_and_sets_the_exit_code(signum: int, line: str):
     code = (
         "import contextlib, os, sys, typer\n"
-        "from emulator.cli import main\n"
+        "from emulator.cli import app, main\n"
         "def stop():\n"
         "    with contextlib.ExitStack() as stack:\n"
         "        stack.callback(print, 'unwound')\n"
         f"        os.kill(os.getpid(), {int(signum)})\n"
         "        os.read(0, 1)\n"
-        "main.app.command('stop')(stop)\n"
+        "app.app.command('stop')(stop)\n"
         "sys.exit(main.execute(['stop']))\n"
     )
     process = subprocess.Popen(

@@ -16,8 +16,8 @@ from mininet.topo import (
 from mininet.topo import Topo as MininetTopo
 from mininet.topolib import TorusTopo, TreeTopo
 
-from emulator.compat.foreign_topo import from_mininet, is_mininet_topo
 from emulator.errors import TopologyError
+from emulator.foreign_topo import from_mininet, is_mininet_topo
 from emulator.plan.compile import compile_plan
 from emulator.topo import Topo
 from emulator.topofile import builtin_topology

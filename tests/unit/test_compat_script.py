@@ -59,13 +59,40 @@ def test_names_are_ours_only_inside_of_the_block() -> None:
     assert "mininet.net" not in sys.modules or sys.modules["mininet.net"].Mininet is not Mininet
 
 
-@pytest.mark.parametrize(("module", "name"), [(m, n) for m in NAMES for n in NAMES[m]])
-def test_a_name_that_is_not_there_says_what_to_use_instead(module: str, name: str) -> None:
+@pytest.mark.parametrize(
+    ("module", "name"), [("mininet.util", "moveIntf"), *((m, n) for m in NAMES for n in NAMES[m])]
+)
+def test_a_name_that_is_not_there_is_refused_when_it_is_used(module: str, name: str) -> None:
     with aliases.install():
-        found = importlib.import_module(module)
-        with pytest.raises(UnsupportedError, match=name) as error:
-            getattr(found, name)
-    assert error.value.hint
+        found = getattr(importlib.import_module(module), name)
+        for use in (lambda: found("s1"), lambda: type("Own", (found,), {})):
+            with pytest.raises(UnsupportedError, match=name) as error:
+                use()
+            assert error.value.hint
+
+
+def test_an_import_that_nothing_comes_of_stops_no_script(run: Run) -> None:
+    text = """
+from mininet.node import IVSSwitch, NOX, OVSLegacyKernelSwitch
+from mininet.util import moveIntf, quietRun
+"""
+    assert run(text) == 0
+    said = refused(run, f"{text}\nIVSSwitch('s1')\n")
+    assert said.startswith("lab.py:5: mininet.node: IVSSwitch is not supported (Indigo's switch")
+
+
+def test_names_are_found_where_mininets_modules_only_import_them(run: Run) -> None:
+    text = """
+from mininet.net import *
+from mininet.node import *
+import mininet.cli, mininet.link, mininet.node as node
+
+assert CLI is mininet.cli.CLI
+assert node.Intf is Intf is mininet.link.Intf
+print(os.path.basename(__file__), len(re.findall("a", "banana")), quietRun("echo out").strip())
+sleep(0)
+"""
+    assert run(text) == 0
 
 
 @pytest.mark.parametrize("module", MODULES)
@@ -78,7 +105,7 @@ def test_a_module_that_is_not_there_says_what_to_use_instead(module: str) -> Non
 def test_a_script_may_do_without_what_is_not_there(run: Run) -> None:
     text = """
 try:
-    from mininet.node import IVSSwitch
+    from mininet.examples.cluster import MininetCluster
 except ImportError:
     raise SystemExit(9)
 """

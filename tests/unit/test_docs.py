@@ -19,7 +19,7 @@ import pytest
 import typer.main
 from typer import TyperException
 
-from emulator.cli.main import app
+from emulator.cli.app import app
 from emulator.experiment.measuring import faults
 from emulator.experiment.scenario import load_scenario
 from emulator.measure import honesty

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from emulator.errors import UsageError
 from emulator.plan.model import ImpairmentPlan
+from emulator.plan.traces import Trace, TracePoint
 from emulator.wire.model import LOST, OVERFLOWN, Decisions, Spec, Stream
 from emulator.wire.spec import spec_of, trace_spec
-from emulator.wire.traces import Trace, TracePoint
 from tests.impair_reference import (
     DELIVERED,
     PATIENT,

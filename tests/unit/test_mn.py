@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import typer.main
 
-from emulator.cli.main import app, execute
+from emulator.cli.main import execute
+from emulator.cli.mn import HELP, read
 from emulator.compat import aliases, mn_choices
 from emulator.compat.mininet.net import Mininet
 from emulator.compat.mn import Options, run_mn
@@ -44,8 +44,6 @@ def custom(tmp_path: Path) -> Any:
 
 
 def test_help_names_all_that_can_be_chosen() -> None:
-    command = typer.main.get_command(app).commands["mn"]  # type: ignore[attr-defined]
-    helps = {parameter.name: parameter.help or "" for parameter in command.params}
     for option, known in (
         ("switch", mn_choices.SWITCHES),
         ("host", mn_choices.HOSTS),
@@ -54,7 +52,7 @@ def test_help_names_all_that_can_be_chosen() -> None:
         ("topo", mn_choices.TOPOS),
         ("test", {name: None for name in TESTS if name not in ("ping", "pingfull")}),
     ):
-        listed = re.split(r"[|]", re.split(r"[:.,] ?", helps[option])[0])
+        listed = re.split(r"[|]", re.split(r"[:.,] ?", HELP[f"--{option}"])[0])
         assert set(listed) == set(known), option
 
 
@@ -83,12 +81,16 @@ def test_the_version_is_that_whose_names_these_are(capsys: pytest.CaptureFixture
 
 
 def test_values_of_options_stand_behind_a_space_or_a_sign() -> None:
-    command: Any = typer.main.get_command(app).commands["mn"]  # type: ignore[attr-defined]
     for words in (["--link", "tc,bw=10", "--nat"], ["--link=tc,bw=10", "--nat", "-x"]):
-        context = command.make_context("mn", words)
-        assert (context.params["link"], context.params["nat"]) == ("tc,bw=10", "")
-    context = command.make_context("mn", ["--nat", "ip=10.0.0.9", "--arp"])
-    assert (context.params["nat"], context.params["arp"]) == ("ip=10.0.0.9", True)
+        asked = read(words)
+        assert (asked.link, asked.nat) == ("tc,bw=10", "")
+    asked = read(["--nat", "ip=10.0.0.9", "--arp"])
+    assert (asked.nat, asked.arp) == ("ip=10.0.0.9", True)
+
+
+def test_an_option_given_twice_adds_to_itself_and_only_there() -> None:
+    assert read(["--test", "pingall", "--test", "iperf"]).test == ["pingall", "iperf"]
+    assert read([]).test == []
 
 
 def test_the_level_of_the_log_is_as_before_after_a_mistake() -> None:

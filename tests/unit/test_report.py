@@ -12,18 +12,14 @@ from numpy.typing import NDArray
 from rich.console import Console
 
 from emulator.experiment.distribution import Distribution
-from emulator.experiment.measured import (
+from emulator.experiment.measured import FindingRecord, HopSegmentRecord, HopsRecord
+from emulator.experiment.measured_throughput import (
     BackToBackRecord,
     BenchLimitsRecord,
-    FindingRecord,
-    HopSegmentRecord,
-    HopsRecord,
     LoadedLatencyRecord,
     LoadPointRecord,
-    SlaRecord,
-    SoakIntervalRecord,
-    SoakRecord,
 )
+from emulator.experiment.measured_verdicts import SlaRecord, SoakIntervalRecord, SoakRecord
 from emulator.experiment.plot import Curve, draw_cdf
 from emulator.experiment.records import CaseRecord, ContainerRecord, SummaryRecord
 from emulator.experiment.report import render

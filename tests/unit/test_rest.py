@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import socket
 from html.parser import HTMLParser
 from typing import Any
 
@@ -60,6 +61,37 @@ def test_without_any_token_web_pages_are_refused():
     free = client(token=None)
     assert free.get("/containers").get_json() == []
     assert free.get("/containers", headers={"Origin": "http://evil.example"}).status_code == 401
+
+
+@pytest.mark.parametrize("operation", openapi.OPERATIONS, ids=lambda one: one.name)
+def test_without_any_token_no_name_of_elsewhere_may_stand_for_the_server(
+    operation: openapi.Operation,
+):
+    path = operation.rule.replace("<name>", "c1")
+    answer = client(token=None).open(
+        path, method=operation.method, headers={"Host": "evil.example:8000"}
+    )
+    assert answer.status_code == 401
+    assert "by its address" in answer.get_json()["error"]["hint"]
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("127.0.0.1:8000", 200),
+        ("[::1]:8000", 200),
+        ("LocalHost:8000", 200),
+        (socket.gethostname(), 200),
+        ("127.0.0.1.evil.example", 401),
+        ("localhost.evil.example:8000", 401),
+        ("[::1", 401),
+    ],
+)
+def test_without_any_token_the_server_goes_by_its_address_or_the_machine_s_name(
+    host: str, status: int
+):
+    answer = client(token=None).get("/containers", headers={"Host": host})
+    assert answer.status_code == status
 
 
 def test_an_unknown_path_and_another_method_are_refused_as_json():

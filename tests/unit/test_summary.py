@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from emulator.experiment.measured import CostRecord
+from emulator.experiment.measured_throughput import CostRecord
 from emulator.experiment.summary import with_intervals
 from emulator.measure.histogram import Histogram
 from emulator.measure.intervals import median_interval, percentile_interval

@@ -199,6 +199,7 @@ def test_wrong_options_of_switches_are_told(options: dict[str, Any], mistake: st
         ({"kind": "learning", "ip": "192.0.2.1"}, 'leave it out, or give kind="remote"'),
         ({"cls": "NOX"}, "controllers of the class NOX are not available"),
         ({"kind": "ovs", "colour": "red"}, "a controller has no option colour"),
+        ({"kind": "ovs", "options": "--log 'x"}, "close the quotation marks"),
         ({"kind": "ovs", "runtime": "docker"}, "a controller cannot have the runtime docker"),
     ],
 )

@@ -10,8 +10,8 @@ import pytest
 
 from emulator.errors import UsageError
 from emulator.plan.model import ImpairmentPlan
+from emulator.plan.traces import Trace, TracePoint, read_trace
 from emulator.wire.model import Stream
-from emulator.wire.traces import Trace, TracePoint, read_trace
 
 ROOT = Path(__file__).resolve().parents[2]
 SHIPPED = sorted(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
+from emulator.compat import traffic
 from emulator.compat.containernet.node import Docker
 from emulator.compat.mininet.net import Mininet
 from emulator.compat.unsupported import UnsupportedError, refuse_names
@@ -43,6 +45,21 @@ class Containernet(Mininet):
         else:
             self.delLinkBetween(self[str(node1)], self[str(node2)])
 
+    def ping(
+        self,
+        hosts: Sequence[Any] | None = None,
+        timeout: str | float | None = None,
+        manualdestip: str | None = None,
+    ) -> float:
+        """Pings between all pairs of hosts; the percentage that was lost.
+
+        Args:
+            manualdestip: an address; with it, from each of the hosts to there.
+        """
+        if manualdestip is None:
+            return super().ping(hosts, timeout)
+        return traffic.print_pings_to(self._pinged(hosts), manualdestip, timeout)
+
     def addExtSAP(self, sapName: str, *_args: Any, **_params: Any) -> Any:
         """Not supported.
 
@@ -68,6 +85,17 @@ class Containernet(Mininet):
         )
 
     removeLibvirthost = addLibvirthost
+
+
+Dockernet = Containernet
+"""What Containernet was called first."""
+
+
+def TreeContainerNet(depth: int = 1, fanout: int = 2, **kwargs: Any) -> Containernet:
+    """A network of a tree topology, to which containers can be added."""
+    from emulator.compat.mininet.topolib import TreeTopo
+
+    return Containernet(TreeTopo(depth, fanout), **kwargs)
 
 
 __getattr__ = refuse_names("containernet.net")

@@ -10,7 +10,8 @@ from typing import Any
 from emulator.compat import traffic
 from emulator.compat.controllers import Controller, DefaultController
 from emulator.compat.growth import Growth, script_name
-from emulator.compat.links import Intf, Link
+from emulator.compat.interfaces import Intf
+from emulator.compat.links import Link
 from emulator.compat.members import Members
 from emulator.compat.mininet.log import error, info
 from emulator.compat.mininet.util import netParse

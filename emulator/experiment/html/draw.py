@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from emulator.experiment.html.envelope import Envelope
-    from emulator.experiment.measured import IntervalRecord, SlaRecord, SoakRecord
+    from emulator.experiment.measured import IntervalRecord
+    from emulator.experiment.measured_verdicts import SlaRecord, SoakRecord
     from emulator.experiment.records import CaseRecord
 
 _BAR = 0.62

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING
 
-from emulator.experiment.measured import BackToBackRecord
+from emulator.experiment.measured_throughput import BackToBackRecord
 from emulator.experiment.measuring.context import invalidating
 from emulator.experiment.measuring.gate import gated
 from emulator.measure.back_to_back import search_back_to_back

@@ -6,12 +6,8 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from emulator.errors import MachineError
-from emulator.experiment.measured import (
-    CostRecord,
-    CostTrialRecord,
-    NodeResourcesRecord,
-    ResourcesRecord,
-)
+from emulator.experiment.measured import NodeResourcesRecord, ResourcesRecord
+from emulator.experiment.measured_throughput import CostRecord, CostTrialRecord
 from emulator.experiment.measuring.gate import gated
 from emulator.kernel.run_time import bpf_statistics, run_time_between, run_times
 from emulator.measure.cost import cost_of

@@ -5,11 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from emulator.experiment.measured import (
-    FindingRecord,
-    NodeResourcesRecord,
-    ResourcesRecord,
-)
+from emulator.experiment.measured import FindingRecord, NodeResourcesRecord, ResourcesRecord
 from emulator.experiment.measuring.context import Measured
 from emulator.experiment.words import percent, rate
 from emulator.measure.honesty import check_trial

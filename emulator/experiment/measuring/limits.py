@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 
 from emulator.experiment.cases import Traffic
-from emulator.experiment.measured import BenchLimitsRecord
+from emulator.experiment.measured_throughput import BenchLimitsRecord
 from emulator.experiment.measuring.context import best_of
 from emulator.experiment.measuring.gate import gated
 from emulator.experiment.measuring.path import MeasuredPath

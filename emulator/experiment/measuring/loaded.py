@@ -7,7 +7,8 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from emulator.errors import MeasurementError
-from emulator.experiment.measured import LatencyRecord, LoadedLatencyRecord, LoadPointRecord
+from emulator.experiment.measured import LatencyRecord
+from emulator.experiment.measured_throughput import LoadedLatencyRecord, LoadPointRecord
 from emulator.experiment.measuring.gate import gated, gated_pair
 from emulator.experiment.measuring.throughput import goal_record, search
 from emulator.measure.histogram import Histogram

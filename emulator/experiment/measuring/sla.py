@@ -7,7 +7,8 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from emulator.errors import UsageError
-from emulator.experiment.measured import LatencyRecord, SlaRecord
+from emulator.experiment.measured import LatencyRecord
+from emulator.experiment.measured_verdicts import SlaRecord
 from emulator.experiment.measuring.gate import gated
 from emulator.measure.latency import summarise
 from emulator.measure.sla import SlaVerdict, judge_result

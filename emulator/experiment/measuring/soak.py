@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from emulator.errors import UsageError
-from emulator.experiment.measured import SoakIntervalRecord, SoakRecord
+from emulator.experiment.measured_verdicts import SoakIntervalRecord, SoakRecord
 from emulator.experiment.measuring.gate import gated
 from emulator.measure.latency import percentile_ns
 from emulator.measure.soak import SoakInterval, SoakLimits, judge_soak

@@ -6,8 +6,8 @@ import statistics
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from emulator.experiment.measured import (
-    FindingRecord,
+from emulator.experiment.measured import FindingRecord
+from emulator.experiment.measured_throughput import (
     GoalRecord,
     SearchRecord,
     SearchTrialRecord,

@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from emulator.errors import UsageError
-from emulator.experiment.measured import ToolLatencyRecord, ToolRecord
+from emulator.experiment.measured_tools import ToolLatencyRecord, ToolRecord
 from emulator.traffic.adapters import PathTool, tool_named
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from emulator.experiment.words import (
 )
 
 if TYPE_CHECKING:
-    from emulator.experiment.measured import ThroughputRecord
+    from emulator.experiment.measured_throughput import ThroughputRecord
     from emulator.experiment.records import CaseRecord, SummaryRecord
 
 

@@ -8,7 +8,7 @@ from emulator.experiment.sections.table import Column, Row, Section, per_case
 from emulator.experiment.words import MISSING, grouped, microseconds, significant
 
 if TYPE_CHECKING:
-    from emulator.experiment.measured import ToolRecord
+    from emulator.experiment.measured_tools import ToolRecord
     from emulator.experiment.records import SummaryRecord
 
 

@@ -18,7 +18,7 @@ from emulator.experiment.words import (
 )
 
 if TYPE_CHECKING:
-    from emulator.experiment.measured import SlaRecord
+    from emulator.experiment.measured_verdicts import SlaRecord
     from emulator.experiment.records import CaseRecord, SummaryRecord
 
 

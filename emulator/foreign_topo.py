@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from emulator.errors import UsageError
 from emulator.multigraph import Options
 from emulator.topo import Topo
 
@@ -49,6 +50,21 @@ def from_mininet(topo: Any) -> Topo:
         }
         ours.addLink(node1, node2, key=key, **options)
     return ours
+
+
+def as_topo(topo: Any) -> Topo:
+    """A topology of ours, or one in Mininet's sense taken over.
+
+    Raises:
+        UsageError: it is neither.
+    """
+    if isinstance(topo, Topo):
+        return topo
+    if is_mininet_topo(topo):
+        return from_mininet(topo)
+    given = topo.__name__ if isinstance(topo, type) else type(topo).__name__
+    hint = f"call it: {given}()" if isinstance(topo, type) else "give an object of a Topo class"
+    raise UsageError("that is not a topology", where=given, hint=hint)
 
 
 class _Imported(Topo):
