@@ -168,18 +168,22 @@ def check_growth(settings: Mapping[str, str], nodes: Sequence[NodePlan]) -> None
     Raises:
         LabError: it cannot.
     """
-    ovs = [node.switch.ovs for node in nodes if node.switch and node.switch.ovs]
-    if all(each.port_type != "dpdk" for each in ovs):
+    switches = [
+        node.name
+        for node in nodes
+        if node.switch and node.switch.ovs and node.switch.ovs.port_type == "dpdk"
+    ]
+    if not switches:
         return
-    hint = "start the lab anew with it"
+    where, hint = switches[-1], "start the lab anew with it"
     if "dpdk-init" not in settings:
         text = "the lab's Open vSwitch runs without DPDK, which it can only be started with"
-        raise LabError(text, hint=hint)
+        raise LabError(text, where=where, hint=hint)
     megabytes = int(settings["dpdk-extra"].split()[-1])
     most = int(megabytes * _MEGABYTE / _SPACE) // _BUFFER_BYTES // _RING_BUFFERS - 1
     if _xdp_ports(nodes) > most:
         text = f"DPDK was started with memory for {most} ports by af_xdp"
-        raise LabError(text, hint=hint)
+        raise LabError(text, where=where, hint=hint)
 
 
 def kept_settings(now: Mapping[str, str], wanted: Mapping[str, str]) -> dict[str, str]:
