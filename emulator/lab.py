@@ -67,6 +67,7 @@ class Lab:
             | labs.LabFolder
             | XdpSwitches
             | Hosts
+            | NodeProcesses
             | Control
             | Steering
         ] = []
@@ -102,22 +103,15 @@ class Lab:
                     lab._stack.callback(netns.close)
                     described = record.vnfs.get(node.name)
                     vnf = None if described is None else _reach(described, netns)
-                    started = lab._reached_processes(node, processes)
+                    started = reached_processes(run_dir() / record.id, node, processes)
+                    lab._parts.append(started)
+                    lab._stack.callback(started.let_go)
                     reached = lab.nodes[node.name] = Node(node, netns, started, lab, vnf)
                     reached.container = _container_of(record, node.name)
                     reached.start_failure = record.failed.get(node.name)
             except OSError as error:
                 raise LabError("the lab is just ending", where=record.id) from error
         return lab
-
-    def _reached_processes(self, node: NodePlan, processes: Processes) -> NodeProcesses:
-        """What starts processes in a node of a lab that another process runs."""
-        mounts = None
-        if node.name in self.record.mounts:
-            path = f"/proc/{self.record.pid}/fd/{self.record.mounts[node.name]}"
-            mounts = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-            self._stack.callback(os.close, mounts)
-        return reached_processes(self.record.id, node, processes, mounts)
 
     def follow(self, node: Node) -> None:
         """Reach the VNF that a node has now, should the lab's owner have started it anew.

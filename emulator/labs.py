@@ -12,7 +12,6 @@ import contextlib
 import fcntl
 import json
 import os
-import secrets
 import shutil
 import time
 from collections.abc import Iterator, Mapping
@@ -47,8 +46,6 @@ class LabRecord:
         vnfs: for each VNF, the data plane's own description.
         containers: for each node that runs in a container, how to reach it.
         failed: for each node that could not be started, why.
-        mounts: for each node with folders of its own, the owner's descriptor of its mount
-            namespace.
         wires: how to reach what impairs links; empty when nothing does.
         xdp_switches: for each switch of that kind, how to read it.
         control: the processes of Open vSwitch and of controllers; empty when there are none.
@@ -65,7 +62,6 @@ class LabRecord:
     vnfs: Mapping[str, Any] = field(default_factory=dict)
     containers: Mapping[str, Any] = field(default_factory=dict)
     failed: Mapping[str, str] = field(default_factory=dict)
-    mounts: Mapping[str, int] = field(default_factory=dict)
     wires: Mapping[str, Any] = field(default_factory=dict)
     xdp_switches: Mapping[str, Any] = field(default_factory=dict)
     control: Mapping[str, Any] = field(default_factory=dict)
@@ -150,7 +146,7 @@ class LabFolder:
         try:
             run_dir().mkdir(mode=0o700, parents=True, exist_ok=True)
             for _ in range(100):
-                made = f"{name:.{_LONGEST_ID - 5}}-{secrets.token_hex(2)}"
+                made = f"{name:.{_LONGEST_ID - 5}}-{os.urandom(2).hex()}"
                 path = run_dir() / (lab_id or made)
                 try:
                     self._make(path)

@@ -446,7 +446,6 @@ class OwnedLab(Lab):
                 if node.running_vnf is not None
             },
             containers=self._containers.describe(),
-            mounts=self._hosts.mounts(),
             wires=self._wires.describe(),
             control=self._control.describe(),
             xdp_switches=self._xdp_switches.describe(),
