@@ -197,6 +197,41 @@ def test_a_script_for_python_2_says_so(run: Run, capsys: pytest.CaptureFixture[s
     assert "written for Python 2" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("import mn_wifi.net", "vnf: mn_wifi is not supported: links here are wires"),
+        ("import no_such_package", f"vnf: scripts run in {sys.executable}: is no_such_package"),
+        (
+            "from mininet.node import Node\nNode.write",
+            "AttributeError: type object 'Node' has no attribute 'write'\n",
+        ),
+        (
+            "from mininet.topo import Topo\nTopo().addPort",
+            "vnf: Topo.addPort is not supported: addLink takes port1 and port2\n",
+        ),
+    ],
+)
+def test_what_helps_against_an_exception_is_said(
+    run: Run, capsys: pytest.CaptureFixture[str], text: str, said: str
+) -> None:
+    assert run(text) == 1
+    assert said in capsys.readouterr().err
+
+
+def test_an_example_of_mininets_is_found_beside_the_script(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "gates.py").write_text(
+        "from mininet.node import Host\nclass Gate(Host):\n    pass\n"
+    )
+    text = """
+from mininet.examples.gates import Gate
+from mininet.node import Host
+raise SystemExit(7 if issubclass(Gate, Host) else 8)
+"""
+    assert run(text) == 7
+    assert "mininet.examples.gates" not in sys.modules
+
+
 def test_a_file_that_is_not_there() -> None:
     with pytest.raises(UsageError, match="nowhere.py: cannot be read: No such file"):
         run_script("nowhere.py", [])

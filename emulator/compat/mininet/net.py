@@ -156,7 +156,7 @@ class Mininet(Members):
         info("...\n")
         self.growth.live()
         idle = [each.name for each in self.controllers if not each.in_use]
-        if idle and self.switches:
+        if idle and any(not switch.works_alone() for switch in self.switches):
             info(f"*** {', '.join(idle)}: nothing to control, Linux bridges learn by themselves\n")
         if self.xterms:
             self.startTerms()
@@ -221,6 +221,10 @@ class Mininet(Members):
         self.terms += makeTerms([each for each in self.controllers if each.in_use], "controller")
         self.terms += makeTerms(self.switches, "switch")
         self.terms += makeTerms(self.hosts, "host")
+
+    def stopXterms(self) -> None:
+        """Forgets the terminals, which end with their lab."""
+        self.terms.clear()
 
     def staticArp(self) -> None:
         """Tells all hosts each other's MAC addresses."""
