@@ -19,12 +19,12 @@ from emulator.plan.switch_model import ControllerPlan
 from emulator.runtime.ending import end_process, last_words
 from emulator.switches.ovs_daemons import OVS_FOLDER, environment
 from emulator.switches.ovs_machine import find_program
-from emulator.switches.relay import Relay
 
 if TYPE_CHECKING:
     from emulator.kernel.netns import Netns
     from emulator.runtime.namespace import Processes
     from emulator.switches.ovs import Ovs
+    from emulator.switches.relay import Relay
 
 _HERE = Path(__file__).parent
 _RUNNER = _HERE / "run_app.py"
@@ -208,6 +208,9 @@ class Controllers:
         if plan.kind == "none":
             return _Running(plan)
         if plan.kind == "remote":
+            # It brings asyncio along, which hardly any lab needs.
+            from emulator.switches.relay import Relay
+
             assert plan.relay_port is not None
             try:
                 return _Running(
