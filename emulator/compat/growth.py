@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from emulator.compat.hints import hints_in_classes
 from emulator.compat.mininet.log import info, warn
 from emulator.compat.ovs_wanted import ovs_call_of_script
 from emulator.errors import LabError, UsageError
@@ -24,6 +25,7 @@ from emulator.network import Network
 from emulator.owned_lab import OnFailure
 from emulator.paths import run_dir
 from emulator.topo import Topo
+from emulator.warned import tell_by
 
 if TYPE_CHECKING:
     from emulator.compat.interfaces import Intf
@@ -76,6 +78,7 @@ class Growth:
         # What the variables were that lead to the lab's Open vSwitch.
         self._environment: dict[str, str | None] = {}
         self._lock = threading.RLock()
+        tell_by(lambda text: warn(f"*** {text}\n"))
         _ALL.append(self)
         let_go_when_forked(self)
 
@@ -91,7 +94,7 @@ class Growth:
             TopologyError: with all the mistakes in what was declared.
             LabError: the network has been stopped.
         """
-        with self._lock:
+        with self._lock, hints_in_classes():
             if self._ended:
                 raise LabError("the network has been stopped", hint="make another one")
             nodes: list[Node] = [node for node in self.nodes.values() if not node.born]

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from emulator.compat import aliases, growth
+from emulator.compat.hints import put_in_options
 from emulator.compat.mininet.log import LEVELS, info, lg
 from emulator.compat.mininet.net import Mininet
 from emulator.compat.mininet.util import splitArgs
@@ -83,6 +84,7 @@ def run_mn(options: Options) -> int:
             try:
                 return _run(options, choices)
             except BuildVnfError as error:
+                put_in_options(error)
                 if choices.files:
                     say_where(error, choices.files[0])
                 raise
