@@ -231,7 +231,7 @@ class OVSSwitch(Switch):
     """An Open vSwitch bridge."""
 
     kind = "ovs"
-    own_parameters = (*Switch.own_parameters, "port_type")
+    own_parameters = (*Switch.own_parameters, "port_type", "driver", "idle", "cores")
 
     def __init__(
         self,

@@ -85,6 +85,7 @@ SUBJECTS = (
     Subject("masquerading", trying.masquerading, _INSTALL_KERNEL, tries=True),
     Subject("Docker", looking.docker, "apt-get install docker.io"),
     Subject("Open vSwitch", looking.open_vswitch, "scripts/bootstrap --with ovs"),
+    Subject("Open vSwitch on DPDK", looking.open_vswitch_dpdk, "scripts/bootstrap --with ovs"),
     Subject("os-ken", looking.os_ken, "scripts/bootstrap --with ovs"),
     Subject("ovs-testcontroller", looking.ovs_testcontroller, "scripts/bootstrap --with ovs"),
     Subject("DPDK", looking.dpdk, "apt-get install dpdk libdpdk-dev pkg-config"),

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from emulator.plan.switch_model import OvsPlan
 
 DPDK_HINT = "scripts/bootstrap --with ovs, or: apt-get install openvswitch-switch-dpdk"
-_DPDK_SWITCH = Path("/usr/lib/openvswitch-switch-dpdk/ovs-vswitchd-dpdk")
+DPDK_SWITCH = Path("/usr/lib/openvswitch-switch-dpdk/ovs-vswitchd-dpdk")
 """Where Debian and Ubuntu have the one that is linked with DPDK, beside the other."""
 _VERSION = re.compile(r"\(Open vSwitch\) (\d+)\.(\d+)")
 _DPDK_VERSION = re.compile(r"^DPDK (\S+)", re.MULTILINE)
@@ -59,15 +59,15 @@ _RING_OPTIONS = ("framesz=2048", "blocksz=65536", "framecnt=2048", "qdisc_bypass
 @cache
 def dpdk_switch(switch: str) -> str | None:
     """The ``ovs-vswitchd`` that is linked with DPDK: the one given, or else Debian's; or None."""
-    for program in (switch, str(_DPDK_SWITCH)):
-        if _DPDK_VERSION.search(_version_text(program)):
+    for program in (switch, str(DPDK_SWITCH)):
+        if read_dpdk_version(_version_text(program)):
             return program
     return None
 
 
-def dpdk_version(program: str) -> str:
-    """Which DPDK a program is linked with; empty if with none."""
-    found = _DPDK_VERSION.search(_version_text(program))
+def read_dpdk_version(text: str) -> str:
+    """The DPDK that a program is linked with, from what it prints of its version; or empty."""
+    found = _DPDK_VERSION.search(text)
     return found[1] if found else ""
 
 
