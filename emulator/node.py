@@ -149,13 +149,20 @@ class Node(AddressedNode, SwitchNode):
     def _surroundings(self) -> dict[str, str]:
         return self._lab.surroundings(self.plan)
 
-    def interact(self, command: str, *, echo: bool = True) -> int:
+    def interact(
+        self,
+        command: str,
+        *,
+        echo: bool = True,
+        on_unread: Callable[[str], None] | None = None,
+    ) -> int:
         """Runs a command on the user's terminal, Ctrl-C included; returns its exit status.
 
         Args:
             echo: whether the terminal shows what is typed.
+            on_unread: called with what was typed meanwhile and the command did not read.
         """
-        self.exit_status = self._bash().interact(command, echo=echo)
+        self.exit_status = self._bash().interact(command, echo=echo, on_unread=on_unread)
         return self.exit_status
 
     def interrupt(self) -> None:
