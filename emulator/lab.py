@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
@@ -162,6 +161,11 @@ class Lab:
     def ensure_changeable(self, name: str) -> None:
         """Raises ``LabError`` unless this process may change a node's addresses."""
         raise _owners_own("change the addresses of its nodes", name)
+
+    @property
+    def limited_nodes(self) -> Hosts:
+        """What limits the nodes."""
+        raise _owners_own("change the limits of its nodes", self.record.id)
 
     def note_node(self, plan: NodePlan) -> None:
         """Take note of how a node has been changed, and tell other processes."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from emulator.errors import BuildVnfError, LabError, UsageError
 from emulator.hosts.addresses import AddressedNode
+from emulator.hosts.limited import LimitedNode
 from emulator.runtime.shell import NodeShell
 from emulator.runtime.usage import INTERVAL_S
 from emulator.switches.tables import SwitchNode
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from emulator.vnf_stats import VnfStats
 
 
-class Node(AddressedNode, SwitchNode):
+class Node(AddressedNode, LimitedNode, SwitchNode):
     """One node: commands, processes, addresses, and for a VNF its counters.
 
     Attributes:

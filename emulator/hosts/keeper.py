@@ -11,9 +11,10 @@ from emulator.errors import BuildVnfError, UsageError
 from emulator.fabric import Fabric
 from emulator.hosts.addresses import drop_default_route, set_static_arp
 from emulator.hosts.external import External
-from emulator.hosts.groups import find_group
+from emulator.hosts.groups import Group, find_group, groups_of
 from emulator.hosts.leftovers import Leftovers
-from emulator.hosts.limits import RT_PRIORITY, LabLimits, ensure_real_time, updated
+from emulator.hosts.limit_changes import updated
+from emulator.hosts.limits import RT_PRIORITY, LabLimits, ensure_real_time
 from emulator.hosts.nat import Nat
 from emulator.hosts.node_mounts import NodeMounts
 from emulator.hosts.private_dirs import PrivateDirs
@@ -81,7 +82,7 @@ class Hosts:
     def limit(self, node: str, limits: LimitsPlan) -> None:
         """Limits the processes that are started in a node from now on."""
         if limits.sched == "rt":
-            ensure_real_time(limits, node)
+            ensure_real_time(node)
         started = self.processes_of(node)
         started.group = self._limits.apply(node, limits)
         started.rt_priority = RT_PRIORITY if limits.sched == "rt" else 0
@@ -97,14 +98,50 @@ class Hosts:
                 "a switch is the kernel's own work, which no limit holds for", where=node.name
             )
         limits = updated(node.limits, changes, where=node.name)
+        before = node.limits or LimitsPlan()
+        if before.sched == "rt" and limits.sched != "rt":
+            # Real-time processes cannot be in a group without any of that time.
+            self._limits.schedule(node.name, 0)
         try:
             self.limit(node.name, limits)
         except BuildVnfError:
             # The kernel may have taken a part of it.
-            self.limit(node.name, node.limits or LimitsPlan())
+            self.limit(node.name, before)
             raise
         self._limits.adopt(node.name, netns.fd)
+        if limits.sched == "rt" and before.sched != "rt":
+            self._limits.schedule(node.name, RT_PRIORITY)
         return node.model_copy(update={"limits": None if limits == LimitsPlan() else limits})
+
+    def open_group(self, node: NodePlan, netns: Netns, resource: str) -> Group:
+        """The control group of a node that runs, which has the parameters of a resource.
+
+        Raises:
+            MachineError: the machine has no such controller.
+        """
+        group = self._limits.open_group(node.name, resource)
+        self.processes_of(node.name).group = group
+        self._limits.adopt(node.name, netns.fd)
+        return group
+
+    def set_parameter(
+        self, node: NodePlan, netns: Netns, resource: str, parameter: str, value: object
+    ) -> NodePlan:
+        """Sets a parameter of a node's control group; its plan from then on.
+
+        Raises:
+            UsageError: there is no such parameter.
+            LabError: the kernel does not take the value.
+        """
+        self.open_group(node, netns, resource)
+        limits = self._limits.set_parameter(node.name, resource, parameter, value)
+        return node.model_copy(update={"limits": None if limits == LimitsPlan() else limits})
+
+    def dissolve_group(self, node: NodePlan) -> bool:
+        """Takes a node's control group away, and with it all its limits; whether it is gone."""
+        started = self.processes_of(node.name)
+        started.group, started.rt_priority = None, 0
+        return self._limits.dissolve(node.name, groups_of(self._processes.init_pid))
 
     @property
     def notes(self) -> list[str]:
@@ -196,7 +233,7 @@ class Hosts:
                 each.callback(dirs.close)
             self._dirs.clear()
             for started in self._of_nodes.values():
-                each.callback(started.mounts.close)
+                each.callback(started.mounts.let_go)
 
     def let_go(self) -> None:
         """Leaves everything to the process that we were forked from."""

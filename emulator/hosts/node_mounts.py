@@ -23,7 +23,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from emulator.errors import LabError
-from emulator.kernel.netns import CLONE_NEWNS, setns, unshare
+from emulator.kernel.netns import CLONE_NEWNS, unshare
 from emulator.kernel.sysfs import mount_own_sysfs, sysfs_refusal
 
 _FOLDER = "mounts"
@@ -56,33 +56,33 @@ class NodeMounts:
         is_made: bool = False,
     ) -> None:
         self._node = node
-        # The names of nodes may be longer than those of files.
-        self._file = lab / _FOLDER / sha256(node.encode()).hexdigest()[:16]
+        self._lab = lab
         self._mount_folders = mount_folders
         self._owned = owned
         self._is_made = is_made
         self._is_needless = False
         self._fd = -1
 
-    def enter(self, thread: int, home: int) -> None:
-        """Moves the calling thread into it, and makes it before if it is not there.
+    def find(self, thread: int) -> int | None:
+        """A descriptor of it, which stays ours; it is made if it is not there.
 
         Args:
-            thread: a descriptor of the thread's folder in ``/proc``. It is in the lab's mount
-                namespace and in the node's network namespace, and it shares its working directory
-                with nobody.
-            home: a descriptor of the lab's mount namespace.
+            thread: a descriptor of the calling thread's folder in ``/proc``. The thread is in the
+                lab's mount namespace and in the node's network namespace, and shares its working
+                directory with nobody. Where it is made, the thread is in it afterwards.
+
+        Returns:
+            None where it would not be another one than the lab's.
 
         Raises:
             LabError: it cannot be made.
         """
         if self._is_needless:
-            return
+            return None
         try:
             if self._fd < 0:
-                self._find_or_make(thread, home)
-            if self._fd >= 0:
-                setns(self._fd, CLONE_NEWNS)
+                self._find_or_make(thread)
+            return self._fd if self._fd >= 0 else None
         except OSError as error:
             raise LabError(
                 f"no mount namespace can be had: {error.strerror}", where=self._node
@@ -100,7 +100,12 @@ class NodeMounts:
         self.let_go()
         self._is_needless = False
 
-    def _find_or_make(self, thread: int, home: int) -> None:
+    @property
+    def _file(self) -> Path:
+        # The names of nodes may be longer than those of files.
+        return self._lab / _FOLDER / sha256(self._node.encode()).hexdigest()[:16]
+
+    def _find_or_make(self, thread: int) -> None:
         # Another emulator may have the same in mind, and only one of both is to be the node's.
         with self._locked() as file:
             place = os.pread(file, _PLACE_BYTES, 0).decode()
@@ -110,23 +115,20 @@ class NodeMounts:
                     raise LabError(
                         "its folders are just being made anew", where=self._node, hint="try again"
                     )
-                place = self._make(thread, home)
+                place = self._make(thread)
             elif self._owned:
                 place = self._ours()
             os.ftruncate(file, 0)
             os.pwrite(file, place.encode(), 0)
 
-    def _make(self, thread: int, home: int) -> str:
+    def _make(self, thread: int) -> str:
         """Make it; the path that leads to it from now on, empty where it is not needed."""
         unshare(CLONE_NEWNS)
-        try:
-            if not self._fill(thread):
-                self._is_needless = True
-                return ""
-            self._fd = os.open("ns/mnt", os.O_RDONLY | os.O_CLOEXEC, dir_fd=thread)
-            return self._ours() if self._owned else _hold()
-        finally:
-            setns(home, CLONE_NEWNS)
+        if not self._fill(thread):
+            self._is_needless = True
+            return ""
+        self._fd = os.open("ns/mnt", os.O_RDONLY | os.O_CLOEXEC, dir_fd=thread)
+        return self._ours() if self._owned else _hold()
 
     def _ours(self) -> str:
         return _OWNERS.format(pid=os.getpid(), fd=self._fd)

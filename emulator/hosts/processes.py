@@ -43,14 +43,14 @@ class NodeProcesses:
         self, netns: Netns, args: Sequence[str] | str, **options: Any
     ) -> subprocess.Popen[Any]:
         """As ``Processes.popen``."""
-        options["mounts"] = self.mounts.enter
+        options["mounts"] = self.mounts.find
         if self.group is None:
             return self._processes.popen(netns, args, **options)
         return self._popen_limited(netns, args, self.group, options)
 
     def prepare(self, netns: Netns) -> None:
         """As ``Processes.prepare``."""
-        self._processes.prepare(netns, self.mounts.enter)
+        self._processes.prepare(netns, self.mounts.find)
 
     def let_go(self) -> None:
         """Closes this process's descriptors and leaves everything to whoever else has the lab."""

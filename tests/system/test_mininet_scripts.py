@@ -15,7 +15,7 @@ import pytest
 from emulator.compat.mininet.cli import CLI
 from emulator.compat.mininet.link import Link, TCLink
 from emulator.compat.mininet.net import Mininet
-from emulator.compat.mininet.node import Host, Node, OVSSwitch, RemoteController
+from emulator.compat.mininet.node import CPULimitedHost, Host, Node, OVSSwitch, RemoteController
 from emulator.compat.mininet.nodelib import LinuxBridge
 from emulator.compat.mininet.topo import LinearTopo, Topo
 from emulator.compat.mininet.util import custom, dumpNodeConnections, waitListening
@@ -108,6 +108,29 @@ def test_commands_under_way_are_heard_together(routed: Any) -> None:
     for host, text in routed.monitor(hosts, timeoutms=20_000):
         heard[host.name] = heard.get(host.name, "") + text
     assert heard == {"h1": "h1\ndone\n", "h2": "h2\ndone\n"}
+
+
+def test_a_limited_hosts_control_group_is_a_scripts_to_set(capfd: Any) -> None:
+    net = Mininet(host=CPULimitedHost)
+    try:
+        h1 = net.addHost("h1", cpu=0.5)
+        assert h1.cgroupGet("cfs_quota_us") == h1.cfsInfo(0.5)[3]
+        assert h1.cgroupSet("cfs_period_us", 50_000) == 50_000
+        h1.setCPUs([0], mems=0)
+        assert h1.cgroupGet("cpus", "cpuset") == 0
+        assert capfd.readouterr().err == ""
+        quota = h1.cgroupGet("cfs_quota_us")
+        assert h1.cgroupSet("cfs_quota_us", 5) == quota
+        assert f"cfs_quota_us set to {quota} instead of 5: the kernel" in capfd.readouterr().err
+        # Some kernels have real-time processes only in groups with a share for them.
+        policy = h1.chrt()
+        assert policy in h1.cmd("chrt -p $$")
+        told = "could not assign SCHED_RR to h1" in capfd.readouterr().err
+        assert told == (policy != "SCHED_RR")
+        assert h1.cgroupDel()
+        assert h1.cgroupGet("cfs_quota_us") == -1
+    finally:
+        net.stop()
 
 
 def test_a_command_under_way_is_interrupted(routed: Any) -> None:

@@ -16,7 +16,7 @@ _PACKAGE = Path(__file__).parents[2] / "emulator"
 
 _LAYERS = (
     # Of every layer, modules may import one another; the first one is the lowest.
-    "amounts at_once closing errors forking idle invocation names",
+    "amounts at_once closing errors forking idle invocation names warned",
     "native_parts parameters paths revision settings unavailable userfile",
     "kernel",
     "calling_place multigraph schedule",

@@ -19,6 +19,7 @@ from emulator.compat.nodes import Host
 from emulator.compat.switches import Switch
 from emulator.compat.unsupported import UnsupportedError, refuse_names
 from emulator.errors import TopologyError
+from emulator.plan.notices import idle_controllers
 
 VERSION = "2.3.0"
 """Mininet's version whose names these are."""
@@ -157,7 +158,7 @@ class Mininet(Members):
         self.growth.live()
         idle = [each.name for each in self.controllers if not each.in_use]
         if idle and any(not switch.works_alone() for switch in self.switches):
-            info(f"*** {', '.join(idle)}: nothing to control, Linux bridges learn by themselves\n")
+            info(f"*** {idle_controllers(idle)}\n")
         if self.xterms:
             self.startTerms()
         if self.waitConn:
