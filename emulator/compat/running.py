@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import signal
 import sys
 import threading
 import traceback
@@ -104,6 +106,19 @@ def _as_main(path: Path, arguments: Sequence[str]) -> Iterator[ModuleType]:
         sys.modules["__main__"], sys.argv = before, argv
         if folder in sys.path:
             sys.path.remove(folder)
+
+
+def _end_as_other_programs() -> None:
+    """Has a process that the script forks end by a signal without a word: it has no labs to end."""
+    if sys._getframe(1).f_code.co_filename.startswith(_PACKAGE):
+        return
+    for signum in (signal.SIGTERM, signal.SIGHUP):
+        # A handler of the script's own stays.
+        if getattr(signal.getsignal(signum), "__module__", "").startswith("emulator."):
+            signal.signal(signum, signal.SIG_DFL)
+
+
+os.register_at_fork(after_in_child=_end_as_other_programs)
 
 
 def _wait_for_threads() -> None:

@@ -152,6 +152,7 @@ OVS_CASES: dict[str, tuple[list[str], str]] = {
         [],
         """
         queues seen: True
+        a child ends by: -15
         ports: 1 2
         bridge: s0
         down: 0 False
