@@ -16,6 +16,7 @@ from emulator.switches.ovs_dpdk import (
     clear_dpdk_ports,
     kept_settings,
     polling_settings,
+    why_no_port,
 )
 from emulator.switches.ovs_machine import auto_datapath, check_port_types, programs, refused
 from emulator.switches.ovs_rows import Bridge, Changes, Known, target_of
@@ -263,13 +264,23 @@ class Ovs:
             if waited_s > (_NOTICED_S if wrong else _READY_S):
                 row = (wrong or waiting)[0]
                 name, interface = wanted[row["name"]]
-                raise refused(name, interface.name, row["error"] or "it does not say why")
+                raise refused(name, interface.name, self._why(row, bridges[name]))
             time.sleep(_POLL_S)
         for row in rows:
             name, interface = wanted[row["name"]]
             if row["ofport"] != interface.port:
                 text = f"its port has the number {row['ofport']}, not {interface.port}"
                 raise refused(name, interface.name, text)
+
+    def _why(self, row: Row, bridge: Bridge) -> str:
+        """Why a port is not there."""
+        assert self._daemons is not None
+        why = str(row["error"] or "it does not say why")
+        if bridge.ovs.port_type == "dpdk":
+            with self._daemons.log.open(errors="replace") as log:
+                reason = why_no_port(log, row["name"])
+            return f"{why}: {reason}" if reason else why
+        return why
 
 
 def tell_anew(database: Ovsdb) -> None:

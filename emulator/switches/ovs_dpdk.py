@@ -229,3 +229,16 @@ def why_no_dpdk(log: Iterable[str]) -> str:
     """Why DPDK does not start, by what the daemon has printed; empty if it does not say."""
     found = (_COMPLAINT.search(line) for line in log)
     return next((each[1] for each in found if each and not each[1].startswith(_NO_REASON)), "")
+
+
+def why_no_port(log: Iterable[str], interface: str) -> str:
+    """Why DPDK has not opened an interface, by what the daemon has printed; or empty."""
+    reason = found = ""
+    for line in log:
+        if "|dpdk|ERR|" in line:
+            reason = reason or line.rpartition("|ERR|")[2].strip()
+        elif "|netdev_dpdk|" in line:
+            if interface in line and "|INFO|" not in line:
+                found = reason or found
+            reason = ""
+    return found
