@@ -6,6 +6,7 @@ DPDK has no hugepages here. Open vSwitch gives it the argument ``--in-memory`` u
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 from collections.abc import Iterable, Mapping, Sequence
@@ -87,15 +88,26 @@ def check_polled_ports(node: NodePlan, switch: str) -> None:
         switch: its ``ovs-vswitchd``.
 
     Raises:
-        MachineError: it has none by DPDK, or its threads cannot sleep.
+        MachineError: it has none by DPDK, or its threads cannot sleep, or not run there.
     """
     ovs = node.switch and node.switch.ovs
     if ovs and ovs.port_type == "dpdk" and dpdk_switch(switch) is None:
         raise MachineError(
             "this machine's Open vSwitch is not linked with DPDK", where=node.name, hint=DPDK_HINT
         )
-    if ovs and ovs.port_type in POLLED and ovs.idle and sleep_us(ovs.idle):
-        _sleep_key(switch, node.name)
+    if ovs and ovs.port_type in POLLED:
+        _check_cores(node.name, ovs.cores)
+        if ovs.idle and sleep_us(ovs.idle):
+            _sleep_key(switch, node.name)
+
+
+def _check_cores(node: str, cores: Iterable[int]) -> None:
+    """Open vSwitch has no thread for a CPU that is not there, and says nothing."""
+    there = os.sched_getaffinity(0)
+    for core in cores:
+        if core not in there:
+            known = ", ".join(map(str, sorted(there)))
+            raise MachineError(f"there is no CPU {core}", where=node, hint=f"there are: {known}")
 
 
 def _sleep_key(switch: str, node: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -71,11 +72,17 @@ def test_the_setting_of_sleeps_is_called_as_the_version_calls_it(
     assert polling_settings(wanted, first)["pmd-maxsleep"] == "50"
     before = program(tmp_path, "2.17.9")
     with pytest.raises(MachineError, match="cannot sleep before its version 3.1"):
-        check_polled_ports(wanted[0], before)
+        check_polled_ports(nodes(port_type="afxdp")[0], before)
     poll = nodes(port_type="afxdp", idle="poll")
     check_polled_ports(poll[0], before)
     assert polling_settings(poll, before) == {}
     assert polling_settings(nodes(), before) == {}
+
+
+def test_threads_cannot_run_on_cpus_that_are_not_there(switch: str) -> None:
+    (node,) = nodes(port_type="dpdk", cores=[min(os.sched_getaffinity(0)), 4711])
+    with pytest.raises(MachineError, match="s1: there is no CPU 4711"):
+        check_polled_ports(node, switch)
 
 
 def test_a_program_that_is_linked_with_dpdk_is_taken_as_it_is(switch: str) -> None:
