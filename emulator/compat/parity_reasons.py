@@ -123,7 +123,7 @@ DIFFERENT: dict[str, str] = {
     "mininet.nodelib.LinuxBridge.nextPrio": "bridges choose their root by their addresses",
     "mininet.nodelib.NAT": "a router in the lab with one rule of nftables on the machine, taken "
     "back even after a kill; no file of the machine is changed",
-    "mininet.nodelib.NAT.__init__(localIntf)": "refused: it is the one linked to a switch",
+    "mininet.nodelib.NAT.__init__(localIntf)": "accepted; all that is not the way out is local",
     # Links
     "mininet.link.Intf.setParam": "config takes all parameters at once",
     "mininet.link.Intf.config(up)": "False is refused before the interface lives: ifconfig('down') "

@@ -148,6 +148,15 @@ CASES: dict[str, tuple[list[str], str]] = {
     ),
 }
 OVS_CASES: dict[str, tuple[list[str], str]] = {
+    "routers_first": (
+        [],
+        """
+        forwards: 1
+        before: 0.0
+        hidden: 3 of 3 answered
+        outside finds no way in: True
+        """,
+    ),
     "queue_monitor": (
         [],
         """
