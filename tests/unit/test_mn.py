@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +103,39 @@ def test_the_level_of_the_log_is_as_before_after_a_mistake() -> None:
     before = lg.level
     refused(run_mn, Options(verbosity="debug", cluster="a"))
     assert lg.level == before
+
+
+def test_a_small_network_needs_nothing_heavy() -> None:
+    heavy = (
+        "asyncio",
+        "docker",
+        "emulator.catalog",
+        "emulator.cli.app",
+        "emulator.cli.shell",
+        "importlib.metadata",
+        "matplotlib",
+        "networkx",
+        "numpy",
+        "prompt_toolkit",
+        "psutil",
+        "pydantic",
+        "pyroute2",
+        "rich",
+        "ssl",
+        "tomllib",
+        "typer",
+    )
+    code = (
+        "import sys\n"
+        "from emulator.cli.main import execute\n"
+        "assert execute(['mn', '--topo', 'tree,2,2', '--cluster', 'none']) == 2\n"
+        "from emulator.compat.mn_choices import Choices\n"
+        "from emulator.plan.compile import compile_plan\n"
+        "compile_plan(Choices().topology('tree,2,2')).to_json()\n"
+        f"print(*(name for name in {heavy} if name in sys.modules))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "\n"
 
 
 # Choices ------------------------------------------------------------------------------------------
