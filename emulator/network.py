@@ -86,6 +86,7 @@ class Network(GrowingNetwork):
         self._progress = progress
         self._lab: Lab | None = None
         self._links = RunningLinks(self._running, self.change)
+        self._changing = False
         self._servers: list[RestServer] = []
         # What the topology of the running lab asked for, before any container was updated.
         self._asked: Plan | None = None
@@ -203,6 +204,7 @@ class Network(GrowingNetwork):
 
         Raises:
             TopologyError: when the changed topology has mistakes; the network then stays as it is.
+            UsageError: within another change, which knows nothing of this one.
         """
         if self._lab is not None and not isinstance(self._lab, OwnedLab):
             raise LabError(
@@ -211,19 +213,17 @@ class Network(GrowingNetwork):
                 hint="do it in the terminal of vnf run, or in the script",
             )
         # From here on: of two threads that change it, none may lose what the other one does.
-        with self._links.lock:
-            topo = self.topo.copy()
-            yield topo
-            if self._lab is not None:
-                running = self._lab.plan
-                # As asked for before: what was changed since then is put on top of it below.
-                asked = self._compile(topo, self._asked or running)
-                kept = keep_limits(asked, asked=self._asked or asked, running=running)
-                plan = self._links.overlaid(kept)
-                self._lab.apply(plan)
-                self._asked = asked
-                self._links.settle(plan)
-            self.topo = topo
+        try:
+            with self._links.lock, self._changing_once():
+                topo = self.topo.copy()
+                yield topo
+                if self._lab is not None:
+                    self._apply(topo, self._lab)
+                self.topo = topo
+        except BaseException:
+            if self._lab is not None and self._lab.ended:
+                self.stop()
+            raise
 
     def configLinkStatus(self, node1: str, node2: str, status: str) -> None:
         """Takes every link between two nodes ``up`` or ``down``.
@@ -359,6 +359,29 @@ class Network(GrowingNetwork):
             if self._lab is not None:
                 self._lab.close()
                 self._lab = None
+
+    def _apply(self, topo: Topo, lab: OwnedLab) -> None:
+        # As asked for before: what was changed since then is put on top of it below.
+        asked = self._compile(topo, self._asked or lab.plan)
+        kept = keep_limits(asked, asked=self._asked or asked, running=lab.plan)
+        plan = self._links.overlaid(kept)
+        lab.apply(plan)
+        self._asked = asked
+        self._links.settle(plan)
+
+    @contextlib.contextmanager
+    def _changing_once(self) -> Iterator[None]:
+        if self._changing:
+            raise UsageError(
+                "the network is just being changed",
+                where=self.topo.name,
+                hint="change the topology that `with net.change() as topo` gives",
+            )
+        self._changing = True
+        try:
+            yield
+        finally:
+            self._changing = False
 
     def _compile(self, topo: Topo | None = None, previous: Plan | None = None) -> Plan:
         def compiled(datapath: Datapath) -> Plan:

@@ -44,7 +44,7 @@ class OwnedLab(Lab):
     """A lab that lives and dies with this process.
 
     Attributes:
-        ended: whether it has been closed, as it is when a change can be neither made nor taken back.
+        ended: whether it is closed, as when a change can be neither made nor taken back.
     """
 
     def __init__(
