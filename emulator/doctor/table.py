@@ -40,6 +40,12 @@ SUBJECTS = (
     Subject("kernel", looking.kernel, "apt-get install linux-image-amd64, then reboot"),
     Subject("cores", looking.cores, "give the machine two cores or more"),
     Subject("namespaces", trying.namespaces, _INSTALL_KERNEL, tries=True),
+    Subject(
+        "/sys of nodes",
+        trying.own_sysfs,
+        "allow the container to mount sysfs, or use the machine itself",
+        tries=True,
+    ),
     Subject("bridge", trying.bridge, _INSTALL_KERNEL, tries=True),
     Subject("BPF", trying.bpf, "run it as root on a kernel with CONFIG_BPF_SYSCALL", tries=True),
     Subject("BPF JIT", looking.bpf_jit, "sysctl -w net.core.bpf_jit_enable=1"),

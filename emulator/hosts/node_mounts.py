@@ -79,6 +79,9 @@ class NodeMounts:
         """
         if self._is_needless:
             return None
+        if not self._owned:
+            # The lab's owner may have made the node anew since.
+            self.let_go()
         try:
             if self._fd < 0:
                 self._find_or_make(thread)
@@ -109,7 +112,9 @@ class NodeMounts:
         # Another emulator may have the same in mind, and only one of both is to be the node's.
         with self._locked() as file:
             place = os.pread(file, _PLACE_BYTES, 0).decode()
-            self._fd = _open(thread, place) if place else -1
+            # One with folders of its own is no other process's to make.
+            if place and not (self._owned and self._mount_folders):
+                self._fd = _open(thread, place)
             if self._fd < 0:
                 if self._is_made:
                     raise LabError(

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 MS_BIND, MS_MOVE, MS_REC, MS_SLAVE = 0x1000, 0x2000, 0x4000, 0x80000
-MNT_DETACH = 2
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _ESCAPED = re.compile(rb"\\([0-7]{3})")
@@ -53,6 +52,26 @@ def read_mounts(mountinfo: bytes) -> Iterator[Mount]:
     for line in mountinfo.splitlines():
         number, parent, _, _, point, _ = line.split(b" ", 5)
         yield Mount(int(number), int(parent), _ESCAPED.sub(_unescape, point))
+
+
+def mounts_of(thread: int) -> Iterator[Mount]:
+    """What a thread sees mounted.
+
+    Args:
+        thread: a descriptor of its folder in ``/proc``.
+    """
+    return read_mounts(_read(thread, "mountinfo"))
+
+
+def mount_number(thread: int, fd: int) -> int:
+    """The number of the mount that an open file of a thread's process lies on."""
+    return int(_read(thread, f"fdinfo/{fd}").partition(b"mnt_id:")[2].split()[0])
+
+
+def _read(folder: int, name: str) -> bytes:
+    fd = os.open(name, os.O_RDONLY | os.O_CLOEXEC, dir_fd=folder)
+    with open(fd, "rb") as file:
+        return file.read()
 
 
 def _unescape(found: re.Match[bytes]) -> bytes:

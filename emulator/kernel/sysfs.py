@@ -20,14 +20,13 @@ from emulator.kernel.mounts import (
     MS_SLAVE,
     Mount,
     mount,
-    read_mounts,
+    mounts_of,
 )
 from emulator.kernel.netns import CLONE_FS, CLONE_NEWNET, CLONE_NEWNS, unshare
 
 _SYS = b"/sys"
 _KEPT_FLAGS = os.ST_RDONLY | os.ST_NOSUID | os.ST_NODEV | os.ST_NOEXEC
 """Those that statvfs(3) and mount(2) call by the same numbers."""
-_PIECE = 1 << 16
 
 
 def mount_own_sysfs(thread: int) -> None:
@@ -42,7 +41,7 @@ def mount_own_sysfs(thread: int) -> None:
     Raises:
         OSError: the kernel refuses it; the namespace is then of no use.
     """
-    points = points_below(list(read_mounts(_read(thread, "mountinfo"))))
+    points = points_below(list(mounts_of(thread)))
     kept: list[tuple[int, bytes]] = []
     try:
         # One by one: those before one that cannot be opened are closed below.
@@ -107,14 +106,3 @@ def _take_along(source: str, point: bytes) -> None:
 
 def _once(points: Iterable[bytes]) -> list[bytes]:
     return list(dict.fromkeys(points))
-
-
-def _read(folder: int, name: str) -> bytes:
-    fd = os.open(name, os.O_RDONLY | os.O_CLOEXEC, dir_fd=folder)
-    try:
-        pieces = []
-        while piece := os.read(fd, _PIECE):
-            pieces.append(piece)
-        return b"".join(pieces)
-    finally:
-        os.close(fd)

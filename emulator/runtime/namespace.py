@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from emulator.errors import LabError, MachineError
-from emulator.kernel.mounts import MS_REC, MS_SLAVE, mount
+from emulator.kernel.mounts import MS_REC, MS_SLAVE, mount, mount_number, mounts_of
 from emulator.kernel.netns import (
     CLONE_FS,
     CLONE_NEWNET,
@@ -39,10 +39,11 @@ _START_DEADLINE_S = 5.0
 _END_DEADLINE_S = 3.0
 
 Popen = subprocess.Popen[Any]
-EnterMounts = Callable[[int, int], None]
-"""Moves the calling thread into another mount namespace than the lab's.
+FindMounts = Callable[[int], int | None]
+"""What knows of another mount namespace than the lab's: its descriptor, None for the lab's.
 
-It is given descriptors: of the thread's folder in ``/proc``, and of the lab's mount namespace.
+It is called in the lab's own, with a descriptor of the thread's folder in ``/proc``, and may leave
+the thread in any other.
 """
 T = TypeVar("T")
 
@@ -62,6 +63,7 @@ class Processes:
         self._init: Popen | None = None
         self._mounts = -1
         self._thread_folder = -1
+        self._root = b""
         self._lifeline = -1
         self._children: list[Popen] = []
         self.init_pid = 0
@@ -99,7 +101,7 @@ class Processes:
         """``subprocess.Popen`` inside the lab and ``netns``, with the same options.
 
         The environment is the emulator's own unless ``env`` is given; ``extra_env`` adds to it,
-        ``mounts`` is an ``EnterMounts``, for another mount namespace than the lab's, and
+        ``mounts`` is a ``FindMounts``, for another mount namespace than the lab's, and
         ``take_terminal`` makes standard input the controlling terminal of a new session. A
         session of its own keeps a Ctrl-C typed at the emulator away from the process, unless
         ``start_new_session=False`` is given.
@@ -147,7 +149,7 @@ class Processes:
         """Like ``popen``, with what it prints in a file."""
         return self.popen(netns, args, stdout=log, stderr=subprocess.STDOUT, **options)
 
-    def prepare(self, netns: Netns, mounts: EnterMounts) -> None:
+    def prepare(self, netns: Netns, mounts: FindMounts) -> None:
         """Makes what would be made for the first process that is started there."""
 
         def visit() -> None:
@@ -198,16 +200,47 @@ class Processes:
         self._call(begin)
 
     @contextlib.contextmanager
-    def _inside(self, netns: Netns, mounts: EnterMounts | None) -> Iterator[None]:
+    def _inside(self, netns: Netns, mounts: FindMounts | None) -> Iterator[None]:
         setns(netns.fd, CLONE_NEWNET)
         try:
             if mounts is not None:
-                mounts(self._thread_folder, self._mounts)
+                found = mounts(self._thread_folder)
+                self._move(self._mounts if found is None else found)
             yield
         finally:
             setns(self._home, CLONE_NEWNET)
             if mounts is not None:
-                setns(self._mounts, CLONE_NEWNS)
+                self._move(self._mounts)
+
+    def _move(self, mounts: int) -> None:
+        setns(mounts, CLONE_NEWNS)
+        if self._root:
+            os.chroot(self._root)
+
+    def _find_root(self, root: str) -> None:
+        """Take note of where in the lab's mount namespace the root directory is, and go there.
+
+        Elsewhere than at its own root when the emulator runs in a chroot. Whoever moves to another
+        mount namespace leaves that behind.
+
+        Args:
+            root: the path of the root directory, of the thread's folder in ``/proc`` if relative.
+        """
+        thread, how = self._thread_folder, os.O_PATH | os.O_CLOEXEC
+        here = os.open(root, how, dir_fd=thread)
+        try:
+            setns(self._mounts, CLONE_NEWNS)
+            top = os.open("/", how)
+            try:
+                numbers = [mount_number(thread, each) for each in (here, top)]
+            finally:
+                os.close(top)
+        finally:
+            os.close(here)
+        if numbers[0] != numbers[1]:
+            found = (each.point for each in mounts_of(thread) if each.number == numbers[0])
+            self._root = next(found)
+            os.chroot(self._root)
 
     def _serve(self) -> None:
         while (request := self._requests.get()) is not None:
@@ -234,7 +267,8 @@ class Processes:
     def _start_init(self, program: Path, hosts_file: Path | None) -> None:
         unshare(CLONE_FS | CLONE_NEWNS | CLONE_NEWPID)
         _follow_mounts()
-        self._mounts = os.open("/proc/thread-self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
+        self._mounts = os.open("ns/mnt", os.O_RDONLY | os.O_CLOEXEC, dir_fd=self._thread_folder)
+        self._find_root("/")
         life_read, self._lifeline = os.pipe()
         ready_read, ready_write = os.pipe()
         shown = [str(hosts_file)] if hosts_file and Path("/etc/hosts").exists() else []
@@ -268,7 +302,7 @@ class Processes:
             setns(fd, CLONE_NEWPID)
         finally:
             os.close(fd)
-        setns(self._mounts, CLONE_NEWNS)
+        self._find_root(f"../../../{init_pid}/root")
 
     def _last_words(self) -> str:
         assert self._init is not None
