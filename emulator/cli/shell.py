@@ -132,9 +132,10 @@ class Shell:
     def tell_failures(self) -> None:
         """Print which nodes have failed since this was done last."""
         try:
-            failures = self.failures()
+            # First of all this takes note of what the lab's owner has changed.
             self._tell_links()
             self._tell_notes()
+            failures = self.failures()
         except LabError:
             return  # the lab has ended, which is told elsewhere
         for name, reason in failures.items():

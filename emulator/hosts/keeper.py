@@ -272,7 +272,17 @@ def reached_processes(lab: Path, node: NodePlan, processes: Processes) -> NodePr
     """
     mounts = NodeMounts(node.name, lab, owned=False, is_made=bool(node.private_dirs))
     started = NodeProcesses(processes, mounts)
-    if node.limits is not None:
-        started.group = find_group(lab.name, node.name)
-        started.rt_priority = RT_PRIORITY if node.limits.sched == "rt" else 0
+    follow_limits(lab.name, node, started)
     return started
+
+
+def follow_limits(lab: str, node: NodePlan, started: NodeProcesses) -> None:
+    """Have what is started in a node be limited as the node is, by whoever runs the lab.
+
+    Args:
+        lab: the lab's id.
+    """
+    started.group, started.rt_priority = None, 0
+    if node.limits is not None:
+        started.group = find_group(lab, node.name)
+        started.rt_priority = RT_PRIORITY if node.limits.sched == "rt" else 0
