@@ -19,7 +19,7 @@ from emulator import LabError, Network, Topo, UsageError, clean, list_labs
 from emulator.kernel.bpf import all_ids
 from emulator.kernel.netns import Netns
 from emulator.kernel.rtnl import End, Rtnl, link_states
-from emulator.labs import LabFolder, find_lab
+from emulator.labs import LabFolder, LabRecord, find_lab, record_written_ns
 from emulator.paths import run_dir
 from emulator.topofile import builtin_topology
 from tests.system.waiting import until
@@ -194,6 +194,32 @@ def test_an_attached_shell_follows_what_the_owner_changes() -> None:
 
 
 @pytest.mark.xdp
+def test_another_lab_of_the_same_name_is_not_taken_for_the_one_that_has_ended() -> None:
+    topo = Topo()
+    topo.addHost("h1")
+    with Network(topo, name="namesake"):
+        attached = Network.attach("namesake")
+    try:
+        with Network(topo, name="namesake"), pytest.raises(LabError, match="the lab has ended"):
+            _ = attached.chains
+    finally:
+        attached.stop()
+
+
+def test_no_two_records_of_a_lab_have_the_same_time() -> None:
+    folder = LabFolder()
+    try:
+        folder.create("records")
+        record = LabRecord(folder.id, "records", os.getpid(), 0.0)
+        times = set()
+        for _ in range(50):
+            folder.write(record)
+            times.add(record_written_ns(folder.id))
+        assert len(times) == 50
+    finally:
+        folder.close()
+
+
 def test_counters_of_a_vnf_are_read_from_another_process() -> None:
     with owner("chain", "counted"):
         net = Network.attach("counted")
