@@ -125,7 +125,7 @@ class Lab:
         self._require_ours()
         written_ns = labs.record_written_ns(self.record.id)
         if written_ns != self._followed_ns:
-            before, self.record = self.record, labs.find_lab(self.record.id)
+            before, self.record = self.record, labs.read_again(self.record)
             self._followed_ns = written_ns
             self.plan = Plan.model_validate(self.record.plan)
             try:
@@ -348,7 +348,7 @@ class Lab:
         """
         if self._is_ours or self._reached is not None:
             return
-        reached = self._reached = Lab.attach(labs.find_lab(self.record.id))
+        reached = self._reached = Lab.attach(labs.read_again(self.record))
         self._stack.callback(reached.close)
         for name, node in self.nodes.items():
             if name in reached.nodes:

@@ -128,6 +128,7 @@ class LabFolder:
     def __init__(self) -> None:
         self.path = Path()
         self._lock = -1
+        self._written_ns = 0
 
     def create(self, name: str, lab_id: str | None = None) -> None:
         """Makes it; its name, the lab's id, is made from ``name`` unless ``lab_id`` is given.
@@ -196,6 +197,9 @@ class LabFolder:
         draft = self.path / f"{_RECORD}.new"
         # Not by asdict, which would copy the whole plan first.
         draft.write_text(json.dumps(vars(record)))
+        # The kernel's own stamps are milliseconds apart: two records would have the same one.
+        self._written_ns = max(time.time_ns(), self._written_ns + 1)
+        os.utime(draft, ns=(self._written_ns, self._written_ns))
         draft.replace(self.path / _RECORD)
 
     def write_hosts(self, addresses: Mapping[str, str]) -> None:
@@ -263,8 +267,21 @@ def find_lab(lab: str) -> LabRecord:
     )
 
 
+def read_again(record: LabRecord) -> LabRecord:
+    """What is known of a lab by now.
+
+    Raises:
+        LabError: it has ended, and what may have its id is another one.
+    """
+    path = run_dir() / record.id
+    now = _read(path) if path.is_dir() else None
+    if now is None or (now.pid, now.started_at) != (record.pid, record.started_at):
+        raise LabError("the lab has ended", where=record.id)
+    return now
+
+
 def record_written_ns(lab: str) -> int:
-    """When the record of a running lab was written last.
+    """When the record of a running lab was written last; no two records have the same time.
 
     Raises:
         LabError: the lab has ended.
