@@ -17,7 +17,7 @@ _PACKAGE = Path(__file__).parents[2] / "emulator"
 _LAYERS = (
     # Of every layer, modules may import one another; the first one is the lowest.
     "amounts at_once closing errors forking idle invocation names warned",
-    "native_parts parameters paths revision settings unavailable userfile",
+    "native_parts parameters paths revision settings unavailable userfile wording",
     "kernel",
     "calling_place multigraph schedule",
     "written_chains written_externals written_graph written_schedule topo_graph topo foreign_topo",
