@@ -110,6 +110,46 @@ def test_commands_under_way_are_heard_together(routed: Any) -> None:
     assert heard == {"h1": "h1\ndone\n", "h2": "h2\ndone\n"}
 
 
+def test_what_a_class_of_the_scripts_raises_leaves_the_rest_alive() -> None:
+    class Weak(Host):
+        failures = 1
+
+        def be_born(self) -> None:
+            if self.failures:
+                self.failures -= 1
+                raise RuntimeError("not yet")
+            super().be_born()
+
+    net = Mininet()
+    try:
+        h1, weak, h3 = net.addHost("h1"), net.addHost("weak", cls=Weak), net.addHost("h3")
+        s1 = net.addSwitch("s1")
+        for host in (h1, weak, h3):
+            net.addLink(host, s1)
+        done: list[str] = []
+
+        def stumble() -> None:
+            raise RuntimeError("stumbled")
+
+        h1.once_alive(stumble)
+        h1.once_alive(lambda: done.append(h1.cmd("echo first")))
+        h3.once_alive(lambda: done.append("second"))
+        with pytest.raises(RuntimeError, match="not yet"):
+            net.start()
+        assert net.engine.running
+        with pytest.raises(RuntimeError, match="stumbled"):
+            h3.cmd("true")
+        assert done == []
+        assert weak.cmd("echo well") == "well\n"
+        assert done == ["first\n", "second"]
+        net.start()
+        assert net.pingAll() == 0
+        net.delNode(weak)
+        assert net.ping([h1, h3]) == 0
+    finally:
+        net.stop()
+
+
 def test_a_limited_hosts_control_group_is_a_scripts_to_set(capfd: Any) -> None:
     net = Mininet(host=CPULimitedHost)
     try:
