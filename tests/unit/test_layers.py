@@ -33,7 +33,7 @@ _LAYERS = (
     "network network_nodes watched_network growing_network",
     "doctor measure wire.certify wire.plane_matrix",
     "experiment trying",
-    "cli.shell cli.outcome cli.output cli.container_format",
+    "cli.shell cli.outcome cli.output cli.container_format cli.host_format",
     "compat",
     "cli emulator __main__",
 )
