@@ -54,6 +54,7 @@ class Network(GrowingNetwork):
 
     Attributes:
         topo: the topology; change it through this class while the lab runs.
+        why_ended: what ended the lab, where that was not ``stop``.
 
     Raises:
         TopologyError: on ``start``, with all the mistakes in the topology.
@@ -85,6 +86,7 @@ class Network(GrowingNetwork):
         self._on_failure = on_failure
         self._progress = progress
         self._lab: Lab | None = None
+        self.why_ended = ""
         self._links = RunningLinks(self._running, self.change)
         self._changing = False
         self._servers: list[RestServer] = []
@@ -121,6 +123,7 @@ class Network(GrowingNetwork):
         if self._lab is not None:
             raise UsageError("the network is running already", where=self.id)
         self._asked = self._compile()
+        self.why_ended = ""
         self._lab = OwnedLab.start(
             self._asked,
             lab_id=self._wanted_id,
@@ -220,9 +223,10 @@ class Network(GrowingNetwork):
                 if self._lab is not None:
                     self._apply(topo, self._lab)
                 self.topo = topo
-        except BaseException:
+        except BaseException as error:
             if self._lab is not None and self._lab.ended:
                 self.stop()
+                self.why_ended = f"a change ended it: {error or type(error).__name__}"
             raise
 
     def configLinkStatus(self, node1: str, node2: str, status: str) -> None:
@@ -403,7 +407,8 @@ class Network(GrowingNetwork):
     def _running(self) -> Lab:
         if self._lab is None:
             raise LabError(
-                "the network is not running", hint="call start() or use `with Network(…)`"
+                "the network is not running" + (self.why_ended and f" any more: {self.why_ended}"),
+                hint="call start() or use `with Network(…)`",
             )
         self._lab.reach_when_forked()
         return self._lab

@@ -103,6 +103,11 @@ class Growth:
         with self._lock, hints_in_classes():
             if self._ended:
                 raise LabError("the network has been stopped", hint="make another one")
+            if not self.alive and any(each.engine_node for each in self.nodes.values()):
+                raise LabError(
+                    f"the lab has ended: {self.engine.why_ended or 'it was stopped'}",
+                    hint="make another network",
+                )
             nodes: list[Node] = [node for node in self.nodes.values() if not node.born]
             links: list[Link] = [link for link in self.links if not link.born]
             lent = [intf for intf in self.externals if not intf.born]

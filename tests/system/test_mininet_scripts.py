@@ -150,6 +150,24 @@ def test_what_a_class_of_the_scripts_raises_leaves_the_rest_alive() -> None:
         net.stop()
 
 
+def test_a_lab_that_has_ended_is_said_to_have_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_args: object, **_options: object) -> None:
+        raise LabError("the kernel has no more room")
+
+    net = Mininet()
+    try:
+        h1 = net.addHost("h1")
+        net.start()
+        with monkeypatch.context() as patch:
+            patch.setattr("emulator.fabric.Fabric.add_nodes", refuse)
+            with pytest.raises(LabError, match="no more room"):
+                net.addHost("h2").cmd("true")
+        with pytest.raises(LabError, match="the lab has ended: a change ended it: .*no more room"):
+            h1.cmd("true")
+    finally:
+        net.stop()
+
+
 def test_a_limited_hosts_control_group_is_a_scripts_to_set(capfd: Any) -> None:
     net = Mininet(host=CPULimitedHost)
     try:
