@@ -209,9 +209,10 @@ class Ovs:
                 continue
             if known.bridge.columns() != bridge.columns() or known.bridge.targets != bridge.targets:
                 changes.change_bridge(bridge)
+            reached_anew = _port_kind(known.bridge) != _port_kind(bridge)
             for port, (was, _) in list(known.ports.items()):
                 now = interfaces.get(port)
-                if now is None or _port_settings(now) != _port_settings(was):
+                if now is None or reached_anew or _port_settings(now) != _port_settings(was):
                     changes.remove_port(known, port)
                     del known.ports[port]
             for port, interface in interfaces.items():
@@ -330,6 +331,10 @@ def apart(database: Ovsdb, plan: Plan, controller: str) -> list[str]:
 
 def _port_settings(interface: InterfacePlan) -> tuple[object, ...]:
     return (interface.port, interface.vlan, interface.trunk)
+
+
+def _port_kind(bridge: Bridge) -> tuple[str, str | None]:
+    return (bridge.ovs.port_type, bridge.ovs.driver)
 
 
 def _bridge(node: NodePlan, plan: Plan) -> Bridge:

@@ -90,3 +90,11 @@ def test_dpdk_is_taken_up_when_open_vswitch_starts_and_not_later() -> None:
         for host in ("h1", "h2"):
             net.addLink(host, "s2")
         assert net.ping().lost_percent == 0
+
+
+def test_ports_of_a_running_switch_can_be_reached_in_another_way(net: Network) -> None:
+    with net.change() as topo:
+        topo.setNodeInfo("s3", {**topo.nodeInfo("s3"), "port_type": "dpdk", "driver": "af_packet"})
+    types = net["s3"].cmd("ovs-vsctl --bare --columns=type find Interface type=dpdk").split()
+    assert types == ["dpdk"] * 7
+    assert net.ping().lost_percent == 0
