@@ -37,7 +37,7 @@ OnFailure = Literal["stop", "keep"]
 """What a VNF or a container that does not start does to the lab: end it, or be marked and left."""
 
 _FILES, _FILES_PER_NODE = 256, 8
-"""Open files of the emulator: its own, and for a node its namespace, its shell and its VNF."""
+"""Open files of the emulator: its own, and for a node its namespaces, its shell and its VNF."""
 
 
 class OwnedLab(Lab):
