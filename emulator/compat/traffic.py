@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from emulator.compat.mininet.log import info, output
 from emulator.errors import UsageError
-from emulator.traffic.ping import Endpoint, PingMatrix, ping
 
 if TYPE_CHECKING:
     from emulator.compat.nodes import Node
+    from emulator.traffic.ping import PingMatrix
 
 _PING_S = 5.0
 """How long to wait for a reply: links may delay, and the first request waits for addresses."""
@@ -57,6 +57,8 @@ def print_pings(hosts: Sequence[Node], timeout: str | float | None) -> Lost:
 
 def print_pings_to(hosts: Sequence[Node], address: str, timeout: str | float | None) -> Lost:
     """Pings from each host to an address and shows who got an answer; the percentage lost."""
+    from emulator.traffic.ping import Endpoint, ping
+
     from_all = [Endpoint(host.name, host.living().netns, address) for host in hosts]
     pairs = [(place, len(hosts)) for place in range(len(hosts))]
     target = Endpoint("", hosts[0].living().netns, address)
@@ -210,6 +212,8 @@ def _matrix(
     apart: bool = False,
     in_turn: bool = False,
 ) -> PingMatrix:
+    from emulator.traffic.ping import Endpoint, ping
+
     endpoints = []
     for host in hosts:
         netns, address = host.living().netns, host.IP()

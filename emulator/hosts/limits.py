@@ -20,7 +20,6 @@ from emulator.hosts.groups import (
 from emulator.hosts.leftovers import Leftovers
 from emulator.hosts.parameters import controller_of, read_parameter, write_parameter
 from emulator.kernel.cgroup import cpus_of, hierarchies
-from emulator.kernel.proc import pids_by_namespace
 from emulator.plan.host_model import LimitsPlan
 
 RT_PRIORITY = 20
@@ -161,6 +160,8 @@ class LabLimits:
         Args:
             netns: a descriptor of the node's network namespace.
         """
+        from emulator.kernel.proc import pids_by_namespace
+
         group, space = self._groups[node], os.fstat(netns).st_ino
         outside: list[int] = []
         for _ in range(_MOVE_ROUNDS):
