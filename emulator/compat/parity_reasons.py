@@ -103,8 +103,8 @@ DIFFERENT: dict[str, str] = {
     "mininet.node.OVSSwitch.argmax": _OVS,
     "mininet.node.OVSSwitch.batchStartup": _OVS,
     "mininet.node.OVSSwitch.batchShutdown": _OVS,
-    "mininet.node.Switch.__init__": "inNamespace=True is refused: switches share a namespace of "
-    "the lab's own",
+    "mininet.node.Switch.__init__": "inNamespace=True is for classes with a start of their own: "
+    "other switches share a namespace of the lab's own",
     "mininet.node.Switch.stop(deleteIntfs)": "interfaces stay with the switch, whatever is given",
     "mininet.node.Controller": "controls nothing over Linux bridges, which learn by themselves; it "
     "is ovs-testcontroller or our own",
