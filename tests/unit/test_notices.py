@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import warnings
+from pathlib import Path
 
 import pytest
 
+from emulator.cli.main import execute
 from emulator.plan.compile import compile_plan
+from emulator.plan.model import Plan
 from emulator.plan.notices import notices
 from emulator.plan.same_address import others_with
 from emulator.topo import Topo
@@ -73,3 +76,20 @@ def test_a_warning_names_the_users_line_unless_something_else_tells_it() -> None
         tell_by(told.append)
         warn("once")
     assert told == ["once"]
+
+
+def test_the_command_plan_tells_of_it_beside_the_plan(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "lab.py"
+    file.write_text(
+        "from emulator import Topo\n"
+        "class Lab(Topo):\n"
+        "    def build(self):\n"
+        '        self.addLink(self.addHost("h1"), self.addSwitch("s1"))\n'
+        '        self.addController("c0")\n'
+    )
+    assert execute(["plan", str(file), "--json"]) == 0
+    text = capsys.readouterr()
+    assert text.err == "*** c0: nothing to control, Linux bridges learn by themselves\n"
+    assert Plan.model_validate_json(text.out).node("c0").kind == "controller"
