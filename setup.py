@@ -17,7 +17,7 @@ from setuptools.errors import ExecError
 ROOT = Path(__file__).resolve().parent
 NATIVE = Path("emulator", "native")
 SHARE = Path("emulator", "share")
-SHARED_FOLDERS = ("vnfs", "topologies", "docs")
+SHARED_FOLDERS = ("vnfs", "topologies", "labs", "docs")
 NOT_SHIPPED = shutil.ignore_patterns("__pycache__", "*.py[cod]", ".*", "*.o", "*.d")
 TOOLS = ("make", "cc", "clang")
 

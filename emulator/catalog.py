@@ -38,7 +38,7 @@ from __future__ import annotations
 import keyword
 import os
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from string import Formatter
 from types import MappingProxyType
@@ -52,6 +52,7 @@ from emulator.parameters import Parameter, Value
 from emulator.paths import share_dir
 from emulator.plan.container_spellings import NAMES
 from emulator.plan.model import Mechanism
+from emulator.wording import what_is_wrong
 
 AVAILABLE = ("kernel", "xdp", "afxdp", "dpdk", "packet", "python")
 """The data planes that can be asked for."""
@@ -351,5 +352,15 @@ def read_manifest(path: Path) -> Manifest:
 
 def _mistake(detail: Mapping[str, Any]) -> str:
     key = ".".join(str(part) for part in detail["loc"])
-    text = str(detail["msg"]).removeprefix("Value error, ")
+    text = what_is_wrong(detail, _keys_at(detail["loc"]))
     return f"{key}: {text}" if key else text
+
+
+def _keys_at(place: Sequence[int | str]) -> Iterable[str]:
+    """The keys that a table of a manifest may have, by the place of one of them."""
+    tables: dict[object, type[BaseModel]] = {
+        "ports": Ports,
+        "dataplanes": DataplaneSupport,
+        "parameters": Parameter,
+    }
+    return tables.get(place[0] if place[1:] else None, Manifest).model_fields

@@ -21,11 +21,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from emulator.errors import UsageError
-from emulator.parameters import Value
 from emulator.userfile import blaming, run_file
 
 if TYPE_CHECKING:
     from emulator.catalog import Manifest
+    from emulator.parameters import Value
     from emulator.plan.model import InterfacePlan
 
 __all__ = ["ParameterError", "PortInfo", "TableContent", "content_of", "port_infos"]
@@ -75,7 +75,7 @@ class TableContent:
     tables: Mapping[str, Mapping[bytes, bytes]] = field(default_factory=dict)
 
 
-ControlFunction = Callable[[dict[str, Value], tuple[PortInfo, ...]], object]
+ControlFunction = Callable[[dict[str, "Value"], tuple[PortInfo, ...]], object]
 
 
 def port_infos(interfaces: Sequence[InterfacePlan]) -> tuple[PortInfo, ...]:

@@ -242,8 +242,10 @@ class Fabric:
     def _gone_within(self, time_s: float) -> bool:
         deadline = time.monotonic() + time_s
         while self._leading_out and time.monotonic() < deadline:
-            self._leading_out &= {state.index for state in self._rtnl.links()}
-            if self._leading_out:
+            # Not the list of all: the kernel cannot take links down while it writes that.
+            index = self._leading_out.pop()
+            if self._rtnl.has_link(index):
+                self._leading_out.add(index)
                 time.sleep(_POLL_S)
         return not self._leading_out
 

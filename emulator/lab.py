@@ -14,12 +14,12 @@ from emulator.chains.steering import Count, Steering, read_counts
 from emulator.errors import LabError, UsageError
 from emulator.fabric import Fabric
 from emulator.forking import let_go_when_forked
-from emulator.hosts.keeper import Hosts, reached_processes
+from emulator.hosts.keeper import Hosts, follow_limits, reached_processes
 from emulator.hosts.processes import NodeProcesses
 from emulator.kernel.netns import Netns, ensure_root
 from emulator.node import Node
 from emulator.paths import run_dir
-from emulator.plan.model import ChainPlan, EndPlan, LinkPlan, NodePlan, Plan
+from emulator.plan.model import EndPlan, LinkPlan, NodePlan, Plan
 from emulator.runtime.containers import Containers
 from emulator.runtime.namespace import Processes
 from emulator.switches.control import (
@@ -51,12 +51,15 @@ class Lab:
         lock: held while the lab is being changed, from looking at what it is to what it is then.
     """
 
+    _processes: Processes
+
     def __init__(self, plan: Plan, record: labs.LabRecord) -> None:
         self.plan = plan
         self.record = record
         self.nodes: dict[str, Node] = {}
         self.lock: AbstractContextManager[object] = threading.RLock()
         self._followed_ns = 0
+        self._started: dict[str, NodeProcesses] = {}
         self._is_ours = True
         self._stack = ExitStack()
         self._parts: list[
@@ -67,6 +70,7 @@ class Lab:
             | labs.LabFolder
             | XdpSwitches
             | Hosts
+            | NodeProcesses
             | Control
             | Steering
         ] = []
@@ -97,27 +101,12 @@ class Lab:
                 lab._parts.append(processes)
                 lab._stack.callback(processes.close)
                 lab._stack.callback(lab._close_nodes)
+                lab._processes = processes
                 for node in plan.nodes:
-                    netns = Netns.from_path(record.netns_path(node.name))
-                    lab._stack.callback(netns.close)
-                    described = record.vnfs.get(node.name)
-                    vnf = None if described is None else _reach(described, netns)
-                    started = lab._reached_processes(node, processes)
-                    reached = lab.nodes[node.name] = Node(node, netns, started, lab, vnf)
-                    reached.container = _container_of(record, node.name)
-                    reached.start_failure = record.failed.get(node.name)
+                    lab._reach_node(node)
             except OSError as error:
                 raise LabError("the lab is just ending", where=record.id) from error
         return lab
-
-    def _reached_processes(self, node: NodePlan, processes: Processes) -> NodeProcesses:
-        """What starts processes in a node of a lab that another process runs."""
-        mounts = None
-        if node.name in self.record.mounts:
-            path = f"/proc/{self.record.pid}/fd/{self.record.mounts[node.name]}"
-            mounts = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-            self._stack.callback(os.close, mounts)
-        return reached_processes(self.record.id, node, processes, mounts)
 
     def follow(self, node: Node) -> None:
         """Reach the VNF that a node has now, should the lab's owner have started it anew.
@@ -128,7 +117,7 @@ class Lab:
         self.follow_links()
 
     def follow_links(self) -> None:
-        """Take note of what the lab's owner has changed of links, and of VNFs it started anew.
+        """Take note of what the lab's owner has changed: nodes and links, and what is in them.
 
         Raises:
             LabError: the lab has ended.
@@ -136,21 +125,54 @@ class Lab:
         self._require_ours()
         written_ns = labs.record_written_ns(self.record.id)
         if written_ns != self._followed_ns:
-            before, self.record = self.record, labs.find_lab(self.record.id)
+            before, self.record = self.record, labs.read_again(self.record)
             self._followed_ns = written_ns
-            now = {link["id"]: link for link in self.record.plan["links"]}
-            links = [LinkPlan.model_validate(now.get(link.id, link)) for link in self.plan.links]
-            chains = tuple(map(ChainPlan.model_validate, self.record.plan.get("chains", ())))
-            self.plan = self.plan.model_copy(update={"links": tuple(links), "chains": chains})
-            for name, each in self.nodes.items():
-                each.start_failure = self.record.failed.get(name)
-                if self.record.containers.get(name) != before.containers.get(name):
-                    netns = Netns.from_path(self.record.netns_path(name))
-                    each.move(netns, _container_of(self.record, name))
+            self.plan = Plan.model_validate(self.record.plan)
+            try:
+                self._follow_nodes(before)
+            except OSError as error:
+                raise LabError("the lab is just ending", where=self.record.id) from error
             for name, described in self.record.vnfs.items():
                 if name in self.nodes and described != before.vnfs.get(name):
                     self.nodes[name].stop_vnf()
                     self.nodes[name].running_vnf = _reach(described, self.netns(name))
+
+    def _follow_nodes(self, before: labs.LabRecord) -> None:
+        """Reach the nodes that the lab has now, as they are now; those that are gone, no more."""
+        planned = {plan.name: plan for plan in self.plan.nodes}
+        for name, node in list(self.nodes.items()):
+            if name not in planned or planned[name].kind != node.kind:
+                self._drop_node(name)
+                self._started.pop(name).let_go()
+        for name, plan in planned.items():
+            if name not in self.nodes:
+                self._reach_node(plan)
+                continue
+            node = self.nodes[name]
+            if plan.limits != node.plan.limits:
+                follow_limits(self.record.id, plan, self._started[name])
+            node.plan = plan
+            node.start_failure = self.record.failed.get(name)
+            path = self.record.netns_path(name)
+            is_another = os.stat(path).st_ino != os.fstat(node.netns.fd).st_ino
+            if is_another or self.record.containers.get(name) != before.containers.get(name):
+                node.move(Netns.from_path(path), _container_of(self.record, name))
+        self.nodes = {name: self.nodes[name] for name in planned}
+
+    def _reach_node(self, plan: NodePlan) -> None:
+        """Reach a node of a lab that another process runs."""
+        record, name = self.record, plan.name
+        netns = Netns.from_path(record.netns_path(name))
+        self._stack.callback(netns.close)
+        described = record.vnfs.get(name)
+        vnf = None if described is None else _reach(described, netns)
+        started = reached_processes(run_dir() / record.id, plan, self._processes)
+        self._started[name] = started
+        self._parts.append(started)
+        self._stack.callback(started.let_go)
+        reached = self.nodes[name] = Node(plan, netns, started, self, vnf)
+        reached.container = _container_of(record, name)
+        reached.start_failure = record.failed.get(name)
 
     def restart(self, node: Node) -> None:
         """Start a node's VNF or its container anew; see ``Node.restart``."""
@@ -168,6 +190,11 @@ class Lab:
     def ensure_changeable(self, name: str) -> None:
         """Raises ``LabError`` unless this process may change a node's addresses."""
         raise _owners_own("change the addresses of its nodes", name)
+
+    @property
+    def limited_nodes(self) -> Hosts:
+        """What limits the nodes."""
+        raise _owners_own("change the limits of its nodes", self.record.id)
 
     def note_node(self, plan: NodePlan) -> None:
         """Take note of how a node has been changed, and tell other processes."""
@@ -321,7 +348,7 @@ class Lab:
         """
         if self._is_ours or self._reached is not None:
             return
-        reached = self._reached = Lab.attach(labs.find_lab(self.record.id))
+        reached = self._reached = Lab.attach(labs.read_again(self.record))
         self._stack.callback(reached.close)
         for name, node in self.nodes.items():
             if name in reached.nodes:

@@ -12,7 +12,6 @@ import contextlib
 import fcntl
 import json
 import os
-import secrets
 import shutil
 import time
 from collections.abc import Iterator, Mapping
@@ -47,8 +46,6 @@ class LabRecord:
         vnfs: for each VNF, the data plane's own description.
         containers: for each node that runs in a container, how to reach it.
         failed: for each node that could not be started, why.
-        mounts: for each node with folders of its own, the owner's descriptor of its mount
-            namespace.
         wires: how to reach what impairs links; empty when nothing does.
         xdp_switches: for each switch of that kind, how to read it.
         control: the processes of Open vSwitch and of controllers; empty when there are none.
@@ -65,7 +62,6 @@ class LabRecord:
     vnfs: Mapping[str, Any] = field(default_factory=dict)
     containers: Mapping[str, Any] = field(default_factory=dict)
     failed: Mapping[str, str] = field(default_factory=dict)
-    mounts: Mapping[str, int] = field(default_factory=dict)
     wires: Mapping[str, Any] = field(default_factory=dict)
     xdp_switches: Mapping[str, Any] = field(default_factory=dict)
     control: Mapping[str, Any] = field(default_factory=dict)
@@ -132,6 +128,7 @@ class LabFolder:
     def __init__(self) -> None:
         self.path = Path()
         self._lock = -1
+        self._written_ns = 0
 
     def create(self, name: str, lab_id: str | None = None) -> None:
         """Makes it; its name, the lab's id, is made from ``name`` unless ``lab_id`` is given.
@@ -150,7 +147,7 @@ class LabFolder:
         try:
             run_dir().mkdir(mode=0o700, parents=True, exist_ok=True)
             for _ in range(100):
-                made = f"{name:.{_LONGEST_ID - 5}}-{secrets.token_hex(2)}"
+                made = f"{name:.{_LONGEST_ID - 5}}-{os.urandom(2).hex()}"
                 path = run_dir() / (lab_id or made)
                 try:
                     self._make(path)
@@ -200,6 +197,9 @@ class LabFolder:
         draft = self.path / f"{_RECORD}.new"
         # Not by asdict, which would copy the whole plan first.
         draft.write_text(json.dumps(vars(record)))
+        # The kernel's own stamps are milliseconds apart: two records would have the same one.
+        self._written_ns = max(time.time_ns(), self._written_ns + 1)
+        os.utime(draft, ns=(self._written_ns, self._written_ns))
         draft.replace(self.path / _RECORD)
 
     def write_hosts(self, addresses: Mapping[str, str]) -> None:
@@ -267,8 +267,21 @@ def find_lab(lab: str) -> LabRecord:
     )
 
 
+def read_again(record: LabRecord) -> LabRecord:
+    """What is known of a lab by now.
+
+    Raises:
+        LabError: it has ended, and what may have its id is another one.
+    """
+    path = run_dir() / record.id
+    now = _read(path) if path.is_dir() else None
+    if now is None or (now.pid, now.started_at) != (record.pid, record.started_at):
+        raise LabError("the lab has ended", where=record.id)
+    return now
+
+
 def record_written_ns(lab: str) -> int:
-    """When the record of a running lab was written last.
+    """When the record of a running lab was written last; no two records have the same time.
 
     Raises:
         LabError: the lab has ended.

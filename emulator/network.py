@@ -54,6 +54,7 @@ class Network(GrowingNetwork):
 
     Attributes:
         topo: the topology; change it through this class while the lab runs.
+        why_ended: what ended the lab, where that was not ``stop``.
 
     Raises:
         TopologyError: on ``start``, with all the mistakes in the topology.
@@ -85,7 +86,9 @@ class Network(GrowingNetwork):
         self._on_failure = on_failure
         self._progress = progress
         self._lab: Lab | None = None
+        self.why_ended = ""
         self._links = RunningLinks(self._running, self.change)
+        self._changing = False
         self._servers: list[RestServer] = []
         # What the topology of the running lab asked for, before any container was updated.
         self._asked: Plan | None = None
@@ -120,6 +123,7 @@ class Network(GrowingNetwork):
         if self._lab is not None:
             raise UsageError("the network is running already", where=self.id)
         self._asked = self._compile()
+        self.why_ended = ""
         self._lab = OwnedLab.start(
             self._asked,
             lab_id=self._wanted_id,
@@ -203,6 +207,7 @@ class Network(GrowingNetwork):
 
         Raises:
             TopologyError: when the changed topology has mistakes; the network then stays as it is.
+            UsageError: within another change, which knows nothing of this one.
         """
         if self._lab is not None and not isinstance(self._lab, OwnedLab):
             raise LabError(
@@ -211,19 +216,18 @@ class Network(GrowingNetwork):
                 hint="do it in the terminal of vnf run, or in the script",
             )
         # From here on: of two threads that change it, none may lose what the other one does.
-        with self._links.lock:
-            topo = self.topo.copy()
-            yield topo
-            if self._lab is not None:
-                running = self._lab.plan
-                # As asked for before: what was changed since then is put on top of it below.
-                asked = self._compile(topo, self._asked or running)
-                kept = keep_limits(asked, asked=self._asked or asked, running=running)
-                plan = self._links.overlaid(kept)
-                self._lab.apply(plan)
-                self._asked = asked
-                self._links.settle(plan)
-            self.topo = topo
+        try:
+            with self._links.lock, self._changing_once():
+                topo = self.topo.copy()
+                yield topo
+                if self._lab is not None:
+                    self._apply(topo, self._lab)
+                self.topo = topo
+        except BaseException as error:
+            if self._lab is not None and self._lab.ended:
+                self.stop()
+                self.why_ended = f"a change ended it: {error or type(error).__name__}"
+            raise
 
     def configLinkStatus(self, node1: str, node2: str, status: str) -> None:
         """Takes every link between two nodes ``up`` or ``down``.
@@ -360,6 +364,29 @@ class Network(GrowingNetwork):
                 self._lab.close()
                 self._lab = None
 
+    def _apply(self, topo: Topo, lab: OwnedLab) -> None:
+        # As asked for before: what was changed since then is put on top of it below.
+        asked = self._compile(topo, self._asked or lab.plan)
+        kept = keep_limits(asked, asked=self._asked or asked, running=lab.plan)
+        plan = self._links.overlaid(kept)
+        lab.apply(plan)
+        self._asked = asked
+        self._links.settle(plan)
+
+    @contextlib.contextmanager
+    def _changing_once(self) -> Iterator[None]:
+        if self._changing:
+            raise UsageError(
+                "the network is just being changed",
+                where=self.topo.name,
+                hint="change the topology that `with net.change() as topo` gives",
+            )
+        self._changing = True
+        try:
+            yield
+        finally:
+            self._changing = False
+
     def _compile(self, topo: Topo | None = None, previous: Plan | None = None) -> Plan:
         def compiled(datapath: Datapath) -> Plan:
             return compile_plan(
@@ -380,7 +407,8 @@ class Network(GrowingNetwork):
     def _running(self) -> Lab:
         if self._lab is None:
             raise LabError(
-                "the network is not running", hint="call start() or use `with Network(…)`"
+                "the network is not running" + (self.why_ended and f" any more: {self.why_ended}"),
+                hint="call start() or use `with Network(…)`",
             )
         self._lab.reach_when_forked()
         return self._lab

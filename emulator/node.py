@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from emulator.errors import BuildVnfError, LabError, UsageError
 from emulator.hosts.addresses import AddressedNode
+from emulator.hosts.limited import LimitedNode
 from emulator.runtime.shell import NodeShell
 from emulator.runtime.usage import INTERVAL_S
 from emulator.switches.tables import SwitchNode
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from emulator.vnf_stats import VnfStats
 
 
-class Node(AddressedNode, SwitchNode):
+class Node(AddressedNode, LimitedNode, SwitchNode):
     """One node: commands, processes, addresses, and for a VNF its counters.
 
     Attributes:
@@ -149,13 +150,20 @@ class Node(AddressedNode, SwitchNode):
     def _surroundings(self) -> dict[str, str]:
         return self._lab.surroundings(self.plan)
 
-    def interact(self, command: str, *, echo: bool = True) -> int:
+    def interact(
+        self,
+        command: str,
+        *,
+        echo: bool = True,
+        on_unread: Callable[[str], None] | None = None,
+    ) -> int:
         """Runs a command on the user's terminal, Ctrl-C included; returns its exit status.
 
         Args:
             echo: whether the terminal shows what is typed.
+            on_unread: called with what was typed meanwhile and the command did not read.
         """
-        self.exit_status = self._bash().interact(command, echo=echo)
+        self.exit_status = self._bash().interact(command, echo=echo, on_unread=on_unread)
         return self.exit_status
 
     def interrupt(self) -> None:

@@ -19,6 +19,7 @@ from emulator.lab import Lab
 from emulator.node import Node
 from emulator.plan.difference import Difference
 from emulator.plan.model import EndPlan, LinkPlan, NodePlan, Plan
+from emulator.plan.notices import notices
 from emulator.readiness import wait_joined, wait_ready
 from emulator.runtime.containers import Containers
 from emulator.runtime.namespace import Processes
@@ -36,11 +37,15 @@ OnFailure = Literal["stop", "keep"]
 """What a VNF or a container that does not start does to the lab: end it, or be marked and left."""
 
 _FILES, _FILES_PER_NODE = 256, 8
-"""Open files of the emulator: its own, and for a node its namespace, its shell and its VNF."""
+"""Open files of the emulator: its own, and for a node its namespaces, its shell and its VNF."""
 
 
 class OwnedLab(Lab):
-    """A lab that lives and dies with this process."""
+    """A lab that lives and dies with this process.
+
+    Attributes:
+        ended: whether it is closed, as when a change can be neither made nor taken back.
+    """
 
     def __init__(
         self,
@@ -53,6 +58,7 @@ class OwnedLab(Lab):
         record = labs.LabRecord(folder.id, plan.name, os.getpid(), labs.now())
         super().__init__(plan, record)
         self._folder = folder
+        self.ended = False
         self._on_failure = on_failure
         self._failed: dict[str, BuildVnfError] = {}
         self._stack.callback(folder.close)
@@ -84,6 +90,10 @@ class OwnedLab(Lab):
             self._stack.callback(self._close_nodes)
         self._parts += [folder, self._fabric, self._processes, self._containers, self._wires]
         self._parts += [self._xdp_switches, self._hosts, self._control, self._steering]
+
+    def close(self) -> None:
+        self.ended = True
+        super().close()
 
     @classmethod
     def start(
@@ -148,12 +158,18 @@ class OwnedLab(Lab):
         before = self.plan
         try:
             self._carry_out(Difference.between(before, plan), plan)
-        except BaseException:
+        except BaseException as error:
             try:
-                self._carry_out(Difference.between(plan, before), before)
-            except BuildVnfError:
+                # What was there and does not start any more is marked, like in a lab that goes on.
+                with self._going_on():
+                    self._carry_out(Difference.between(plan, before), before)
+            except BaseException as second:
                 # Neither the old state nor the new one can be had: better no lab than half a one.
                 self.close()
+                if not isinstance(second, BuildVnfError):
+                    raise
+                if isinstance(error, BuildVnfError):
+                    error.hint = f"it could not be taken back ({second.message}): the lab has ended"
             raise
         self._vnfs.forget_all_but(self.nodes)
         self._folder.write_hosts(_addresses(plan))
@@ -269,7 +285,12 @@ class OwnedLab(Lab):
 
     @property
     def notes(self) -> Sequence[str]:
-        return self._hosts.notes
+        return [*notices(self.plan), *self._hosts.notes]
+
+    @property
+    def limited_nodes(self) -> Hosts:
+        self._require_ours()
+        return self._hosts
 
     def ensure_changeable(self, name: str) -> None:
         self._require_ours()
@@ -284,7 +305,7 @@ class OwnedLab(Lab):
             # The lab is still starting, and will be recorded as a whole.
             return
         # Not the whole plan anew, because scripts change hundreds of nodes one by one.
-        changed = plan.model_dump(mode="json")
+        changed = plan.to_values()
         recorded = [changed if n["name"] == plan.name else n for n in self.record.plan["nodes"]]
         self.record = replace(self.record, plan={**self.record.plan, "nodes": recorded})
         self._folder.write(self.record)
@@ -446,13 +467,12 @@ class OwnedLab(Lab):
                 if node.running_vnf is not None
             },
             containers=self._containers.describe(),
-            mounts=self._hosts.mounts(),
             wires=self._wires.describe(),
             control=self._control.describe(),
             xdp_switches=self._xdp_switches.describe(),
             steering=self._steering.describe(),
             failed={name: error.message for name, error in self._failed.items()},
-            plan=self.plan.model_dump(mode="json"),
+            plan=self.plan.to_values(),
         )
         self._folder.write(self.record)
 

@@ -9,7 +9,7 @@ _PACKAGE = Path(__file__).resolve().parent
 
 
 def share_dir() -> Path:
-    """The folder that holds ``vnfs/``, ``topologies/`` and ``docs/``.
+    """The folder that holds ``vnfs/``, ``topologies/``, ``labs/`` and ``docs/``.
 
     An installed wheel carries them inside the package, a checkout beside it.
     """

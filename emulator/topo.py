@@ -123,10 +123,10 @@ class Topo(TopoGraph):
 
         Returns the name. Options: ``stp=True`` for the spanning tree that a loop of switches
         needs; ``kind="ovs"`` for Open vSwitch, with ``dpid``, ``failMode``, ``protocols``,
-        ``datapath``, ``controllers`` and more; ``kind="xdp"`` for our own switch in BPF, with
-        ``ageing_s``, so long it believes what it has learnt. Mininet's classes of switches are
-        taken as ``cls``. ``dpid`` is accepted for scripts that give one and means nothing to a
-        Linux bridge.
+        ``datapath``, ``port_type``, ``controllers`` and more; ``kind="xdp"`` for our own switch in
+        BPF, with ``ageing_s``, so long it believes what it has learnt. Mininet's classes of
+        switches are taken as ``cls``. ``dpid`` is accepted for scripts that give one and means
+        nothing to a Linux bridge.
         """
         return self._add(name, "switch", {**(opts or self.sopts), "isSwitch": True})
 

@@ -25,19 +25,20 @@ from emulator.userfile import blaming, run_file
 Factory = Callable[..., Any]
 
 
-def load_topology(target: str, settings: Mapping[str, str]) -> Topo:
+def load_topology(target: str, settings: Mapping[str, str] | None = None) -> Topo:
     """Build the topology that a target names.
 
     Args:
         target: ``FILE``, ``FILE:NAME`` for one of several in the file, or a built-in topology
             such as ``linear,4`` where there is no such file.
         settings: arguments of the topology as text; each is read as the type that its parameter
-            of ``build`` has, by annotation or by default.
+            of ``build`` has, by annotation or by default. None: no arguments.
 
     Raises:
         UsageError: there is no such file or topology, the file cannot be run, or it does not
             take the settings.
     """
+    settings = settings or {}
     path, name = _split(target)
     if path is None:
         if target.partition(",")[0] in list_builtin():

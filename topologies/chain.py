@@ -36,7 +36,7 @@ frame. With ``runtime=docker`` they may be options of its container: ``--set mem
 
 from typing import Any
 
-from emulator import Topo
+from emulator import Topo, UsageError
 
 
 class Chain(Topo):
@@ -55,6 +55,10 @@ class Chain(Topo):
         runtime: str = "namespace",
         **parameters: Any,
     ) -> None:
+        if length < 0:
+            raise UsageError(
+                f"there is no chain of {length} VNFs", where="length", hint="write length=4"
+            )
         if dataplane not in ("kernel", "xdp"):
             parameters |= {"cores": cores, "idle": idle, "driver": driver}
         before = self.addHost("client")

@@ -58,12 +58,16 @@ def plan(
         topology.addSchedule(schedule)
 
     from emulator.plan.compile import compile_plan
+    from emulator.plan.notices import notices
 
     compiled = compile_plan(topology, ipv6=ipv6, catalog=load_catalog(file))
     if json:
         sys.stdout.write(compiled.to_json() + "\n")
     else:
         _print_plan(compiled)
+    sys.stdout.flush()
+    for notice in notices(compiled):
+        sys.stderr.write(f"*** {notice}\n")
 
 
 def list_(

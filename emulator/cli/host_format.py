@@ -40,6 +40,7 @@ def limits_text(limits: LimitsPlan | None) -> str | None:
         words.append(f"memory={size_text(limits.memory_bytes)}")
     if limits.pids is not None:
         words.append(f"pids={limits.pids}")
+    words += [f"{name}={value}" for name, value in limits.others]
     return " ".join(words)
 
 

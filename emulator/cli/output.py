@@ -227,7 +227,10 @@ class BenchProgress:
             return
         now_s = time.monotonic()
         if event.record is not None:
-            self._line(f"{event.case}: {event.record.status}")
+            done = len(event.record.rounds_done)
+            so_far = f"{done} of its rounds measured"
+            status = event.record.status
+            self._line(f"{event.case}: {so_far if status == 'unfinished' else status}")
         elif now_s - self._printed_s >= _LINE_PERIOD_S:
             share = event.completed / event.total if event.total else 1.0
             left = format_age(self._remaining.seconds())

@@ -25,9 +25,11 @@ def serve_shell(
     """
     from emulator.cli.shell import Shell
     from emulator.cli.shell_prompt import read_prompt, read_script
+    from emulator.warned import tell_by
 
     interactive = is_interactive() and not commands
     shell = Shell(net, interactive=interactive)
+    tell_by(shell.tell)
     given = [line for text in commands or () for line in text.splitlines()]
 
     def lines() -> Iterator[str]:

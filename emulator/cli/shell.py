@@ -44,10 +44,14 @@ class Shell:
         self.finished = False
         self.failed = False
         """Whether any line so far was not understood or could not be carried out."""
+        self.typed_ahead = ""
+        """What was typed while a node's command had the terminal, and it did not read."""
         self.captures: dict[str, Sniffer] = {}
         """Those in the background, by what they are called in a list of them."""
         self._told: dict[str, str] = {}
         self._told_links: set[tuple[str, str]] = set()
+        # Those of the start have been told with it.
+        self._told_notes = set(net.notes)
         self._names: dict[str, Any] = {}
         self._sources: list[Path] = []
 
@@ -128,8 +132,10 @@ class Shell:
     def tell_failures(self) -> None:
         """Print which nodes have failed since this was done last."""
         try:
-            failures = self.failures()
+            # First of all this takes note of what the lab's owner has changed.
             self._tell_links()
+            self._tell_notes()
+            failures = self.failures()
         except LabError:
             return  # the lab has ended, which is told elsewhere
         for name, reason in failures.items():
@@ -168,6 +174,14 @@ class Shell:
                 sys.stderr.flush()
         self._told_links = {(name, reason) for name, reason, _ in found}
 
+    def _tell_notes(self) -> None:
+        """Print what should be known of the lab since this was done last."""
+        notes = self.net.notes
+        for note in notes:
+            if note not in self._told_notes:
+                self.tell(note)
+        self._told_notes = set(notes)
+
     def _node_command(self, name: str, text: str) -> None:
         if not text:
             raise UsageError(
@@ -198,7 +212,10 @@ class Shell:
             return
         # A Ctrl-C that is typed arrives as a key; this is for one that is sent as a signal.
         with interrupts_go_to(lambda _signum: node.interrupt()):
-            node.interact(command, echo=echo)
+            node.interact(command, echo=echo, on_unread=self._type_ahead)
+
+    def _type_ahead(self, typed: str) -> None:
+        self.typed_ahead += typed
 
     def with_addresses(self, text: str) -> str:
         """A command in which names of nodes behind its first word stand for their addresses."""
@@ -362,15 +379,19 @@ class Shell:
         """Print lines of output."""
         sys.stdout.write(text + "\n")
 
+    def tell(self, text: str) -> None:
+        """Print a line to stderr, behind what was printed so far."""
+        self.flush()
+        sys.stderr.write(f"*** {text}\n")
+        sys.stderr.flush()
+
     def flush(self) -> None:
         """Write out what was printed, before a process of the user's prints too."""
         sys.stdout.flush()
 
     def _fail(self, error: BuildVnfError) -> None:
         self.failed = True
-        self.flush()
-        sys.stderr.write(f"*** {error}\n")
-        sys.stderr.flush()
+        self.tell(str(error))
 
     def _node_names(self) -> list[str]:
         return [node.name for node in self.net.plan.nodes]

@@ -118,8 +118,13 @@ def _node_command_options(words: Sequence[str], nodes: list[str], plan: Plan) ->
         return [interface.name for interface in node.interfaces] if len(words) == 2 else []
     if words[1] == "update":
         named = {word.partition("=")[0] for word in words[2:]}
-        return [f"{name}=" for name in CHANGEABLE if name not in named]
+        limits = HOST_LIMITS if node.container is None else CHANGEABLE
+        return [f"{name}=" for name in limits if name not in named]
     return _parameters(node.name, words[2:], plan) if words[1] == "set" else []
+
+
+HOST_LIMITS = ("cpu", "cpus", "cpuset", "memory", "pids")
+"""What a node without a container can be limited by."""
 
 
 def _measurements() -> Sequence[str]:

@@ -123,6 +123,8 @@ def _switch_words(switch: SwitchPlan) -> str:
     if switch.ovs is not None:
         given = [f"dpid={switch.ovs.dpid.lstrip('0') or '0'}", f"failMode={switch.ovs.fail_mode}"]
         given.append(f"datapath={switch.ovs.datapath}")
+        given += [f"port_type={switch.ovs.port_type}"] if switch.ovs.port_type != "system" else []
+        given += [f"driver={switch.ovs.driver}"] if switch.ovs.driver else []
         given += [f"protocols={'+'.join(switch.ovs.protocols)}"] if switch.ovs.protocols else []
         given += [f"controllers={'+'.join(switch.ovs.controllers) or 'none'}"]
     if switch.xdp is not None:

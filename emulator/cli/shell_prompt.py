@@ -37,6 +37,7 @@ def read_prompt(shell: Shell) -> Iterator[str]:
     session = make_session(shell)
     while True:
         try:
+            _put_back(session, shell)
             # What is pasted may be several lines at once.
             yield from session.prompt().split("\n")
         except Terminated:
@@ -45,6 +46,20 @@ def read_prompt(shell: Shell) -> Iterator[str]:
             continue
         except EOFError:
             return
+
+
+def _put_back(session: PromptSession[str], shell: Shell) -> None:
+    """Types anew what was meant for the prompt while a node's command had the terminal."""
+    from prompt_toolkit.input.typeahead import store_typeahead
+    from prompt_toolkit.input.vt100_parser import Vt100Parser
+    from prompt_toolkit.key_binding import KeyPress
+
+    keys: list[KeyPress] = []
+    parser = Vt100Parser(keys.append)
+    parser.feed(shell.typed_ahead)
+    parser.flush()
+    shell.typed_ahead = ""
+    store_typeahead(session.app.input, keys)
 
 
 def make_session(shell: Shell) -> PromptSession[str]:

@@ -92,7 +92,9 @@ def read_words(name: str, text: str, *counts: int) -> list[str]:
         raise UsageError(str(error).lower(), where=name) from error
     if len(words) not in counts:
         raise UsageError(
-            f"{len(words)} arguments given" if words else "arguments are missing",
+            f"{len(words)} argument{'s' * (len(words) != 1)} given"
+            if words
+            else "arguments are missing",
             where=name,
             hint=f"usage: {COMMANDS[name].full_usage}",
         )

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from emulator.cli import shell_format
 from emulator.cli.container_format import limits_text, published
+from emulator.cli.host_format import limits_text as host_limits_text
 from emulator.errors import UsageError
 from emulator.settings import SettingsError, assignments
 from emulator.vnf_stats import VnfStats
@@ -35,6 +36,7 @@ class VnfCommand:
         for_containers: whether it is for containers, whatever they are.
         for_switches: whether it is for switches, and for nothing else.
         for_control: whether it is for controllers and Open vSwitch bridges too.
+        for_all: whether it is for all nodes.
     """
 
     name: str
@@ -44,12 +46,13 @@ class VnfCommand:
     for_containers: bool = False
     for_switches: bool = False
     for_control: bool = False
+    for_all: bool = False
 
     @property
     def full_usage(self) -> str:
         """The whole line, with a word for the nodes that it is for in the place of their name."""
         whose = "VNF" if not self.for_containers else "NODE" if self.for_vnfs else "CONTAINER"
-        whose = "SWITCH" if self.for_switches else whose
+        whose = "SWITCH" if self.for_switches else "NODE" if self.for_all else whose
         return f"{whose} {self.name} {self.usage}".rstrip()
 
     @property
@@ -82,10 +85,11 @@ def _command(
     for_containers: bool = False,
     for_switches: bool = False,
     for_control: bool = False,
+    for_all: bool = False,
 ) -> Callable[[Any], Any]:
     def register(run: Callable[[Node, Sequence[str]], str]) -> Any:
         VNF_COMMANDS[name] = VnfCommand(
-            name, usage, run, for_vnfs, for_containers, for_switches, for_control
+            name, usage, run, for_vnfs, for_containers, for_switches, for_control, for_all
         )
         return run
 
@@ -104,7 +108,8 @@ def names_for(plan: NodePlan) -> list[str]:
     return [
         command.name
         for command in VNF_COMMANDS.values()
-        if (command.for_vnfs and plan.kind == "vnf")
+        if command.for_all
+        or (command.for_vnfs and plan.kind == "vnf")
         or (command.for_containers and plan.runtime == "docker")
         or (command.for_switches and plan.kind == "switch")
         or (command.for_control and is_controlled(plan))
@@ -190,19 +195,21 @@ def _logs(node: Node, words: Sequence[str]) -> str:
     return node.logs(int(words[0]) if words else None).removesuffix("\n")
 
 
-@_command("update", "NAME=VALUE...", for_vnfs=False, for_containers=True)
+@_command("update", "NAME=VALUE...", for_all=True)
 def _update(node: Node, words: Sequence[str]) -> str:
-    """Change the limits of a running container.
+    """Change the limits of a node while it runs.
 
-    For example: d1 update cpus=0.5 memory=256m. There are cpus, cpuset, cpu_shares, memory,
-    memory_swap and pids; none takes a limit away. Only in the terminal that runs the lab.
+    For example: d1 update cpus=0.5 memory=256m. There are cpus, cpuset, memory and pids, for a
+    container cpu_shares and memory_swap too, and for others cpu, a share of all the machine's CPUs;
+    none takes a limit away. Only in the terminal that runs the lab.
     """
-    assert node.plan.container is not None
     if not words:
+        container = node.plan.container
+        now = host_limits_text(node.plan.limits) if container is None else limits_text(container)
         raise UsageError(
             "no limit is given",
             where=f"{node.name} update",
-            hint=f"now {limits_text(node.plan.container) or 'it has none'}",
+            hint=f"now {now or 'it has none'}",
         )
     try:
         changes = assignments(words, dict.fromkeys(_WHOLE_NUMBERS, 0))

@@ -40,10 +40,13 @@ def explain(errors: Iterable[BuildVnfError | None]) -> None:
 def print_cases(
     manifest: Manifest, columns: Mapping[str, Sequence[str]], verdicts: Sequence[Verdict]
 ) -> None:
+    from emulator.trying.cases import FILE
     from emulator.trying.difference import describe
 
     if not columns or not verdicts:
-        lack = "cases.py" if columns else "handler of its own"
+        lack = "handler of its own" if not columns else FILE
+        if columns and (manifest.folder / FILE).is_file():
+            lack = f"case in its {FILE}"
         sys.stdout.write(f"{manifest.name}: it has no {lack}, so there is nothing to try\n\n")
         return
     rows: dict[str, list[object]] = {}

@@ -78,6 +78,11 @@ def new(
     sys.stdout.write(f"wrote {target}: {', '.join(sorted(p.name for p in target.iterdir()))}\n")
 
     from emulator.catalog import read_manifest
+    from emulator.paths import share_dir
+
+    ours = share_dir() / "vnfs" / name
+    if ours.is_dir() and ours != target.resolve():
+        sys.stdout.write(f"It stands in for {ours} wherever the folder {folder} is searched.\n")
 
     # Other commands find it by its name in ./vnfs, and anywhere by its path.
     called = name if folder == Path("vnfs") else str(target)

@@ -9,17 +9,24 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
+from importlib.util import spec_from_file_location
+from pathlib import Path
 from types import ModuleType
+from typing import TYPE_CHECKING, cast
 
-from emulator.compat.unsupported import refused_module, submodule
+from emulator.compat.unsupported import MODULES, refused_module, submodule
+
+if TYPE_CHECKING:
+    from importlib.abc import Loader
 
 PACKAGES = ("mininet", "containernet", "comnetsemu")
 _OURS = "emulator.compat."
+_EXAMPLES = "mininet.examples."
+_DEBIANS = "/usr/lib/python3/dist-packages"
 
 
-class _Finder(MetaPathFinder):
+class _Finder:
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
@@ -27,13 +34,31 @@ class _Finder(MetaPathFinder):
             return None
         module = submodule(_OURS + fullname)
         if module is None:
-            raise refused_module(fullname)
-        spec = ModuleSpec(fullname, _Loader(module), is_package=hasattr(module, "__path__"))
+            example = _example(fullname)
+            if example is None:
+                raise refused_module(fullname)
+            return spec_from_file_location(fullname, example)
+        spec = ModuleSpec(
+            fullname, cast("Loader", _Loader(module)), is_package=hasattr(module, "__path__")
+        )
         spec.origin = module.__file__
         return spec
 
 
-class _Loader(Loader):
+def _example(fullname: str) -> Path | None:
+    """The file of one of Mininet's examples: beside the script, or where Mininet is installed.
+
+    They are scripts as others are, and find our modules when they are run.
+    """
+    if not fullname.startswith(_EXAMPLES) or fullname in MODULES:
+        return None
+    file = f"{fullname.removeprefix(_EXAMPLES)}.py"
+    installed = (Path(place, "mininet", "examples") for place in (*sys.path, _DEBIANS))
+    places = [Path(sys.path[0]), *installed]
+    return next((place / file for place in places if (place / file).is_file()), None)
+
+
+class _Loader:
     def __init__(self, module: ModuleType) -> None:
         self._module = module
         self._spec = module.__spec__

@@ -99,6 +99,15 @@ class Controller(Node):
         return options
 
     @property
+    def born(self) -> bool:
+        """Whether it lives, or there is nothing yet that it would live for."""
+        return self._born or not self.in_use
+
+    @born.setter
+    def born(self, lives: bool) -> None:
+        self._born = lives and self.in_use
+
+    @property
     def in_use(self) -> bool:
         """Whether there is a switch that it could control."""
         return any(node.is_ovs for node in self.growth.nodes.values())

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from emulator.compat.hints import hints_in_classes
 from emulator.compat.mininet.log import info, warn
 from emulator.compat.ovs_wanted import ovs_call_of_script
 from emulator.errors import LabError, UsageError
@@ -24,6 +25,7 @@ from emulator.network import Network
 from emulator.owned_lab import OnFailure
 from emulator.paths import run_dir
 from emulator.topo import Topo
+from emulator.warned import tell_by
 
 if TYPE_CHECKING:
     from emulator.compat.interfaces import Intf
@@ -76,6 +78,10 @@ class Growth:
         # What the variables were that lead to the lab's Open vSwitch.
         self._environment: dict[str, str | None] = {}
         self._lock = threading.RLock()
+        # What lives and has not taken note of it yet, and nodes with something to do since then.
+        self._newborn: list[Node | Link | Intf] = []
+        self._young: list[Node] = []
+        tell_by(lambda text: warn(f"*** {text}\n"))
         _ALL.append(self)
         let_go_when_forked(self)
 
@@ -87,41 +93,85 @@ class Growth:
     def live(self) -> None:
         """Brings everything that has been declared to life.
 
+        Where a script's own class raises something, the rest lives all the same, and the next call
+        goes on.
+
         Raises:
             TopologyError: with all the mistakes in what was declared.
             LabError: the network has been stopped.
         """
-        with self._lock:
+        with self._lock, hints_in_classes():
             if self._ended:
                 raise LabError("the network has been stopped", hint="make another one")
+            if not self.alive and any(each.engine_node for each in self.nodes.values()):
+                raise LabError(
+                    f"the lab has ended: {self.engine.why_ended or 'it was stopped'}",
+                    hint="make another network",
+                )
             nodes: list[Node] = [node for node in self.nodes.values() if not node.born]
             links: list[Link] = [link for link in self.links if not link.born]
             lent = [intf for intf in self.externals if not intf.born]
             items: list[Node | Link | Intf] = [*nodes, *links, *lent]
-            if self.alive and not items:
-                return
-            before = self.engine.topo
-            with self.engine.change() as topo:
-                assert isinstance(topo, _Written)
-                for item in items:
-                    topo.written_at = item.place
-                    item.declare(topo)
-                topo.written_at = ""
-            if not self.alive:
-                try:
-                    self.engine.start()
-                except BaseException:
-                    self.engine.topo = before
-                    raise
+            if items or not self.alive:
+                self._have_live(items)
             # What they do when they come to life may ask for something alive again.
+            if self._newborn:
+                self._greet()
+            if self._young:
+                self._grow_up()
+
+    def _have_live(self, items: list[Node | Link | Intf]) -> None:
+        """Declare things to the engine, which then has them."""
+        before = self.engine.topo
+        with self.engine.change() as topo:
+            assert isinstance(topo, _Written)
             for item in items:
-                item.born = True
-            for item in items:
-                item.be_born()
-            self._point_to_ovs(nodes)
-            self._tell_notes(nodes)
-            for node in nodes:
-                node.grow_up()
+                topo.written_at = item.place
+                item.declare(topo)
+            topo.written_at = ""
+        if not self.alive:
+            try:
+                self.engine.start()
+            except BaseException:
+                self.engine.topo = before
+                raise
+        for item in items:
+            item.born = True
+        self._newborn += items
+
+    def _greet(self) -> None:
+        """Have what lives take note of it; what fails to do so is asked again the next time."""
+        waiting, self._newborn = self._newborn, []
+        failures: list[tuple[Node | Link | Intf, Exception]] = []
+        aware = set()
+        try:
+            while waiting:
+                try:
+                    waiting[0].be_born()
+                    aware.add(id(waiting[0]))
+                except Exception as failure:  # noqa: BLE001 - classes of scripts may raise anything
+                    failures.append((waiting[0], failure))
+                waiting.pop(0)
+        finally:
+            self._newborn += [*(item for item, _ in failures), *waiting]
+        nodes = [node for node in self.nodes.values() if id(node) in aware]
+        self._young += nodes
+        self._point_to_ovs(nodes)
+        self._tell_notes(nodes)
+        if failures:
+            raise failures[0][1]
+
+    def _grow_up(self) -> None:
+        """Have nodes do what was to be done as soon as they live; after a failure, the rest of it
+        is done the next time."""
+        young, self._young = self._young, []
+        try:
+            while young:
+                if self.nodes.get(young[0].name) is young[0]:
+                    young[0].grow_up()
+                young.pop(0)
+        finally:
+            self._young = [*young, *self._young]
 
     def _point_to_ovs(self, nodes: list[Node]) -> None:
         """Has ``ovs-vsctl`` and the like, run by the script on the machine, reach the lab's own."""
@@ -191,6 +241,7 @@ class Growth:
         with self._lock:
             if intf in self.externals:
                 self.externals.remove(intf)
+                self._newborn = [each for each in self._newborn if each is not intf]
                 if intf.born and self.alive:
                     self.engine.removeExternal(intf.engine_name)
 
@@ -202,13 +253,16 @@ class Growth:
             for link in [link for link in self.links if node in (link.intf1.node, link.intf2.node)]:
                 self.remove_link(link)
             self.nodes.pop(node.name, None)
-            if node.engine_node is not None and self.alive:
+            self._newborn = [each for each in self._newborn if each is not node]
+            self._young = [each for each in self._young if each is not node]
+            if self.alive and node.name in self.engine:
                 self.engine.delNode(node.name)
 
     def remove_link(self, link: Link) -> None:
         """Takes a link away."""
         with self._lock:
             self.links.remove(link)
+            self._newborn = [each for each in self._newborn if each is not link]
             if link.born and self.alive:
                 with self.engine.change() as topo:
                     topo.removeLink(link.intf1.node.name, link.intf2.node.name, link.key)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from emulator.compat import aliases, growth
-from emulator.compat.mininet.cli import CLI
+from emulator.compat.hints import put_in_options
 from emulator.compat.mininet.log import LEVELS, info, lg
 from emulator.compat.mininet.net import Mininet
 from emulator.compat.mininet.util import splitArgs
@@ -84,6 +84,7 @@ def run_mn(options: Options) -> int:
             try:
                 return _run(options, choices)
             except BuildVnfError as error:
+                put_in_options(error)
                 if choices.files:
                     say_where(error, choices.files[0])
                 raise
@@ -125,22 +126,29 @@ def _run(options: Options, choices: Choices) -> int:
     if nat_arguments is not None:
         arguments, named = nat_arguments
         net.addNAT(*arguments, **named).configDefault()
-    shell = choices.shell or CLI
     good = True
     try:
         if scripts[0]:
-            good &= not shell(net, script=scripts[0]).failed
+            good &= not _shell(choices)(net, script=scripts[0]).failed
         net.start()
         if tests:
             good &= _run_tests(net, tests)
         else:
-            good &= not shell(net).failed
+            good &= not _shell(choices)(net).failed
         if scripts[1]:
-            good &= not shell(net, script=scripts[1]).failed
+            good &= not _shell(choices)(net, script=scripts[1]).failed
     finally:
         net.stop()
     info(f"completed in {time.monotonic() - began:.3f} seconds\n")
     return 0 if good else 1
+
+
+def _shell(choices: Choices) -> Callable[..., Any]:
+    if choices.shell is not None:
+        return choices.shell
+    from emulator.compat.mininet.cli import CLI
+
+    return CLI
 
 
 def _run_tests(net: Mininet, tests: Sequence[Test]) -> bool:

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from emulator.compat.growth import current, user_place
+from emulator.compat.mininet.log import error
 from emulator.compat.node_commands import NodeCommands
 from emulator.compat.node_interfaces import NodeInterfaces
 from emulator.compat.unsupported import UnsupportedError
-from emulator.errors import UsageError
+from emulator.errors import LabError, UsageError
+from emulator.hosts.limits import RT_PRIORITY, ensure_real_time, quota_of
 from emulator.names import suggestion
+from emulator.plan.host_model import LimitsPlan
 
 if TYPE_CHECKING:
     from emulator.topo import Topo
+
+_PERIOD_US = LimitsPlan().period_us
 
 
 class Node(NodeCommands, NodeInterfaces):
@@ -211,35 +217,112 @@ class Host(Node):
 
 
 class CPULimitedHost(Host):
-    """A host that may take only a share of the CPUs' time, or only some of the CPUs."""
+    """A host that may take only a share of the CPUs' time, or only some of the CPUs.
+
+    Attributes:
+        sched: how it shares the CPUs, ``cfs`` or ``rt``.
+        period_us: over which its share is kept to.
+        rtprio: the priority of real-time processes.
+    """
+
+    rtprio = RT_PRIORITY
 
     def __init__(self, name: str, sched: str = "cfs", **kwargs: Any) -> None:
         super().__init__(name, sched=sched, **kwargs)
+        self.sched = sched
+        self.period_us: int = kwargs.get("period_us") or _PERIOD_US
 
     @classmethod
     def init(cls) -> None:
         """What the class needs before its first host; here nothing."""
 
+    @classmethod
+    def checkRtGroupSched(cls) -> None:
+        """Raises ``MachineError`` where hosts cannot have shares of real time."""
+        ensure_real_time(cls.__name__)
+
+    def cgroupSet(self, param: str, value: Any, resource: str = "cpu") -> int | str:
+        """Sets a parameter of the host's control group; what the kernel has made of it.
+
+        Where that is something else, it is told in a line, as in Mininet.
+
+        Args:
+            param: its name in version 1 of control groups, whichever version there is.
+            resource: the controller.
+        """
+        node, reason = self.living(), ""
+        try:
+            found = node.cgroupSet(param, value, resource)
+        except LabError as refusal:
+            found, reason = node.cgroupGet(param, resource), f": {refusal.message}"
+        if str(found) != str(value):
+            error(
+                f"*** error: {self.name} cgroupSet: {param} set to {found} instead of {value}"
+                f"{reason}\n"
+            )
+        return found
+
+    def cgroupGet(self, param: str, resource: str = "cpu") -> int | str:
+        """What a parameter of the host's control group is."""
+        return self.living().cgroupGet(param, resource)
+
+    def cgroupDel(self) -> bool:
+        """Takes the host's control group away, and its limits; whether it is gone."""
+        return self.living().cgroupDel()
+
+    def chrt(self) -> str:
+        """Has the host's shell be a real-time process; how it is scheduled then."""
+        pid = self.pid
+        # From its own group: real-time processes cannot be moved to one without such a share.
+        self.cgroupGet("shares")
+        try:
+            os.sched_setscheduler(pid, os.SCHED_RR, os.sched_param(self.rtprio))
+        except OSError as refusal:
+            error(f"*** error: could not assign SCHED_RR to {self.name}: {refusal.strerror}\n")
+        names = {
+            os.SCHED_RR: "SCHED_RR",
+            os.SCHED_FIFO: "SCHED_FIFO",
+            os.SCHED_OTHER: "SCHED_OTHER",
+        }
+        policy = os.sched_getscheduler(pid)
+        return names.get(policy, str(policy))
+
+    def rtInfo(self, f: float) -> tuple[str, str, int, int]:
+        """The parameters that make a fraction of real time, and their values: period, quota."""
+        return "rt_period_us", "rt_runtime_us", self.period_us, int(self.period_us * f)
+
+    def cfsInfo(self, f: float) -> tuple[str, str, int, int]:
+        """The parameters that make a fraction of the machine, and their values: period, quota.
+
+        0 and less is no limit, which is written as a quota of -1.
+        """
+        names = ("cfs_period_us", "cfs_quota_us")
+        if f <= 0:
+            return *names, self.period_us, -1
+        share = f * (os.cpu_count() or 1)
+        quota_us, period_us = quota_of(share, self.period_us)
+        return *names, period_us, quota_us
+
     def setCPUFrac(self, f: float, sched: str | None = None) -> None:
         """Lets it take a fraction of the machine's CPU time; less than 0 is no limit.
 
         Args:
-            sched: ``cfs`` or ``rt``.
+            sched: ``cfs`` or ``rt``; as it is without.
         """
         share = None if f is None or f < 0 else f
-        if sched is not None:
-            self.params["sched"] = sched
+        self.sched = self.params["sched"] = sched or self.sched
         self.params["cpu"] = share
         if self.born:
-            self.living().update(cpu=share)
+            self.living().update(cpu=share, sched=self.sched)
 
-    def setCPUs(self, cores: Any, mems: int = 0) -> None:
-        """Lets it run on some CPUs only: a number, a list of them, or a text."""
-        if mems:
-            raise UnsupportedError("memory nodes cannot be chosen", where=self.name)
+    def setCPUs(self, cores: Any, mems: Any = 0) -> None:
+        """Lets it run on some CPUs only: a number, a list of them, or a text; and by ``mems`` use
+        the memory of some nodes of the machine only, the first one by default."""
         self.params["cores"] = cores
         if self.born:
             self.living().update(cores=cores)
+        if mems:
+            self.once_alive(lambda: self.cgroupSet("mems", mems, "cpuset"))
 
     def config(  # type: ignore[override]
         self, cpu: float = -1, cores: Any = None, **params: Any

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import signal
 import sys
 import threading
 import traceback
@@ -13,13 +15,26 @@ from types import CodeType, ModuleType
 
 from emulator.compat import aliases, growth
 from emulator.compat.machine_commands import reaching_switches
+from emulator.compat.unsupported import OTHERS
 from emulator.errors import BuildVnfError, TopologyError, UsageError
 from emulator.owned_lab import OnFailure
 
 _PACKAGE = str(Path(__file__).resolve().parents[1])
-_OLD_PYTHON = re.compile(r"Missing parentheses in call to|leading zeros in decimal|backtick")
+_OLD_PYTHON = re.compile(
+    r"Missing parentheses in call to|leading zeros in decimal|backtick"
+    r"|multiple exception types must be parenthesized|inconsistent use of tabs"
+)
 _OLD_NAMES = ("raw_input", "xrange", "unicode", "unichr", "basestring", "long", "reduce")
-_OLD_MODULES = ("Queue", "ConfigParser", "SocketServer", "urllib2", "httplib", "commands")
+_OLD_MODULES = (
+    "Queue",
+    "ConfigParser",
+    "SocketServer",
+    "urllib2",
+    "httplib",
+    "commands",
+    "thread",
+    "Tkinter",
+)
 _OLD_HINT = "it is written for Python 2; 2to3 -w -n {} rewrites it"
 
 
@@ -93,6 +108,19 @@ def _as_main(path: Path, arguments: Sequence[str]) -> Iterator[ModuleType]:
             sys.path.remove(folder)
 
 
+def _end_as_other_programs() -> None:
+    """Has a process that the script forks end by a signal without a word: it has no labs to end."""
+    if sys._getframe(1).f_code.co_filename.startswith(_PACKAGE):
+        return
+    for signum in (signal.SIGTERM, signal.SIGHUP):
+        # A handler of the script's own stays.
+        if getattr(signal.getsignal(signum), "__module__", "").startswith("emulator."):
+            signal.signal(signum, signal.SIG_DFL)
+
+
+os.register_at_fork(after_in_child=_end_as_other_programs)
+
+
 def _wait_for_threads() -> None:
     """As at the end of any program: it goes on until its threads have ended."""
     for thread in threading.enumerate():
@@ -142,10 +170,37 @@ def print_traceback(error: Exception, path: Path) -> None:
         part = part.__cause__ or part.__context__
     sys.stdout.flush()
     sys.stderr.write("".join(told.format()))
-    name = getattr(error, "name", None)
-    old = (isinstance(error, NameError) and name in _OLD_NAMES) or (
-        isinstance(error, ModuleNotFoundError) and name in _OLD_MODULES
-    )
-    if old:
-        sys.stderr.write(f"vnf: {_OLD_HINT.format(path)}\n")
+    hint = _hint(error, path)
+    if hint:
+        sys.stderr.write(f"vnf: {hint}\n")
     sys.stderr.flush()
+
+
+def _hint(error: Exception, path: Path) -> str:
+    """What helps against an exception, if that can be told; or an empty text."""
+    name = getattr(error, "name", None) or ""
+    if isinstance(error, ModuleNotFoundError):
+        package = name.partition(".")[0]
+        if name in _OLD_MODULES:
+            return _OLD_HINT.format(path)
+        if package in OTHERS:
+            return f"{package} is not supported: {OTHERS[package]}"
+        return f"scripts run in {sys.executable}: is {package} installed there?"
+    if isinstance(error, NameError) and name in _OLD_NAMES:
+        return _OLD_HINT.format(path)
+    if isinstance(error, AttributeError):
+        return _reason(error.obj, name)
+    return ""
+
+
+def _reason(thing: object, name: str) -> str:
+    """Why something of ours has not an attribute that Mininet's has, if it is known."""
+    from emulator.compat.parity_reasons import DIFFERENT
+
+    for cls in type(thing).__mro__:
+        ours = cls.__module__.startswith("emulator.compat.")
+        path = f".{cls.__name__}.{name}"
+        why = next((why for key, why in DIFFERENT.items() if ours and key.endswith(path)), "")
+        if why:
+            return f"{cls.__name__}.{name} is not supported: {why}"
+    return ""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from emulator.compat.interfaces import Intf, change_interface
 from emulator.compat.machine_commands import without_sudo
+from emulator.compat.mininet.log import warn
 from emulator.compat.node_commands import command_line
 from emulator.compat.nodes import Node
 from emulator.compat.unsupported import UnsupportedError
@@ -65,6 +66,11 @@ class Switch(Node):
         self._started = False
         self._out_of_service = False
         self._detached: set[str] = set()
+        for word in ("ip", "mac"):
+            if params.get(word):
+                warn(
+                    f"*** {name}: {word}={params[word]} of a switch has no effect, as in Mininet\n"
+                )
         # Mininet's switches reach their controllers by it, and scripts count on it in the lists.
         Intf("lo", self, port=0)
 
@@ -199,13 +205,14 @@ class Switch(Node):
             topo.addSwitch(self.name, **self.engine_options())
 
     def engine_options(self) -> dict[str, Any]:
-        options = {key: value for key, value in self.params.items() if key in self.own_parameters}
+        known = [key for key in self.own_parameters if key not in ("ip", "mac")]
+        options = {key: value for key, value in self.params.items() if key in known}
         if self.is_ovs:
             options["kind"] = "ovs"
             options.setdefault("failMode", "secure")
-            known = self.growth.nodes
+            nodes = self.growth.nodes
             if self.controllers is not None:
-                options["controllers"] = [name for name in self.controllers if name in known]
+                options["controllers"] = [name for name in self.controllers if name in nodes]
         elif self.kind is not None:
             options["kind"] = self.kind
         if self._given_dpid is not None:
@@ -231,7 +238,7 @@ class OVSSwitch(Switch):
     """An Open vSwitch bridge."""
 
     kind = "ovs"
-    own_parameters = (*Switch.own_parameters, "port_type")
+    own_parameters = (*Switch.own_parameters, "port_type", "driver", "idle", "cores")
 
     def __init__(
         self,

@@ -9,13 +9,21 @@ from typing import TYPE_CHECKING, Any
 
 from emulator.compat.mininet.log import info, output
 from emulator.errors import UsageError
-from emulator.traffic.ping import Endpoint, PingMatrix, ping
 
 if TYPE_CHECKING:
     from emulator.compat.nodes import Node
+    from emulator.traffic.ping import PingMatrix
 
 _PING_S = 5.0
 """How long to wait for a reply: links may delay, and the first request waits for addresses."""
+
+
+class Lost(float):
+    """How many percent of pings were lost: a number that says what it counts.
+
+    So a test that returns it can be told from one that returns, say, a rate.
+    """
+
 
 FullPing = tuple[Any, Any, tuple[int, int, float, float, float, float]]
 
@@ -25,7 +33,7 @@ def announce_pings() -> None:
     output("*** Ping: testing ping reachability\n")
 
 
-def print_pings(hosts: Sequence[Node], timeout: str | float | None) -> float:
+def print_pings(hosts: Sequence[Node], timeout: str | float | None) -> Lost:
     """Pings between all pairs of hosts and shows who answered; the percentage that was lost."""
     matrix = _matrix(hosts, timeout, in_turn=_by_flows(hosts))
     lost = sent = 0
@@ -39,7 +47,7 @@ def print_pings(hosts: Sequence[Node], timeout: str | float | None) -> float:
             lost += not answered
             output(f"{other.name} " if answered else "X ")
         output("\n")
-    percent = 100.0 * lost / sent if sent else 0.0
+    percent = Lost(100.0 * lost / sent if sent else 0.0)
     if sent:
         output(f"*** Results: {percent:.0f}% dropped ({sent - lost}/{sent} received)\n")
     else:
@@ -47,8 +55,10 @@ def print_pings(hosts: Sequence[Node], timeout: str | float | None) -> float:
     return percent
 
 
-def print_pings_to(hosts: Sequence[Node], address: str, timeout: str | float | None) -> float:
+def print_pings_to(hosts: Sequence[Node], address: str, timeout: str | float | None) -> Lost:
     """Pings from each host to an address and shows who got an answer; the percentage lost."""
+    from emulator.traffic.ping import Endpoint, ping
+
     from_all = [Endpoint(host.name, host.living().netns, address) for host in hosts]
     pairs = [(place, len(hosts)) for place in range(len(hosts))]
     target = Endpoint("", hosts[0].living().netns, address)
@@ -57,7 +67,7 @@ def print_pings_to(hosts: Sequence[Node], address: str, timeout: str | float | N
     answered = [matrix.replied(host.name, "") for host in hosts]
     for host, reply in zip(hosts, answered, strict=True):
         output(f"{host.name} -> {address if reply else 'X'} \n")
-    percent = 100.0 * answered.count(False) / len(hosts)
+    percent = Lost(100.0 * answered.count(False) / len(hosts))
     output(f"*** Results: {percent:.0f}% dropped ({answered.count(True)}/{len(hosts)} received)\n")
     return percent
 
@@ -202,6 +212,8 @@ def _matrix(
     apart: bool = False,
     in_turn: bool = False,
 ) -> PingMatrix:
+    from emulator.traffic.ping import Endpoint, ping
+
     endpoints = []
     for host in hosts:
         netns, address = host.living().netns, host.IP()

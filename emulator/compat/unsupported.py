@@ -25,6 +25,9 @@ class UnsupportedError(UsageError, ImportError):
     """
 
 
+_VIRTUAL = "virtual machines are not supported; use Docker"
+_WIRELESS = "links here are wires: use an ordinary host, with delay, loss and bw at its link"
+_P4 = "P4 programs are not supported; a VNF is written in C: see vnf new"
 _CLUSTER = "a lab lives on one machine: leave the placement out and use an ordinary Mininet"
 
 NAMES: dict[str, dict[str, str]] = {
@@ -32,12 +35,14 @@ NAMES: dict[str, dict[str, str]] = {
         "P4DockerHost": "use DockerHost; there are no P4 switches",
         "P4Switch": "a VNF on the data plane xdp is programmable too: see vnf new",
     },
-    "containernet.node": {"LibvirtHost": "virtual machines are not supported; use Docker"},
+    "containernet.node": {"DockerSta": _WIRELESS, "LibvirtHost": _VIRTUAL},
     "mininet.net": {
         "MininetWithControlNet": "controllers reach their switches without a network of their "
         "own; use Mininet",
     },
     "mininet.node": {
+        "DockerSta": _WIRELESS,
+        "LibvirtHost": _VIRTUAL,
         "IVSSwitch": "Indigo's switch is no longer maintained; use OVSSwitch",
         "OVSLegacyKernelSwitch": "Open vSwitch has been without it since 1.9; use OVSSwitch",
         "NOX": 'NOX needs Python 2; give your application to Ryu("c0", "app.py"), or reach a '
@@ -47,16 +52,29 @@ NAMES: dict[str, dict[str, str]] = {
 """Module -> name -> what to use instead."""
 
 MODULES: dict[str, str] = {
-    "comnetsemu.builder": "P4 programs are not supported; a VNF is written in C: see vnf new",
+    "comnetsemu.builder": _P4,
     "comnetsemu.overrides": "nothing of Mininet's is left that it would have to mend",
+    "mininet.bmv2": _P4,
+    "mininet.config": 'a fork of Mininet has it; subnets are given by ip="10.1.0.1/24"',
     "mininet.examples.cluster": _CLUSTER,
     "mininet.examples.clustercli": _CLUSTER,
     "mininet.examples.clusterdemo": _CLUSTER,
     "mininet.examples.clusterSanity": _CLUSTER,
     "mininet.examples.miniedit": "draw the lab with the shell's command graph",
     "mininet.examples.consoles": "open terminals with xterm in the shell",
+    "mininet.wifi": _WIRELESS,
 }
 """Submodules that are not there -> what to use instead."""
+
+OTHERS: dict[str, str] = {
+    "MaxiNet": _CLUSTER,
+    "mininext": "use hosts with privateDirs, whose daemons the script starts by cmd",
+    "mn_wifi": _WIRELESS,
+    "p4_mininet": _P4,
+    "p4runtime_switch": _P4,
+    "p4utils": _P4,
+}
+"""Packages beside Mininet that scripts import -> what there is instead."""
 
 ELSEWHERE: dict[str, dict[str, str]] = {
     "mininet.net": {
@@ -73,7 +91,10 @@ def refused_module(fullname: str) -> UnsupportedError:
     """The error for a submodule that is not supported, by the name the script imports it by."""
     hint = MODULES.get(fullname, "")
     if not hint and fullname.startswith("mininet.examples."):
-        hint = "the examples are programs: run a copy of the file with vnf script"
+        file = f"{fullname.rpartition('.')[2]}.py"
+        hint = (
+            f"apt-get install mininet, which brings its examples, or put {file} beside the script"
+        )
     return UnsupportedError(f"the module {fullname} is not supported", hint=hint)
 
 

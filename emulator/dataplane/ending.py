@@ -36,7 +36,8 @@ def why_ended(status: int, log: Path, since: int = 0) -> str:
         since: how many bytes it had printed when it was ready; they tell nothing of its end.
     """
     if status < 0:
-        how = f"was ended by signal {-status} ({signal.Signals(-status).name})"
+        names = [f" ({each.name})" for each in signal.Signals if each == -status]
+        how = f"was ended by signal {-status}{''.join(names)}"
     else:
         how = f"ended with exit code {status}"
     return f"the VNF's process {how}{last_words(log, since)}"

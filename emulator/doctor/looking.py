@@ -211,6 +211,16 @@ def open_vswitch(patient: Patient) -> Finding:
     )
 
 
+def open_vswitch_dpdk(patient: Patient) -> Finding:
+    from emulator.switches.ovs_dpdk import DPDK_SWITCH, read_dpdk_version
+
+    for program in ("ovs-vswitchd", str(DPDK_SWITCH)):
+        version = read_dpdk_version(patient.ask(program, "--version") or "")
+        if version:
+            return works(f"DPDK {version}")
+    return missing('no Open vSwitch is linked with DPDK: no ports of port_type="dpdk"')
+
+
 def os_ken(patient: Patient) -> Finding:
     if importlib.util.find_spec("os_ken") is None:
         return missing('it is not installed: no controller of the kind "learning" or "app"')

@@ -18,6 +18,16 @@ def namespaces(patient: Patient) -> Finding:
     return works("network namespaces joined by veth")
 
 
+def own_sysfs(patient: Patient) -> Finding:
+    """Whether a node may have its own ``/sys``; tried on a thread that ends with the trial."""
+    from emulator.kernel.sysfs import sysfs_refusal
+
+    refusal = sysfs_refusal()
+    if refusal is not None:
+        return limited(f"no other can be mounted: {refusal}; nodes see the machine's")
+    return works("each node sees its own interfaces in /sys/class/net")
+
+
 def bridge(patient: Patient) -> Finding:
     def add() -> None:
         from pyroute2 import IPRoute

@@ -177,10 +177,9 @@ def _meanings(summary: SummaryRecord) -> list[str]:
             "Idle: CPU time of the VNFs' processes while no packet comes, in percent of a core.",
         ]
     if summary.repeat > 1:
-        lines.append(
-            f"Percentiles and rates are medians over {summary.repeat} rounds; max is the largest "
-            "of all."
-        )
+        whole = all(case.status == "finished" for case in summary.cases)
+        rounds = f"{summary.repeat} rounds" if whole else "the rounds that were measured"
+        lines.append(f"Percentiles and rates are medians over {rounds}; max is the largest of all.")
     return lines
 
 

@@ -21,6 +21,8 @@ from pydantic_core import CoreSchema
 from emulator.amounts import parse_duration, parse_rate
 from emulator.errors import Problem, TopologyError, UsageError
 from emulator.experiment.spec import DEFAULT_MEASUREMENTS, BenchSpec, Measurement
+from emulator.names import suggestion
+from emulator.wording import what_is_wrong
 
 if TYPE_CHECKING:
     import yaml
@@ -280,14 +282,13 @@ def _problem(path: Path, root: yaml.Node, error: Mapping[str, Any]) -> Problem:
     location = error["loc"]
     mark = _mark(root, location)
     key = ".".join(str(part) for part in location if isinstance(part, str))
-    message = str(error["msg"]).removeprefix("Value error, ")
-    hint = ""
+    message, hint = what_is_wrong(error), ""
     # YAML reads some words, such as on, as something else than a word.
     if error["type"] in ("extra_forbidden", "invalid_key"):
-        message = "there is no such key"
         parts: dict[object, type[_Part]] = {"traffic": TrafficPart, "stop": StopPart}
         fields = parts.get(location[0] if location[1:] else None, Scenario).model_fields.items()
-        hint = f"its keys: {', '.join(field.alias or name for name, field in fields)}"
+        keys = [field.alias or name for name, field in fields]
+        hint = suggestion(location[-1], keys) or f"its keys: {', '.join(keys)}"
     where = f"{path}:{mark.line + 1}:{mark.column + 1}"
     return Problem(f"{where}: {key}" if key else where, message, hint)
 

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
 from emulator.errors import LabError, UsageError
 from emulator.kernel.addressing import Addressing, Neighbour, Route
 from emulator.plan.addresses import AddressMistake, read_gateway, read_ipv4, read_ipv6, read_mac
+from emulator.plan.same_address import others_with
+from emulator.warned import warn
 
 if TYPE_CHECKING:
     from emulator.kernel.netns import Netns
@@ -46,6 +48,8 @@ class AddressedNode:
     def setIP(self, ip: str | None, prefixLen: int = 8, intf: str | None = None) -> str | None:
         """Gives an interface another IPv4 address, in place of all that it has.
 
+        One that another node has already is warned of, and given.
+
         Args:
             ip: with or without a prefix length; None for no address.
             prefixLen: of an address without one.
@@ -63,6 +67,7 @@ class AddressedNode:
         self._exchange(interface, address, version=4)
         others = tuple(each for each in interface.more_addresses if ":" in each)
         self._note(interface, ipv4=address, more_addresses=others)
+        self._warn_of_others(interface, address)
         return address
 
     @_undisturbed
@@ -80,6 +85,7 @@ class AddressedNode:
         self._exchange(interface, address, version=6)
         others = tuple(each for each in interface.more_addresses if ":" not in each)
         self._note(interface, ipv6=address, more_addresses=others)
+        self._warn_of_others(interface, address)
         return address
 
     @_undisturbed
@@ -228,6 +234,14 @@ class AddressedNode:
             if gateway is not None and not any(_holds(address, gateway) for address in own):
                 fields[name] = None
         self._lab.note_node(self.plan.model_copy(update=fields))
+
+    def _warn_of_others(self, interface: InterfacePlan, address: str | None) -> None:
+        if address is None:
+            return
+        bare = address.partition("/")[0]
+        others = others_with(self._lab.plan, self.plan.name, interface.name, bare)
+        if others:
+            warn(f"{self.plan.name} has the address {bare} now, as has {', '.join(others)}")
 
     def _netlink(self) -> Addressing:
         return Addressing.inside(self.netns)

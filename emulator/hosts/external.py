@@ -103,7 +103,7 @@ class External:
         with Addressing.inside(self._machine) as machine:
             state = _found(machine, name, self._where)
             routes = [each for each in machine.routes() if each.index == state.index]
-            if not interface.external.force and any(r.to in ("default", "::/0") for r in routes):
+            if not interface.external.force and any(map(_leads_out, routes)):
                 raise UsageError(
                     f"the machine's default route goes through {name}",
                     where=self._where,
@@ -198,13 +198,19 @@ def restore(entry: dict[str, Any]) -> bool:
 def _found(machine: Addressing, name: str, where: str) -> LinkState:
     states = {state.name: state for state in machine.links() if state.index != LOOPBACK_INDEX}
     if name not in states:
-        known = ", ".join(sorted(states)) or "none but lo"
-        raise UsageError(
-            f"the machine has no interface {name}",
-            where=where,
-            hint=suggestion(name, sorted(states)) or f"it has {known}",
-        )
+        # Those that the machine itself is reached by are nothing to propose.
+        needed = {route.index for route in machine.routes() if _leads_out(route)}
+        free = sorted(each.name for each in states.values() if each.index not in needed)
+        hint = suggestion(name, free) or f"it has {', '.join(free) or 'none to spare'}"
+        if needed:
+            others = sorted(each.name for each in states.values() if each.index in needed)
+            hint += f"; not {', '.join(others)}, which its default route goes through"
+        raise UsageError(f"the machine has no interface {name}", where=where, hint=hint)
     return states[name]
+
+
+def _leads_out(route: Route) -> bool:
+    return route.to in ("default", "::/0")
 
 
 def _written(route: Route) -> dict[str, Any]:

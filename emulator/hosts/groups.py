@@ -97,6 +97,20 @@ def find_group(lab: str, node: str) -> Group | None:
     return Group(folders, versions) if folders else None
 
 
+def groups_of(pid: int) -> dict[str, Path]:
+    """The groups that a process is in: controller -> the folder.
+
+    Raises:
+        LabError: it has ended.
+    """
+    folders = Cgroup.of(pid).folders
+    return {
+        controller: folders[controller if version == 1 else ""]
+        for controller, (_, version) in hierarchies().items()
+        if (controller if version == 1 else "") in folders
+    }
+
+
 def make_group(lab: str, node: str, controllers: Sequence[str]) -> Group:
     """A control group for a node, or the one that it has already.
 

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 from emulator.errors import BuildVnfError, UsageError
 from emulator.fabric import Fabric
 from emulator.hosts.addresses import drop_default_route, set_static_arp
 from emulator.hosts.external import External
-from emulator.hosts.groups import find_group
+from emulator.hosts.groups import Group, find_group, groups_of
 from emulator.hosts.leftovers import Leftovers
-from emulator.hosts.limits import RT_PRIORITY, LabLimits, ensure_real_time, updated
+from emulator.hosts.limit_changes import updated
+from emulator.hosts.limits import RT_PRIORITY, LabLimits, ensure_real_time
 from emulator.hosts.nat import Nat
+from emulator.hosts.node_mounts import NodeMounts
 from emulator.hosts.private_dirs import PrivateDirs
 from emulator.hosts.processes import NodeProcesses
 from emulator.interfaces import restore_routes
 from emulator.kernel.netns import Netns
+from emulator.kernel.sysfs import sysfs_refusal
 from emulator.labs import LabFolder
 from emulator.plan.host_model import LimitsPlan
 from emulator.plan.model import NodePlan, Plan
@@ -37,6 +41,7 @@ class Hosts:
         self._leftovers = Leftovers(folder.path)
         self._limits = LabLimits(folder.id, self._leftovers)
         self._lab = folder.id
+        self._folder = folder.path
         self._dirs: dict[str, PrivateDirs] = {}
         self._nats: dict[str, Nat] = {}
         self._externals: dict[tuple[str, str], External] = {}
@@ -53,16 +58,16 @@ class Hosts:
                 continue
             self._settle_limits(node)
             if node.private_dirs and node.name not in self._dirs:
-                made = PrivateDirs(
-                    node.name, self._processes.init_pid, node.private_dirs, self._leftovers
-                )
-                self._dirs[node.name] = made
-                self.processes_of(node.name).mounts = made.fd
+                dirs = PrivateDirs(node.name, node.private_dirs, self._leftovers)
+                self._dirs[node.name] = dirs
+                started = self.processes_of(node.name)
+                started.mounts = NodeMounts(node.name, self._folder, dirs.mount)
+                started.prepare(self._fabric.namespace(node.name))
 
     def processes_of(self, node: str) -> NodeProcesses:
         """What starts processes in a node that is in no container."""
         if node not in self._of_nodes:
-            self._of_nodes[node] = NodeProcesses(self._processes)
+            self._of_nodes[node] = NodeProcesses(self._processes, NodeMounts(node, self._folder))
         return self._of_nodes[node]
 
     def _settle_limits(self, node: NodePlan) -> None:
@@ -77,7 +82,7 @@ class Hosts:
     def limit(self, node: str, limits: LimitsPlan) -> None:
         """Limits the processes that are started in a node from now on."""
         if limits.sched == "rt":
-            ensure_real_time(limits, node)
+            ensure_real_time(node)
         started = self.processes_of(node)
         started.group = self._limits.apply(node, limits)
         started.rt_priority = RT_PRIORITY if limits.sched == "rt" else 0
@@ -93,19 +98,59 @@ class Hosts:
                 "a switch is the kernel's own work, which no limit holds for", where=node.name
             )
         limits = updated(node.limits, changes, where=node.name)
+        before = node.limits or LimitsPlan()
+        if before.sched == "rt" and limits.sched != "rt":
+            # Real-time processes cannot be in a group without any of that time.
+            self._limits.schedule(node.name, 0)
         try:
             self.limit(node.name, limits)
         except BuildVnfError:
             # The kernel may have taken a part of it.
-            self.limit(node.name, node.limits or LimitsPlan())
+            self.limit(node.name, before)
             raise
         self._limits.adopt(node.name, netns.fd)
+        if limits.sched == "rt" and before.sched != "rt":
+            self._limits.schedule(node.name, RT_PRIORITY)
         return node.model_copy(update={"limits": None if limits == LimitsPlan() else limits})
+
+    def open_group(self, node: NodePlan, netns: Netns, resource: str) -> Group:
+        """The control group of a node that runs, which has the parameters of a resource.
+
+        Raises:
+            MachineError: the machine has no such controller.
+        """
+        group = self._limits.open_group(node.name, resource)
+        self.processes_of(node.name).group = group
+        self._limits.adopt(node.name, netns.fd)
+        return group
+
+    def set_parameter(
+        self, node: NodePlan, netns: Netns, resource: str, parameter: str, value: object
+    ) -> NodePlan:
+        """Sets a parameter of a node's control group; its plan from then on.
+
+        Raises:
+            UsageError: there is no such parameter.
+            LabError: the kernel does not take the value.
+        """
+        self.open_group(node, netns, resource)
+        limits = self._limits.set_parameter(node.name, resource, parameter, value)
+        return node.model_copy(update={"limits": None if limits == LimitsPlan() else limits})
+
+    def dissolve_group(self, node: NodePlan) -> bool:
+        """Takes a node's control group away, and with it all its limits; whether it is gone."""
+        started = self.processes_of(node.name)
+        started.group, started.rt_priority = None, 0
+        return self._limits.dissolve(node.name, groups_of(self._processes.init_pid))
 
     @property
     def notes(self) -> list[str]:
-        """What the user should know of the ways out of the lab."""
-        return [note for nat in self._nats.values() for note in nat.notes]
+        """What the user should know of the ways out of the lab, and of what nodes see."""
+        notes = [note for nat in self._nats.values() for note in nat.notes]
+        refusal = sysfs_refusal()
+        if refusal is not None:
+            notes.append(f"/sys in the nodes is the machine's: no other can be had here: {refusal}")
+        return notes
 
     def settle(
         self, plan: Plan, changed: Iterable[NodePlan] = (), before: Plan | None = None
@@ -158,7 +203,9 @@ class Hosts:
             started = self._of_nodes.get(node.name)
             if started is not None:
                 # A node that is made anew goes on with it.
-                started.group, started.rt_priority, started.mounts = None, 0, None
+                started.group, started.rt_priority = None, 0
+                started.mounts.close()
+                started.mounts = NodeMounts(node.name, self._folder)
             self._limits.remove(node.name)
             for key in [key for key in self._externals if key[0] == node.name]:
                 self._return_external(key)
@@ -168,10 +215,6 @@ class Hosts:
             dirs = self._dirs.pop(node.name, None)
             if dirs is not None:
                 dirs.close()
-
-    def mounts(self) -> dict[str, int]:
-        """The nodes with folders of their own -> a descriptor of their mount namespace."""
-        return {name: dirs.fd for name, dirs in self._dirs.items()}
 
     def close_ways(self) -> None:
         """Closes the ways out of the lab."""
@@ -189,11 +232,13 @@ class Hosts:
             for dirs in self._dirs.values():
                 each.callback(dirs.close)
             self._dirs.clear()
+            for started in self._of_nodes.values():
+                each.callback(started.mounts.let_go)
 
     def let_go(self) -> None:
         """Leaves everything to the process that we were forked from."""
-        ways: list[PrivateDirs | Nat | External] = [*self._dirs.values(), *self._nats.values()]
-        for held in (*ways, *self._externals.values()):
+        ways: list[Nat | External] = [*self._nats.values(), *self._externals.values()]
+        for held in (*ways, *self._of_nodes.values()):
             held.let_go()
         self._dirs.clear()
         self._nats.clear()
@@ -219,18 +264,25 @@ class Hosts:
         self._fabric.release_port(*key)
 
 
-def reached_processes(
-    lab: str, node: NodePlan, processes: Processes, mounts: int | None
-) -> NodeProcesses:
+def reached_processes(lab: Path, node: NodePlan, processes: Processes) -> NodeProcesses:
     """What starts processes in a node of a lab that another process runs.
 
     Args:
-        lab: the lab's id.
-        mounts: a descriptor of the node's mount namespace, if it has its own.
+        lab: the lab's folder.
     """
-    started = NodeProcesses(processes)
-    started.mounts = mounts
+    mounts = NodeMounts(node.name, lab, owned=False, is_made=bool(node.private_dirs))
+    started = NodeProcesses(processes, mounts)
+    follow_limits(lab.name, node, started)
+    return started
+
+
+def follow_limits(lab: str, node: NodePlan, started: NodeProcesses) -> None:
+    """Have what is started in a node be limited as the node is, by whoever runs the lab.
+
+    Args:
+        lab: the lab's id.
+    """
+    started.group, started.rt_priority = None, 0
     if node.limits is not None:
         started.group = find_group(lab, node.name)
         started.rt_priority = RT_PRIORITY if node.limits.sched == "rt" else 0
-    return started

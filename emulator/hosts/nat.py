@@ -89,10 +89,12 @@ class Nat:
     def close(self) -> None:
         """Takes back what was changed of the machine; closing twice is allowed."""
         entry, self._entry = self._entry, None
-        if entry is not None:
-            self._machine.run(take_back, entry)
-            self._leftovers.drop(entry)
-        self._machine.close()
+        try:
+            if entry is not None:
+                self._machine.run(take_back, entry)
+                self._leftovers.drop(entry)
+        finally:
+            self._machine.close()
 
     def let_go(self) -> None:
         """Leaves it to the process that we were forked from."""

@@ -11,6 +11,7 @@ from emulator.hosts.groups import Group
 from emulator.native_parts import native_part
 
 if TYPE_CHECKING:
+    from emulator.hosts.node_mounts import NodeMounts
     from emulator.kernel.cgroup import Cgroup
     from emulator.kernel.netns import Netns
     from emulator.runtime.namespace import Processes
@@ -24,14 +25,14 @@ class NodeProcesses:
     Attributes:
         group: the control group that they belong to from their first instruction on.
         rt_priority: that of SCHED_RR, for real-time processes.
-        mounts: a descriptor of the mount namespace that they live in.
+        mounts: the mount namespace that they live in.
     """
 
-    def __init__(self, processes: Processes) -> None:
+    def __init__(self, processes: Processes, mounts: NodeMounts) -> None:
         self._processes = processes
         self.group: Group | None = None
         self.rt_priority = 0
-        self.mounts: int | None = None
+        self.mounts = mounts
 
     @property
     def reader(self) -> Cgroup | None:
@@ -42,11 +43,18 @@ class NodeProcesses:
         self, netns: Netns, args: Sequence[str] | str, **options: Any
     ) -> subprocess.Popen[Any]:
         """As ``Processes.popen``."""
-        if self.mounts is not None:
-            options["mounts"] = self.mounts
+        options["mounts"] = self.mounts.find
         if self.group is None:
             return self._processes.popen(netns, args, **options)
         return self._popen_limited(netns, args, self.group, options)
+
+    def prepare(self, netns: Netns) -> None:
+        """As ``Processes.prepare``."""
+        self._processes.prepare(netns, self.mounts.find)
+
+    def let_go(self) -> None:
+        """Closes this process's descriptors and leaves everything to whoever else has the lab."""
+        self.mounts.let_go()
 
     def popen_logged(
         self, netns: Netns, args: Sequence[str], log: int, **options: Any

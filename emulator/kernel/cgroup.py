@@ -75,6 +75,11 @@ class Cgroup:
         self._folders = folders
         self._tops = tops
 
+    @property
+    def folders(self) -> Mapping[str, Path]:
+        """Its folder in each hierarchy: by controllers, and by "" in that of version 2."""
+        return self._folders
+
     def __repr__(self) -> str:
         return f"Cgroup({', '.join(sorted({str(folder) for folder in self._folders.values()}))})"
 

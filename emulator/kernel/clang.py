@@ -52,6 +52,7 @@ _MISSING_HEADER = re.compile(
 )
 _STACK = re.compile(r"BPF stack limit of (\d+) bytes is exceeded")
 _UNDEFINED = re.compile(r"undefined reference to [`'](\w+)'")
+_NO_HANDLER = re.compile(r"(?:declaration of|call to undeclared) function '(handle(?:_burst)?)'")
 _EXCERPT_LINES = 12
 _LIBRARY_PACKAGES = {"libdpdk": "libdpdk-dev", "libxdp": "libxdp-dev", "libbpf": "libbpf-dev"}
 
@@ -272,6 +273,19 @@ def explain(source: Path, diagnostics: str) -> UsageError | MachineError:
     excerpt = takewhile(lambda line: not _NEXT_DIAGNOSTIC.search(line), following)
     quoted = "\n".join(f"    {line}" for line in excerpt if line.strip())
     text = f"{first['text']}\n{quoted}"
+    handler = _NO_HANDLER.search(first["text"])
+    if handler and not first["place"].startswith(f"{source}:"):
+        return UsageError(
+            f"it has no function {handler[1]}, which is called for what comes in",
+            where=str(source),
+            hint="vnfs/README.md has how it begins; vnf new writes one that works",
+        )
+    if "'gnu/stubs-32.h' file not found" in first["text"]:
+        return UsageError(
+            "it includes a header of the C library, which a BPF program cannot have",
+            where=str(source),
+            hint="leave it out: what a VNF may call is in vnf.h",
+        )
     involved = _place_in(source, first, diagnostics)
     taken = _TAKEN.search(first["text"]) or _REDEFINED.search(first["text"])
     if involved and taken and not first["place"].startswith(f"{source}:"):

@@ -19,8 +19,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import psutil
-
 from emulator.unavailable import Unavailable
 
 NS_PER_TICK = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
@@ -175,6 +173,8 @@ def command_of(pid: int, name: str) -> str:
         pid: its number.
         name: what the kernel calls it, for one that has no command line or has just ended.
     """
+    import psutil
+
     try:
         return recognisable(psutil.Process(pid).cmdline(), name)
     except psutil.Error:
@@ -208,6 +208,8 @@ def pids_by_namespace(kind: Literal["net", "pid"], *, proc: Path = PROC) -> dict
 
 def cpu_times() -> dict[int, CpuTimes]:
     """What each CPU has spent its time on."""
+    import psutil
+
     return {
         # Guests' time is in that of the processes that run them.
         number: CpuTimes(

@@ -210,6 +210,15 @@ class Rtnl(Closing):
         self._socket.send(message)
         return [_link_state(payload) for payload in self._dumped(_RTM_NEWLINK, self._sequence)]
 
+    def has_link(self, index: int) -> bool:
+        """Whether the namespace has an interface of that number."""
+        self._sequence += 1
+        self._socket.send(_message(_RTM_GETLINK, _REQUEST, _ifinfo(index), self._sequence))
+        while True:
+            for kind, _, sequence, _ in _messages(self._socket.recv(1 << 18)):
+                if sequence == self._sequence:
+                    return kind == _RTM_NEWLINK
+
     def forget_neighbours(self) -> None:
         """Drops every neighbour that was learnt, so that it is asked for again.
 

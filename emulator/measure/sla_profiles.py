@@ -32,6 +32,7 @@ from emulator.errors import UsageError
 from emulator.measure.sla import SlaProfile
 from emulator.names import NAME_RULE, choice_hint, is_name, suggestion
 from emulator.plan.quantities import QuantityMistake, read_duration_ns
+from emulator.wording import what_is_wrong
 
 _US, _MS = 1_000, 1_000_000
 _MOST_BYTES = 1 << 20
@@ -265,7 +266,7 @@ def _mistake(name: str, detail: Any) -> str:
     if detail["type"] == "extra_forbidden":
         hint = suggestion(detail["loc"][-1], _Entry.model_fields)
         return f"{key}: there is no such key ({hint or ', '.join(_Entry.model_fields)})"
-    return f"{key}: {str(detail['msg']).removeprefix('Value error, ')}"
+    return f"{key}: {what_is_wrong(detail)}"
 
 
 def _split(target: str) -> tuple[Path | None, str | None]:

@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from emulator.catalog import Catalog
 from emulator.control import ParameterError, content_of, port_infos
 from emulator.errors import Problem, TopologyError
 from emulator.foreign_topo import as_topo
@@ -38,6 +37,9 @@ from emulator.plan.steering_rules import check_rules
 from emulator.plan.switch_checks import settle_switches
 from emulator.plan.switch_model import Datapath
 from emulator.plan.xdp_ports import check_xdp_ports
+
+if TYPE_CHECKING:
+    from emulator.catalog import Catalog
 
 _DEFAULT_BASE = "10.0.0.0/8"
 _PLACE = re.compile(r"(.+?):(\d+): ")
@@ -86,8 +88,10 @@ def compile_plan(
         problems.append(Problem("ip_base", str(mistake), mistake.hint))
         base = BaseNetwork(_DEFAULT_BASE)
 
-    if catalog is None:
-        catalog = Catalog.load() if graph.vnfs(sort=False) else Catalog({})
+    if catalog is None and graph.vnfs(sort=False):
+        from emulator.catalog import Catalog
+
+        catalog = Catalog.load()
     entries = graph.node_entries()
     network = wiring.wire(
         [read_node(entries[node], catalog, problems, graph.near_misses) for node in graph.nodes()],

@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
-from emulator.catalog import AVAILABLE, Catalog, Manifest
 from emulator.errors import Problem
 from emulator.multigraph import NodeEntry
 from emulator.names import NAME_RULE, is_name, kind_word, place_of, suggestion
-from emulator.parameters import Value
 from emulator.plan.container_options import (
     ContainerWish,
     option_hint,
@@ -31,6 +29,10 @@ from emulator.plan.model import Runtime, VnfPlan
 from emulator.plan.options import AUTOMATIC, class_name, not_yet, pop_meant
 from emulator.plan.process_options import read_process_options
 from emulator.plan.switch_options import SwitchWish, read_switch
+
+if TYPE_CHECKING:
+    from emulator.catalog import Catalog, Manifest
+    from emulator.parameters import Value
 
 RUNTIMES = get_args(Runtime)
 """What can enclose a node."""
@@ -81,13 +83,14 @@ class NodeWish:
 
 def read_node(
     entry: NodeEntry,
-    catalog: Catalog,
+    catalog: Catalog | None,
     problems: list[Problem],
     near_misses: Mapping[str, str] = MappingProxyType({}),
 ) -> NodeWish:
     """What a node's options ask for; what they cannot have is added to ``problems``.
 
-    ``near_misses`` is the topology's, for the hint to an unknown parameter of a VNF.
+    ``catalog`` may be None where the node is no VNF; ``near_misses`` is the topology's, for the
+    hint to an unknown parameter of a VNF.
     """
     where = place_of(entry.place, f"{kind_word(entry.kind)} {entry.name}")
     wish = NodeWish(entry, where)
@@ -108,6 +111,7 @@ def read_node(
         where, entry, options, given, in_container=in_container, problems=problems
     )
     if entry.kind == "vnf":
+        assert catalog is not None
         _read_vnf(wish, options, catalog, problems, near_misses)
     elif entry.kind == "switch":
         wish.stp = bool(options.get("stp", False))
@@ -241,6 +245,8 @@ def _without_effect(
     where: str, values: Mapping[str, Value], manifest: Manifest
 ) -> Iterator[Problem]:
     """What is wrong with parameters where the kernel forwards by itself: it knows none."""
+    from emulator.catalog import AVAILABLE
+
     others = [name for name in manifest.dataplanes if name in AVAILABLE and name != "kernel"]
     hint = f"leave it out, or use dataplane={'|'.join(others)}" if others else "leave it out"
     for name, value in values.items():
@@ -251,6 +257,8 @@ def _without_effect(
 def _check_dataplane(
     where: str, dataplane: object, manifest: Manifest | None, problems: list[Problem]
 ) -> bool:
+    from emulator.catalog import AVAILABLE
+
     available = ", ".join(AVAILABLE)
     if dataplane not in AVAILABLE:
         hint = suggestion(dataplane, AVAILABLE) or f"available: {available}"

@@ -9,7 +9,6 @@ process outlives its lab, even if the emulator is killed. The mount namespace sh
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import errno
 import os
 import queue
@@ -17,12 +16,13 @@ import select
 import signal
 import subprocess
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, TypeVar
 
 from emulator.errors import LabError, MachineError
+from emulator.kernel.mounts import MS_REC, MS_SLAVE, mount, mount_number, mounts_of
 from emulator.kernel.netns import (
     CLONE_FS,
     CLONE_NEWNET,
@@ -37,9 +37,14 @@ from emulator.native_parts import native_part
 
 _START_DEADLINE_S = 5.0
 _END_DEADLINE_S = 3.0
-_MS_REC, _MS_SLAVE = 0x4000, 0x80000
 
 Popen = subprocess.Popen[Any]
+FindMounts = Callable[[int], int | None]
+"""What knows of another mount namespace than the lab's: its descriptor, None for the lab's.
+
+It is called in the lab's own, with a descriptor of the thread's folder in ``/proc``, and may leave
+the thread in any other.
+"""
 T = TypeVar("T")
 
 
@@ -57,6 +62,8 @@ class Processes:
         self._thread: threading.Thread | None = None
         self._init: Popen | None = None
         self._mounts = -1
+        self._thread_folder = -1
+        self._root = b""
         self._lifeline = -1
         self._children: list[Popen] = []
         self.init_pid = 0
@@ -94,7 +101,7 @@ class Processes:
         """``subprocess.Popen`` inside the lab and ``netns``, with the same options.
 
         The environment is the emulator's own unless ``env`` is given; ``extra_env`` adds to it,
-        ``mounts`` is a descriptor of another mount namespace than the lab's, and
+        ``mounts`` is a ``FindMounts``, for another mount namespace than the lab's, and
         ``take_terminal`` makes standard input the controlling terminal of a new session. A
         session of its own keeps a Ctrl-C typed at the emulator away from the process, unless
         ``start_new_session=False`` is given.
@@ -116,11 +123,9 @@ class Processes:
             options["start_new_session"] = False
 
         def spawn() -> Popen:
-            setns(netns.fd, CLONE_NEWNET)
             try:
-                if mounts is not None:
-                    setns(mounts, CLONE_NEWNS)
-                child = subprocess.Popen(args, **options)
+                with self._inside(netns, mounts):
+                    child = subprocess.Popen(args, **options)
             except OSError as error:
                 # What a PID namespace answers when its first process is gone.
                 if error.errno == errno.ENOMEM:
@@ -128,10 +133,6 @@ class Processes:
                         "the lab's processes have ended", hint="stop the lab and start it again"
                     ) from error
                 raise
-            finally:
-                setns(self._home, CLONE_NEWNET)
-                if mounts is not None:
-                    setns(self._mounts, CLONE_NEWNS)
             # Noted here, not by the caller, whom a Ctrl-C may have taken elsewhere by now.
             self._children = [known for known in self._children if known.returncode is None]
             self._children.append(child)
@@ -148,6 +149,15 @@ class Processes:
         """Like ``popen``, with what it prints in a file."""
         return self.popen(netns, args, stdout=log, stderr=subprocess.STDOUT, **options)
 
+    def prepare(self, netns: Netns, mounts: FindMounts) -> None:
+        """Makes what would be made for the first process that is started there."""
+
+        def visit() -> None:
+            with self._inside(netns, mounts):
+                pass
+
+        self._call(visit)
+
     def close(self) -> None:
         """Ends every process of the lab: SIGTERM, a second of grace, SIGKILL."""
         try:
@@ -163,7 +173,7 @@ class Processes:
                     self._requests.put(None)
             if thread is not None:
                 thread.join()
-            for name in ("_home", "_mounts"):
+            for name in ("_home", "_mounts", "_thread_folder"):
                 fd = getattr(self, name)
                 if fd >= 0:
                     setattr(self, name, -1)
@@ -172,16 +182,65 @@ class Processes:
     def let_go(self) -> None:
         """What a forked process does: its copies would keep the lab alive when its owner dies."""
         self._thread = None
-        for name in ("_lifeline", "_home", "_mounts"):
+        for name in ("_lifeline", "_home", "_mounts", "_thread_folder"):
             fd = getattr(self, name)
             if fd >= 0:
                 setattr(self, name, -1)
                 os.close(fd)
 
     def _begin(self, enter: Callable[[], None]) -> None:
+        def begin() -> None:
+            # The lab has a /proc of its own, in which this thread is not to be found.
+            where = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+            self._thread_folder = os.open("/proc/thread-self", where)
+            enter()
+
         self._thread = threading.Thread(target=self._serve, name="lab-processes", daemon=True)
         self._thread.start()
-        self._call(enter)
+        self._call(begin)
+
+    @contextlib.contextmanager
+    def _inside(self, netns: Netns, mounts: FindMounts | None) -> Iterator[None]:
+        setns(netns.fd, CLONE_NEWNET)
+        try:
+            if mounts is not None:
+                found = mounts(self._thread_folder)
+                self._move(self._mounts if found is None else found)
+            yield
+        finally:
+            setns(self._home, CLONE_NEWNET)
+            if mounts is not None:
+                self._move(self._mounts)
+
+    def _move(self, mounts: int) -> None:
+        setns(mounts, CLONE_NEWNS)
+        if self._root:
+            os.chroot(self._root)
+
+    def _find_root(self, root: str) -> None:
+        """Take note of where in the lab's mount namespace the root directory is, and go there.
+
+        Elsewhere than at its own root when the emulator runs in a chroot. Whoever moves to another
+        mount namespace leaves that behind.
+
+        Args:
+            root: the path of the root directory, of the thread's folder in ``/proc`` if relative.
+        """
+        thread, how = self._thread_folder, os.O_PATH | os.O_CLOEXEC
+        here = os.open(root, how, dir_fd=thread)
+        try:
+            setns(self._mounts, CLONE_NEWNS)
+            top = os.open("/", how)
+            try:
+                numbers = [mount_number(thread, each) for each in (here, top)]
+            finally:
+                os.close(top)
+        finally:
+            os.close(here)
+        if numbers[0] != numbers[1]:
+            found = (each.point for each in mounts_of(thread) if each.number == numbers[0])
+            self._root = next(found)
+            os.chroot(self._root)
 
     def _serve(self) -> None:
         while (request := self._requests.get()) is not None:
@@ -208,7 +267,8 @@ class Processes:
     def _start_init(self, program: Path, hosts_file: Path | None) -> None:
         unshare(CLONE_FS | CLONE_NEWNS | CLONE_NEWPID)
         _follow_mounts()
-        self._mounts = os.open("/proc/thread-self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
+        self._mounts = os.open("ns/mnt", os.O_RDONLY | os.O_CLOEXEC, dir_fd=self._thread_folder)
+        self._find_root("/")
         life_read, self._lifeline = os.pipe()
         ready_read, ready_write = os.pipe()
         shown = [str(hosts_file)] if hosts_file and Path("/etc/hosts").exists() else []
@@ -242,7 +302,7 @@ class Processes:
             setns(fd, CLONE_NEWPID)
         finally:
             os.close(fd)
-        setns(self._mounts, CLONE_NEWNS)
+        self._find_root(f"../../../{init_pid}/root")
 
     def _last_words(self) -> str:
         assert self._init is not None
@@ -294,12 +354,12 @@ def _reap(child: Popen) -> None:
 
 def _follow_mounts() -> None:
     """New mounts of the machine appear in the lab; the lab's own stay in the lab."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.mount(b"none", b"/", None, _MS_REC | _MS_SLAVE, None):
-        number = ctypes.get_errno()
+    try:
+        mount("none", "/", None, MS_REC | MS_SLAVE)
+    except OSError as error:
         raise MachineError(
-            f"the lab cannot have mounts of its own: {os.strerror(number)}",
+            f"the lab cannot have mounts of its own: {error.strerror}",
             where="/",
             hint="the root directory must be a mount point, which in a plain chroot it is not:"
             " bind-mount it onto itself before entering",
-        )
+        ) from error

@@ -30,6 +30,7 @@ from emulator.runtime.terminal import (
     print_now,
     raw_terminal,
     readable,
+    take_unread,
     tame,
     write_all,
 )
@@ -183,7 +184,13 @@ class NodeShell:
             self._cleared = doubt
             return b"".join(pieces).decode(errors="replace"), int(status)
 
-    def interact(self, command: str, *, echo: bool = True) -> int:
+    def interact(
+        self,
+        command: str,
+        *,
+        echo: bool = True,
+        on_unread: Callable[[str], None] | None = None,
+    ) -> int:
         """Runs a command on the user's terminal and returns its exit status.
 
         Keys go to the node, Ctrl-C included. Without a terminal on standard input, the output is
@@ -191,6 +198,8 @@ class NodeShell:
 
         Args:
             echo: whether the terminal shows what is typed.
+            on_unread: called with what was typed meanwhile and the command did not read, if
+                anything. No later command gets it, either way: it was not meant for that.
         """
         if not sys.stdin.isatty():
             _, status = self.run(command, on_output=print_now)
@@ -198,7 +207,11 @@ class NodeShell:
         with self._lock, raw_terminal(sys.stdin.fileno()), lent_terminal(self._master, echo):
             self._begin()
             self._send("i", command)
-            return self._relay(sys.stdin.fileno(), sys.stdout.fileno())
+            status = self._relay(sys.stdin.fileno(), sys.stdout.fileno())
+            unread = take_unread(self._master)
+        if unread and on_unread is not None:
+            on_unread(unread)
+        return status
 
     def interrupt(self) -> None:
         """Interrupts the command in the foreground, as Ctrl-C does; for use by another thread."""

@@ -13,6 +13,9 @@ import threading
 import tty
 from collections.abc import Iterable, Iterator
 
+_TIOCGPTPEER = 0x5441
+_CHUNK = 65536
+
 
 @contextlib.contextmanager
 def lent_terminal(terminal: int, echo: bool) -> Iterator[None]:
@@ -54,6 +57,29 @@ def _take_size(terminal: int) -> None:
     with contextlib.suppress(OSError):  # one of them is just going
         size = fcntl.ioctl(sys.stdin.fileno(), termios.TIOCGWINSZ, bytes(8))
         fcntl.ioctl(terminal, termios.TIOCSWINSZ, size)
+
+
+def take_unread(terminal: int) -> str:
+    """Takes what was typed at a terminal and read by nobody; a line need not be at its end.
+
+    Args:
+        terminal: its master.
+    """
+    reader = fcntl.ioctl(terminal, _TIOCGPTPEER, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
+    typed = b""
+    try:
+        before = termios.tcgetattr(reader)
+        # A terminal that waits for the end of a line hands out none that was only begun.
+        at_once = [*before[:3], before[3] & ~termios.ICANON, *before[4:]]
+        termios.tcsetattr(reader, termios.TCSANOW, at_once)
+        with contextlib.suppress(BlockingIOError):
+            while data := os.read(reader, _CHUNK):
+                typed += data
+        termios.tcsetattr(reader, termios.TCSANOW, before)
+    finally:
+        os.close(reader)
+    # A Ctrl-D that nobody took for the end has become a NUL.
+    return typed.replace(b"\0", b"").decode(errors="ignore")
 
 
 @contextlib.contextmanager

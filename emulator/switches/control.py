@@ -139,6 +139,7 @@ class Control:
             LabError: they do not.
         """
         check_control(plan)
+        judged = self.controllers.at_work(self.ovs)
         if self.ovs.failure() is not None:
             self.controllers.forget_ready()
         if any(map(is_controlled, plan.nodes)):
@@ -146,13 +147,13 @@ class Control:
                 rtnl.set_up(LOOPBACK_INDEX, where="fabric")
                 rtnl.commit()
             # Python takes longer to begin than all of Open vSwitch.
-            self.controllers.apply(plan)
+            judged |= self.controllers.apply(plan)
             if any(node.kind == "switch" and is_controlled(node) for node in plan.nodes):
                 self.ovs.begin(plan)
-        self.controllers.apply(plan)
+        judged |= self.controllers.apply(plan)
         self.controllers.await_listening()
         self.ovs.apply(plan)
-        self.controllers.await_connected(plan, self.ovs)
+        self.controllers.await_connected(plan, self.ovs, judged)
 
     def release(self, links: Iterable[LinkPlan], nodes: Iterable[NodePlan]) -> None:
         """Let go of links and of switches that are just being removed."""
@@ -164,13 +165,15 @@ class Control:
         Raises:
             LabError: it does not start.
         """
+        judged = {node.name}
         if node.kind == "switch":
+            judged = self.controllers.at_work(self.ovs)
             self.ovs.halt()
             self.controllers.forget_ready()
             self.ovs.restart()
         else:
             self.controllers.restart(plan, node.name)
-        self.controllers.await_connected(plan, self.ovs)
+        self.controllers.await_connected(plan, self.ovs, judged)
 
     def failure(self, plan: Plan, node: NodePlan) -> str | None:
         """Why a switch or a controller does not do its work; None while it does."""

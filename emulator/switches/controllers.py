@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,12 +19,12 @@ from emulator.plan.switch_model import ControllerPlan
 from emulator.runtime.ending import end_process, last_words
 from emulator.switches.ovs_daemons import OVS_FOLDER, environment
 from emulator.switches.ovs_machine import find_program
-from emulator.switches.relay import Relay
 
 if TYPE_CHECKING:
     from emulator.kernel.netns import Netns
     from emulator.runtime.namespace import Processes
     from emulator.switches.ovs import Ovs
+    from emulator.switches.relay import Relay
 
 _HERE = Path(__file__).parent
 _RUNNER = _HERE / "run_app.py"
@@ -117,21 +117,38 @@ class Controllers:
         self._folder = folder
         self._on_failed = on_failed
         self._running: dict[str, _Running] = {}
+        self._plan: Plan | None = None
 
-    def apply(self, plan: Plan) -> None:
+    def at_work(self, ovs: Ovs) -> set[str]:
+        """The names of those that do their work, as the plan that was applied last has it."""
+        return {name for name, running in self._running.items() if self._works(name, running, ovs)}
+
+    def _works(self, name: str, running: _Running, ovs: Ovs) -> bool:
+        if self._plan is None or running.failure() is not None:
+            return False
+        # As long as the switches are down, nobody is to blame for being without them.
+        return ovs.failure() is not None or not self._waiting(name, self._plan, ovs)
+
+    def apply(self, plan: Plan) -> set[str]:
         """Have the controllers of a plan; those that are new are under way when it returns.
 
         The fabric's loopback device has to be up.
 
+        Returns:
+            The names of those that are new.
+
         Raises:
             LabError: one of them cannot be begun.
         """
+        new = set()
         wanted = {node.name: node.controller for node in plan.controllers() if node.controller}
         for name in [name for name, each in self._running.items() if wanted.get(name) != each.plan]:
             self._running.pop(name).close()
         for name, described in wanted.items():
             if name not in self._running:
                 self._running[name] = self._begin(name, described)
+                new.add(name)
+        return new
 
     def await_listening(self) -> None:
         """Returns when every process listens; one that ends before is told of.
@@ -147,15 +164,20 @@ class Controllers:
                     break  # whoever waits for its switches tells of it
                 time.sleep(_POLL_S)
 
-    def await_connected(self, plan: Plan, ovs: Ovs) -> None:
-        """Returns when every controller has its switches; the others are told of.
+    def await_connected(self, plan: Plan, ovs: Ovs, names: Collection[str]) -> None:
+        """Returns when controllers have their switches; those that have not are told of.
+
+        Args:
+            names: of those to wait for. One that has ended before is no reason to refuse a change
+                that it has nothing to do with.
 
         Raises:
             BuildVnfError: what ``on_failed`` raises.
         """
+        self._plan = plan
         began = time.monotonic()
         for name, running in self._running.items():
-            while True:
+            while name in names:
                 failure, away = running.failure(), []
                 if failure is None:
                     away = self._waiting(name, plan, ovs)
@@ -208,6 +230,9 @@ class Controllers:
         if plan.kind == "none":
             return _Running(plan)
         if plan.kind == "remote":
+            # It brings asyncio along, which hardly any lab needs.
+            from emulator.switches.relay import Relay
+
             assert plan.relay_port is not None
             try:
                 return _Running(

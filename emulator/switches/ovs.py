@@ -16,6 +16,7 @@ from emulator.switches.ovs_dpdk import (
     clear_dpdk_ports,
     kept_settings,
     polling_settings,
+    why_no_port,
 )
 from emulator.switches.ovs_machine import auto_datapath, check_port_types, programs, refused
 from emulator.switches.ovs_rows import Bridge, Changes, Known, target_of
@@ -208,9 +209,10 @@ class Ovs:
                 continue
             if known.bridge.columns() != bridge.columns() or known.bridge.targets != bridge.targets:
                 changes.change_bridge(bridge)
+            reached_anew = _port_kind(known.bridge) != _port_kind(bridge)
             for port, (was, _) in list(known.ports.items()):
                 now = interfaces.get(port)
-                if now is None or _port_settings(now) != _port_settings(was):
+                if now is None or reached_anew or _port_settings(now) != _port_settings(was):
                     changes.remove_port(known, port)
                     del known.ports[port]
             for port, interface in interfaces.items():
@@ -263,13 +265,23 @@ class Ovs:
             if waited_s > (_NOTICED_S if wrong else _READY_S):
                 row = (wrong or waiting)[0]
                 name, interface = wanted[row["name"]]
-                raise refused(name, interface.name, row["error"] or "it does not say why")
+                raise refused(name, interface.name, self._why(row, bridges[name]))
             time.sleep(_POLL_S)
         for row in rows:
             name, interface = wanted[row["name"]]
             if row["ofport"] != interface.port:
                 text = f"its port has the number {row['ofport']}, not {interface.port}"
                 raise refused(name, interface.name, text)
+
+    def _why(self, row: Row, bridge: Bridge) -> str:
+        """Why a port is not there."""
+        assert self._daemons is not None
+        why = str(row["error"] or "it does not say why")
+        if bridge.ovs.port_type == "dpdk":
+            with self._daemons.log.open(errors="replace") as log:
+                reason = why_no_port(log, row["name"])
+            return f"{why}: {reason}" if reason else why
+        return why
 
 
 def tell_anew(database: Ovsdb) -> None:
@@ -319,6 +331,10 @@ def apart(database: Ovsdb, plan: Plan, controller: str) -> list[str]:
 
 def _port_settings(interface: InterfacePlan) -> tuple[object, ...]:
     return (interface.port, interface.vlan, interface.trunk)
+
+
+def _port_kind(bridge: Bridge) -> tuple[str, str | None]:
+    return (bridge.ovs.port_type, bridge.ovs.driver)
 
 
 def _bridge(node: NodePlan, plan: Plan) -> Bridge:

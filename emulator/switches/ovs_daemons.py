@@ -25,6 +25,7 @@ OVS_FOLDER = "ovs"
 
 _READY_S = 30.0
 _POLL_S = 0.003
+_UNKNOWN = {"iface_types": set_of(())}
 _QUIET = ("-vsyslog:off", "-vconsole:info", "-vfile:off")
 
 
@@ -106,12 +107,12 @@ class OvsDaemons(Closing):
         if not self.database.select("Open_vSwitch", ["next_cfg"]):
             self.database.transact([insert("Open_vSwitch", {"next_cfg": 0}, "lab")])
         if self._switch is None or self._switch.poll() is not None:
-            self.database.transact(self._settings_rows())
+            # Another one, that was started before, may have known other types of ports.
+            forget = {"op": "update", "table": "Open_vSwitch", "where": [], "row": _UNKNOWN}
+            self.database.transact([forget, *self._settings_rows()])
             switch = self._programs.switch
             if self._by_dpdk:
-                linked = dpdk_switch(switch)
-                assert linked is not None  # or the settings would not ask for it
-                switch = linked
+                switch = self._link_to_dpdk()
             self._switch = self._popen(
                 "ovs-vswitchd", switch, f"unix:{self.database.path}", "--pidfile"
             )
@@ -132,6 +133,14 @@ class OvsDaemons(Closing):
             mutate("Open_vSwitch", None, gone),
             mutate("Open_vSwitch", None, ("other_config", "insert", map_of(self.settings))),
         ]
+
+    def _link_to_dpdk(self) -> str:
+        """A path of the program with DPDK that ends in the name ``ovs-appctl`` looks for."""
+        program, link = dpdk_switch(self._programs.switch), self.folder / "ovs-vswitchd"
+        assert program is not None  # or the settings would not ask for it
+        link.unlink(missing_ok=True)
+        link.symlink_to(program)
+        return str(link)
 
     @property
     def _by_dpdk(self) -> bool:

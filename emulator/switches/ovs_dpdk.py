@@ -6,6 +6,7 @@ DPDK has no hugepages here. Open vSwitch gives it the argument ``--in-memory`` u
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 from collections.abc import Iterable, Mapping, Sequence
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from emulator.plan.switch_model import OvsPlan
 
 DPDK_HINT = "scripts/bootstrap --with ovs, or: apt-get install openvswitch-switch-dpdk"
-_DPDK_SWITCH = Path("/usr/lib/openvswitch-switch-dpdk/ovs-vswitchd-dpdk")
+DPDK_SWITCH = Path("/usr/lib/openvswitch-switch-dpdk/ovs-vswitchd-dpdk")
 """Where Debian and Ubuntu have the one that is linked with DPDK, beside the other."""
 _VERSION = re.compile(r"\(Open vSwitch\) (\d+)\.(\d+)")
 _DPDK_VERSION = re.compile(r"^DPDK (\S+)", re.MULTILINE)
@@ -59,15 +60,15 @@ _RING_OPTIONS = ("framesz=2048", "blocksz=65536", "framecnt=2048", "qdisc_bypass
 @cache
 def dpdk_switch(switch: str) -> str | None:
     """The ``ovs-vswitchd`` that is linked with DPDK: the one given, or else Debian's; or None."""
-    for program in (switch, str(_DPDK_SWITCH)):
-        if _DPDK_VERSION.search(_version_text(program)):
+    for program in (switch, str(DPDK_SWITCH)):
+        if read_dpdk_version(_version_text(program)):
             return program
     return None
 
 
-def dpdk_version(program: str) -> str:
-    """Which DPDK a program is linked with; empty if with none."""
-    found = _DPDK_VERSION.search(_version_text(program))
+def read_dpdk_version(text: str) -> str:
+    """The DPDK that a program is linked with, from what it prints of its version; or empty."""
+    found = _DPDK_VERSION.search(text)
     return found[1] if found else ""
 
 
@@ -87,15 +88,26 @@ def check_polled_ports(node: NodePlan, switch: str) -> None:
         switch: its ``ovs-vswitchd``.
 
     Raises:
-        MachineError: it has none by DPDK, or its threads cannot sleep.
+        MachineError: it has none by DPDK, or its threads cannot sleep, or not run there.
     """
     ovs = node.switch and node.switch.ovs
     if ovs and ovs.port_type == "dpdk" and dpdk_switch(switch) is None:
         raise MachineError(
             "this machine's Open vSwitch is not linked with DPDK", where=node.name, hint=DPDK_HINT
         )
-    if ovs and ovs.port_type in POLLED and ovs.idle and sleep_us(ovs.idle):
-        _sleep_key(switch, node.name)
+    if ovs and ovs.port_type in POLLED:
+        _check_cores(node.name, ovs.cores)
+        if ovs.idle and sleep_us(ovs.idle):
+            _sleep_key(switch, node.name)
+
+
+def _check_cores(node: str, cores: Iterable[int]) -> None:
+    """Open vSwitch has no thread for a CPU that is not there, and says nothing."""
+    there = os.sched_getaffinity(0)
+    for core in cores:
+        if core not in there:
+            known = ", ".join(map(str, sorted(there)))
+            raise MachineError(f"there is no CPU {core}", where=node, hint=f"there are: {known}")
 
 
 def _sleep_key(switch: str, node: str) -> str:
@@ -168,18 +180,22 @@ def check_growth(settings: Mapping[str, str], nodes: Sequence[NodePlan]) -> None
     Raises:
         LabError: it cannot.
     """
-    ovs = [node.switch.ovs for node in nodes if node.switch and node.switch.ovs]
-    if all(each.port_type != "dpdk" for each in ovs):
+    switches = [
+        node.name
+        for node in nodes
+        if node.switch and node.switch.ovs and node.switch.ovs.port_type == "dpdk"
+    ]
+    if not switches:
         return
-    hint = "start the lab anew with it"
+    where, hint = switches[-1], "start the lab anew with it"
     if "dpdk-init" not in settings:
         text = "the lab's Open vSwitch runs without DPDK, which it can only be started with"
-        raise LabError(text, hint=hint)
+        raise LabError(text, where=where, hint=hint)
     megabytes = int(settings["dpdk-extra"].split()[-1])
     most = int(megabytes * _MEGABYTE / _SPACE) // _BUFFER_BYTES // _RING_BUFFERS - 1
     if _xdp_ports(nodes) > most:
         text = f"DPDK was started with memory for {most} ports by af_xdp"
-        raise LabError(text, hint=hint)
+        raise LabError(text, where=where, hint=hint)
 
 
 def kept_settings(now: Mapping[str, str], wanted: Mapping[str, str]) -> dict[str, str]:
@@ -225,3 +241,16 @@ def why_no_dpdk(log: Iterable[str]) -> str:
     """Why DPDK does not start, by what the daemon has printed; empty if it does not say."""
     found = (_COMPLAINT.search(line) for line in log)
     return next((each[1] for each in found if each and not each[1].startswith(_NO_REASON)), "")
+
+
+def why_no_port(log: Iterable[str], interface: str) -> str:
+    """Why DPDK has not opened an interface, by what the daemon has printed; or empty."""
+    reason = found = ""
+    for line in log:
+        if "|dpdk|ERR|" in line:
+            reason = reason or line.rpartition("|ERR|")[2].strip()
+        elif "|netdev_dpdk|" in line:
+            if interface in line and "|INFO|" not in line:
+                found = reason or found
+            reason = ""
+    return found

@@ -36,8 +36,12 @@ class Relay(Closing):
     def __init__(self, netns: Netns, port: int, target: tuple[str, int]) -> None:
         try:
             found = socket.getaddrinfo(*target, type=socket.SOCK_STREAM)
-        except OSError as error:
-            raise LabError(f"nobody knows the name {target[0]}: {error.strerror}") from error
+        except (OSError, UnicodeError) as error:  # the latter: it can be nobody's name
+            reason = getattr(error, "strerror", None) or str(error)
+            raise LabError(
+                f"nobody knows the name {target[0]}: {reason}",
+                hint="give the address of the machine that it runs on",
+            ) from error
         # In turn, as a name may have addresses at which nobody listens: ::1 and then 127.0.0.1.
         self._targets = [(family, (str(end[0]), target[1])) for family, _, _, _, end in found]
         try:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 MIN_FRAME_BYTES: Final = 64
+_MAX_FRAME_BYTES: Final = 0xFFFF
 FCS_BYTES: Final = 4
 ORDERED_CYCLES: Final = 64
 """The order of a mix repeats itself after so many cycles."""
@@ -33,15 +34,15 @@ class FrameMix:
         shares: pairs of a size in bytes and the number of such frames in a cycle.
 
     Raises:
-        UsageError: a size is below 64 or comes twice, a number is below 1, or a cycle is too long.
+        UsageError: a size is impossible or comes twice, a number is below 1, a cycle too long.
     """
 
     shares: tuple[tuple[int, int], ...]
 
     def __post_init__(self) -> None:
         sizes = [size for size, _ in self.shares]
-        if not sizes or min(sizes) < MIN_FRAME_BYTES or max(sizes) > 0xFFFF:
-            raise _bad(str(self), f"a frame has {MIN_FRAME_BYTES} bytes at least")
+        if not sizes or min(sizes) < MIN_FRAME_BYTES or max(sizes) > _MAX_FRAME_BYTES:
+            raise _bad(str(self), f"a frame has {MIN_FRAME_BYTES} to {_MAX_FRAME_BYTES} bytes")
         if len(set(sizes)) < len(sizes):
             raise _bad(str(self), "name each size once")
         if min(count for _, count in self.shares) < 1 or self.cycle_frames > MAX_CYCLE_FRAMES:

@@ -8,10 +8,9 @@ included: good enough to tell a path from another, no measurement. That is the p
 from __future__ import annotations
 
 import errno
-import secrets
+import os
 import selectors
 import socket
-import statistics
 import struct
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -91,6 +90,8 @@ class PingMatrix:
         times_ns = self.rtts_ns[source, destination]
         if not times_ns:
             return None
+        import statistics
+
         mdev_ns = statistics.pstdev(times_ns)
         return RoundTrips(min(times_ns), statistics.fmean(times_ns), max(times_ns), mdev_ns)
 
@@ -133,7 +134,7 @@ def ping(
     """
     wanted = list(pairs)
     # Replies to another call, one in another thread or one that gave up waiting, do not count.
-    first_identity = secrets.randbelow(1 << 16)
+    first_identity = int.from_bytes(os.urandom(2))
     matrix = PingMatrix([endpoint.name for endpoint in endpoints], count)
     for source, destination in wanted:
         matrix.rtts_ns[endpoints[source].name, endpoints[destination].name] = []

@@ -1,4 +1,7 @@
-"""The impaired links of a lab: made, changed while they carry frames, counted, and taken down."""
+"""The impaired links of a lab: made, changed while they carry frames, counted, and taken down.
+
+Most labs have none, so what makes one is imported when the first is made.
+"""
 
 from __future__ import annotations
 
@@ -15,14 +18,14 @@ from typing import TYPE_CHECKING, Any
 from emulator.errors import BuildVnfError, LabError
 from emulator.kernel.rtnl import Rtnl
 from emulator.plan.model import ImpairmentPlan, LinkPlan, Plan
-from emulator.wire.netem import NetemLink
-from emulator.wire.process import WireProcess
-from emulator.wire.protocol import WireCounters, change_request, remove_request
-from emulator.wire.spec import Spec, spec_of
 
 if TYPE_CHECKING:
     from emulator.fabric import Fabric
     from emulator.runtime.namespace import Processes
+    from emulator.wire.netem import NetemLink
+    from emulator.wire.process import WireProcess
+    from emulator.wire.protocol import WireCounters
+    from emulator.wire.spec import Spec
     from emulator.wire_hops import WirePorts
 
 _NOTHING = ImpairmentPlan()
@@ -81,6 +84,8 @@ class Wires:
                 self._links[link.id] = (link, mtu_bytes, ports)
                 self._serve(link.id)
             elif link.id not in self._by_kernel:
+                from emulator.wire.netem import NetemLink
+
                 netns = self._fabric.wires_netns
                 assert netns is not None
                 self._by_kernel[link.id] = NetemLink(netns, ports, link, mtu_bytes)
@@ -94,6 +99,8 @@ class Wires:
                 _, _, ports = self._links.pop(link.id)
                 self._lowered.discard(link.id)
                 if self._process is not None and self._process.failure() is None:
+                    from emulator.wire.protocol import remove_request
+
                     self._process.ask(remove_request(ports.number), where=link.id)
 
     def change(self, links: Sequence[LinkPlan], at_ns: int = 0) -> None:
@@ -106,6 +113,9 @@ class Wires:
         Raises:
             LabError: the wires do not run.
         """
+        from emulator.wire.protocol import change_request
+        from emulator.wire.spec import spec_of
+
         changes: list[tuple[int, Spec]] = []
         afterwards = {}
         for link in links:
@@ -208,6 +218,9 @@ class Wires:
         self._links.clear()
 
     def _serve(self, name: str) -> None:
+        from emulator.wire.process import WireProcess
+        from emulator.wire.spec import spec_of
+
         link, mtu_bytes, ports = self._links[name]
         netns = self._fabric.wires_netns
         assert netns is not None

@@ -4,6 +4,7 @@
 import os
 import re
 import subprocess
+import time
 from multiprocessing import Process, Queue
 from shlex import split
 
@@ -28,6 +29,11 @@ def monitor_queue(iface, told):
     told.put([int(each) for each in re.findall(r"backlog \S+ (\d+)p", text)])
 
 
+def wait_for_ever(told):
+    told.put("waits")
+    time.sleep(3600)
+
+
 def ofport(iface):
     return subprocess.check_output(split(f"sudo ovs-vsctl get Interface {iface} ofport")).decode()
 
@@ -40,6 +46,12 @@ def main():
     watcher.start()
     print("queues seen:", len(told.get(timeout=60)) > 0)
     watcher.join()
+    waiter = Process(target=wait_for_ever, args=(told,))
+    waiter.start()
+    told.get(timeout=60)
+    waiter.terminate()
+    waiter.join()
+    print("a child ends by:", waiter.exitcode)
     print("ports:", ofport("s0-eth1").strip(), ofport("s0-eth2").strip())
     print("bridge:", net["s0"].cmd("sudo ovs-vsctl list-br").strip())
     print("down:", os.system("ip link set s0-eth2 down"), net["s0"].intfIsUp("s0-eth2"))

@@ -180,6 +180,22 @@ def test_a_person_gets_a_shell_in_the_node_and_ctrl_c_stays_there(lab: dict[str,
         assert terminal.echoes
 
 
+def test_what_a_command_does_not_read_is_meant_for_the_prompt(lab: dict[str, Any]):
+    with Terminal([*VNF, "attach", lab["id"]]) as terminal:
+        terminal.wait_for("vnf>")
+        terminal.type("h1 echo begun; read line; sleep 0.3; echo got $line\r")
+        terminal.wait_for("^begun")
+        terminal.type("one\rnodes\rh1 echo two; head -n1; echo th")
+        terminal.wait_for("got one")
+        terminal.wait_for("available nodes are")
+        terminal.type("ree\r")
+        terminal.wait_for("^two")
+        terminal.type("last\r")
+        terminal.wait_for("^last\n(last\n)?three")
+        terminal.type("exit\r")
+        assert terminal.wait_exit() == 0
+
+
 def test_ctrl_c_reaches_a_command_whose_output_is_piped(lab: dict[str, Any]):
     command = (
         f"{' '.join(VNF)} exec {lab['id']} h1 ping h2 | cat; echo left with ${{PIPESTATUS[0]}}"

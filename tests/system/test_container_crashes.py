@@ -31,6 +31,7 @@ from emulator.runtime.daemon_places import FOLDER_VARIABLE, find_processes, priv
 from emulator.runtime.engine import LAB_LABEL, client_of
 from tests.system.docker_images import BUSYBOX, import_busybox
 from tests.system.terminal import ROOT, VNF
+from tests.system.waiting import until
 
 pytestmark = [pytest.mark.root, pytest.mark.docker]
 
@@ -106,15 +107,6 @@ def is_well(net: Network, name: str) -> bool:
     return net[name].failure is None and net[name].status == "running"
 
 
-def eventually(condition: Callable[[], bool]) -> bool:
-    deadline = time.monotonic() + DEADLINE_S
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.02)
-    return True
-
-
 def commands() -> set[str]:
     found = set()
     for entry in Path("/proc").glob("[0-9]*"):
@@ -163,7 +155,7 @@ def test_the_containers_of_a_killed_emulator_end_by_themselves() -> None:
         assert {"sleep 5711", "sleep 5712"} <= commands()
     finally:
         end(process)
-    assert eventually(lambda: not containers_of(lab_id("doomed")))
+    until(lambda: not containers_of(lab_id("doomed")))
     assert not {"sleep 5711", "sleep 5712"} & commands()
     assert clean() == []
     assert clean_folders() == [lab_id("doomed")]
@@ -187,7 +179,7 @@ def test_an_emulator_may_be_killed_at_any_moment_of_its_start(moment: str, delay
         clean()
         return not containers_of(lab_id("early"))
 
-    assert eventually(nothing_left)
+    until(nothing_left)
     clean_folders()
     assert not (run_dir() / lab_id("early")).exists()
     with Network(several(), name=lab_id("early")) as net:
@@ -251,7 +243,7 @@ def test_a_forked_process_keeps_no_container_alive() -> None:
     finally:
         end(process)
     try:
-        assert eventually(lambda: not containers_of(lab_id("forking")))
+        until(lambda: not containers_of(lab_id("forking")))
         assert Path(f"/proc/{child}").exists()
     finally:
         os.kill(child, signal.SIGKILL)
@@ -336,11 +328,11 @@ def test_a_container_that_is_ended_is_told_and_comes_back_with_its_links(
                     handle.stop(timeout=3)
                 else:
                     handle.remove(force=True)
-        assert eventually(lambda: node.failure is not None)
+        until(lambda: node.failure is not None)
         assert "its container has ended" in failure_of(net, name)
         assert node.status == "failed"
         (record,) = [lab for lab in list_labs() if lab.id == net.id]
-        assert eventually(lambda: name in record.failed_nodes)
+        until(lambda: name in record.failed_nodes)
         with pytest.raises(BuildVnfError, match="the container has ended"):
             node.cmd("echo on")
         assert [other.failure for other in net.nodes if other.name != name] == [None] * 6
@@ -355,14 +347,14 @@ def test_an_app_container_comes_back_with_its_host() -> None:
     with Network(several()) as net:
         assert net["d1"].container is not None
         os.kill(net["d1"].container.pid, signal.SIGKILL)
-        assert eventually(lambda: net["d1"].failure is not None)
+        until(lambda: net["d1"].failure is not None)
         net["d1"].restart()
         assert is_well(net, "app")
         assert "d1-eth0" in net["app"].cmd("ip addr")
         assert net.pingAll() == 0
         assert net["app"].container is not None
         os.kill(net["app"].container.pid, signal.SIGKILL)
-        assert eventually(lambda: net["app"].failure is not None)
+        until(lambda: net["app"].failure is not None)
         net["app"].restart()
         assert is_well(net, "app")
         assert "d1-eth0" in net["app"].cmd("ip addr")
@@ -415,7 +407,7 @@ def mortal(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 def kill_daemon() -> None:
     (daemon,) = (each for each in find_processes(private_places()) if each.role == "dockerd")
     os.kill(daemon.pid, signal.SIGKILL)
-    assert eventually(lambda: not Path(f"/proc/{daemon.pid}").exists())
+    until(lambda: not Path(f"/proc/{daemon.pid}").exists())
 
 
 @left_open_by_the_sdk
@@ -437,7 +429,7 @@ def test_a_lab_outlives_its_daemon_and_ends_without_it(mortal: str) -> None:
     assert not {"sleep 5712"} & commands()
     assert not (run_dir() / lab_id("orphaned")).exists()
     url = start_daemon().url
-    assert eventually(lambda: not containers_of(lab_id("orphaned"), url))
+    until(lambda: not containers_of(lab_id("orphaned"), url))
 
 
 @left_open_by_the_sdk
@@ -456,7 +448,7 @@ def test_a_lab_goes_on_with_a_daemon_that_has_been_started_anew(mortal: str) -> 
                 node.restart()
         assert [node.failure for node in net.nodes] == [None] * 7
         assert net.pingAll() == 0
-    assert eventually(lambda: not containers_of(lab_id("again"), mortal))
+    until(lambda: not containers_of(lab_id("again"), mortal))
 
 
 @left_open_by_the_sdk
@@ -469,8 +461,8 @@ def test_a_daemon_that_dies_during_the_start_is_told(mortal: str) -> None:
         Network(several(), name=lab_id("halfway"), progress=progress).start()
     assert not (run_dir() / lab_id("halfway")).exists()
     url = start_daemon().url
-    assert eventually(lambda: not (clean() and containers_of(lab_id("halfway"), url)))
-    assert eventually(lambda: not containers_of(lab_id("halfway"), url))
+    until(lambda: not (clean() and containers_of(lab_id("halfway"), url)))
+    until(lambda: not containers_of(lab_id("halfway"), url))
 
 
 # -- what cannot be had ----------------------------------------------------------------------------
@@ -593,7 +585,7 @@ def test_a_lab_that_is_kept_goes_on_without_it(options: dict[str, Any], said: st
         assert net.ping([net["h1"], net["d1"]]).lost_percent == 0
         with suppress(BuildVnfError):
             net["bad"].restart()
-        assert eventually(lambda: net["bad"].failure is not None)
+        until(lambda: net["bad"].failure is not None)
         assert net.ping([net["h1"], net["d1"]]).lost_percent == 0
     assert containers_of(lab_id("broken")) == []
 
@@ -636,7 +628,7 @@ def test_a_port_that_is_taken_is_told() -> None:
 def test_want_of_memory_is_told() -> None:
     greedy = program("sleep 0.3; x=$(head -c 200000000 /dev/zero | tr '\\0' x); echo $x")
     with Network(broken({**greedy, "memory": "32m"}), on_failure="keep") as net:
-        assert eventually(lambda: net["bad"].failure is not None)
+        until(lambda: net["bad"].failure is not None)
         assert_matches("for want of memory, of which it may have 32 MiB", failure_of(net, "bad"))
         assert net["bad"].cmd("echo on") == "on\n"
         net["bad"].restart()

@@ -18,8 +18,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -31,6 +30,7 @@ from emulator.errors import LabError
 from emulator.kernel.netns import Netns
 from emulator.runtime.container_processes import ContainerProcesses, Lifeline, wait_for_socket
 from tests.system.terminal import ROOT
+from tests.system.waiting import until
 
 pytestmark = pytest.mark.root
 
@@ -132,13 +132,6 @@ def another(program: Path, *limits: str) -> Iterator[Init]:
     assert "runtime error" not in said
 
 
-def wait_until(true: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + DEADLINE_S
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-
-
 def head(
     *, magic: int = MAGIC, kind: int = RUN, flags: int = 4, argc: int = 1, envc: int = 0,
     fds: int = 0, targets: tuple[int, ...] = (),
@@ -218,7 +211,7 @@ def test_its_number_is_the_one_that_the_machine_gives_it(init: Init) -> None:
     assert Path(f"/proc/{process.pid}/cmdline").read_bytes() == b"sleep\x001000\0"
     process.kill()
     process.wait(DEADLINE_S)
-    wait_until(lambda: not Path(f"/proc/{process.pid}").exists())
+    until(lambda: not Path(f"/proc/{process.pid}").exists())
 
 
 def test_the_directory_and_a_shell(init: Init, tmp_path: Path) -> None:
@@ -275,7 +268,7 @@ def test_what_cannot_be_run_is_told_as_subprocess_does(
             popen([name, "x"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         assert type(caught.value) is expected
         assert caught.value.filename == name
-    wait_until(lambda: init.descriptors <= before)
+    until(lambda: init.descriptors <= before)
 
 
 def test_a_file_that_is_no_program(init: Init, tmp_path: Path) -> None:
@@ -347,7 +340,7 @@ def test_many_processes_at_once(init: Init) -> None:
     for process in reversed(running):
         process.communicate(b"\n", timeout=DEADLINE_S)
     assert [process.returncode for process in running] == list(range(200))
-    wait_until(lambda: init.descriptors <= before)
+    until(lambda: init.descriptors <= before)
 
 
 def test_many_threads_start_and_wait(init: Init) -> None:
@@ -390,7 +383,7 @@ def test_processes_that_leave_their_parents_leave_no_zombies(init: Init) -> None
                     found.append(process.name)
         return found
 
-    wait_until(lambda: in_it() == [str(init.life.pid)])
+    until(lambda: in_it() == [str(init.life.pid)])
 
 
 def test_what_is_printed_is_copied_to_a_log(init: Init, tmp_path: Path) -> None:
@@ -494,7 +487,7 @@ def test_descriptors_that_nobody_asked_for_do_not_stay(init: Init, number: int) 
             control = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)]
             caller.sendmsg([head() + b"\0true\0"], control)
             assert struct.unpack("=Ii", caller.recv(100))[0] == REFUSED
-    wait_until(lambda: init.descriptors <= before)
+    until(lambda: init.descriptors <= before)
 
 
 def test_a_connection_may_close_at_any_time(init: Init, tmp_path: Path) -> None:
@@ -512,8 +505,8 @@ def test_a_connection_may_close_at_any_time(init: Init, tmp_path: Path) -> None:
     with init.dial() as caller:
         caller.send(request)
         caller.recv(100)
-    wait_until(mark.exists)
-    wait_until(lambda: init.descriptors <= before)
+    until(mark.exists)
+    until(lambda: init.descriptors <= before)
     init.still_well()
 
 
@@ -537,7 +530,7 @@ def test_a_second_request_on_a_connection_gives_the_first_process_up(init: Init)
         caller.send(head(argc=2) + b"\0sleep\x000.1\0")
         assert struct.unpack("=Ii", caller.recv(100))[0] == 1
         caller.send(head() + b"\0true\0")
-        wait_until(lambda: init.descriptors <= before)
+        until(lambda: init.descriptors <= before)
     init.still_well()
 
 
@@ -549,7 +542,7 @@ def test_a_thousand_connections(init: Init) -> None:
         init.still_well()
     for _ in range(600):
         init.dial().close()
-    wait_until(lambda: init.descriptors <= before)
+    until(lambda: init.descriptors <= before)
     init.still_well()
 
 
@@ -561,7 +554,7 @@ def test_too_few_open_files_are_told_and_do_not_last(program: Path) -> None:
                     opened.enter_context(init.dial())
             with pytest.raises(OSError, match=os.strerror(errno.EMFILE)):
                 init.popen(["true"])
-        wait_until(lambda: init.descriptors < 15)
+        until(lambda: init.descriptors < 15)
         init.still_well()
         with tempfile.TemporaryFile() as file:
             high = os.dup2(file.fileno(), 90)

@@ -26,6 +26,7 @@ from emulator.runtime.engine import client_of
 from tests.system.docker_images import BUSYBOX, EMPTY, import_busybox, import_image
 from tests.system.terminal import ROOT, VNF, Terminal
 from tests.system.vnf_lab import frame
+from tests.system.waiting import until
 
 pytestmark = [pytest.mark.root, pytest.mark.docker, pytest.mark.xdp]
 
@@ -122,13 +123,6 @@ def passed(net: Network, source: str, target: str, frames: Sequence[bytes]) -> l
         return [receiver.recv(1 << 16) for _ in frames]
 
 
-def wait_until(true: Any) -> None:
-    deadline = time.monotonic() + DEADLINE_S
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-
-
 def status_of(pid: int) -> dict[str, str]:
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     return {name: text.strip() for name, _, text in (line.partition(":") for line in lines)}
@@ -193,7 +187,7 @@ def test_parameters_change_while_it_runs_and_stay_over_a_restart(lab: Lab) -> No
     before = node.counters()["docker-eth0"].dropped_packets
     with net["a"].netns.run(opened, "a-eth0") as sender:
         sender.send(FRAMES[0])
-    wait_until(lambda: node.counters()["docker-eth0"].dropped_packets == before + 1)
+    until(lambda: node.counters()["docker-eth0"].dropped_packets == before + 1)
     node.restart()
     assert node.parameters["silent"] is True
     assert node.counters()["docker-eth0"].rx_packets == 0
@@ -312,7 +306,7 @@ def filtering_daemon(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
             stderr=log,
         )
     try:
-        wait_until(lambda: daemon.poll() is not None or (folder / "sock").exists())
+        until(lambda: daemon.poll() is not None or (folder / "sock").exists())
         if daemon.poll() is not None:
             pytest.skip(f"Docker cannot filter here: {(folder / 'log').read_text()[-300:]}")
         monkeypatch.setenv("DOCKER_HOST", url)
@@ -384,7 +378,7 @@ def test_memory_is_shared_between_containers_and_with_namespaces(
         with closing(client_of(docker_daemon)) as client:
             assert net["v3"].container is not None
             client.containers.get(net["v3"].container.id).kill()
-        wait_until(lambda: net["v3"].failure is not None)
+        until(lambda: net["v3"].failure is not None)
         net["v3"].restart()
         assert passed(net, "a", "b", FRAMES) == FRAMES
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from emulator.errors import LabError, MachineError, UsageError
 from emulator.kernel import clang
 from emulator.kernel.bpf import attach_xdp, xdp_state
 from tests.system.vnf_lab import VnfLab, frame
+from tests.system.waiting import until
 
 pytestmark = [
     pytest.mark.root,
@@ -33,7 +34,6 @@ pytestmark = [
 
 PORTS = ("fn-eth0", "fn-eth1")
 RUNTIME_FOLDER = Path("/var/run/dpdk")
-DEADLINE_S = 20.0
 WATCH_S = 0.5
 
 
@@ -48,13 +48,6 @@ def start(lab: VnfLab, vnf: str = "forward", **options: object) -> ProcessVnf:
     running = start_vnf(node, lab.vnf, Catalog.load()[vnf], lab.site)
     assert isinstance(running, ProcessVnf)
     return running
-
-
-def eventually(condition: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + DEADLINE_S
-    while not condition():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.005)
 
 
 def cpu_seconds(pid: int) -> float:
@@ -91,7 +84,7 @@ def test_one_that_is_killed_leaves_nothing_and_the_next_one_starts(
     before = left_in_runtime_folder()
     with start(lab, driver=driver) as vnf:
         os.kill(vnf.pid, signal.SIGKILL)
-        eventually(lambda: vnf.failure() is not None, "it lives on")
+        until(lambda: vnf.failure() is not None, "it lives on")
         assert "SIGKILL" in (vnf.failure() or "")
         assert [xdp_state(port, lab.vnf).mode for port in PORTS] == ["none", "none"]
         assert not list((lab.site.folder / "dpdk").iterdir())
@@ -176,7 +169,7 @@ def test_a_device_of_the_users_own_is_a_further_port(lab: VnfLab, tmp_path: Path
     with start_vnf(node, lab.vnf, read_manifest(folder / "vnf.toml"), lab.site) as vnf:
         assert vnf.mode == "af_xdp native copy+pcap"
         lab.send(lab.left, frames)
-        eventually(lambda: vnf.counters()["net_pcap0"].tx_packets == 5, "frames are missing")
+        until(lambda: vnf.counters()["net_pcap0"].tx_packets == 5, "frames are missing")
         assert vnf.counters()["net_pcap0"] == PortCounters(0, 0, 5, sum(map(len, frames)))
     content = written.read_bytes()
     assert all(each in content for each in frames)
@@ -191,7 +184,7 @@ def test_a_card_that_is_not_there_is_missed(lab: VnfLab) -> None:
 def test_null_ports_feed_the_handler_alone(lab: VnfLab) -> None:
     with start(lab, driver="null") as vnf:
         assert vnf.mode == "null"
-        eventually(lambda: vnf.counters()["fn-eth0"].rx_packets > 1000, "no frame comes")
+        until(lambda: vnf.counters()["fn-eth0"].rx_packets > 1000, "no frame comes")
         assert xdp_state(PORTS[0], lab.vnf).mode == "none"
         before = vnf.parameters()
         vnf.set(before, where="fn")
@@ -247,7 +240,7 @@ def test_frames_pass_a_chain_of_memory_both_ways_and_are_counted(net: Network) -
     modes = [running(net, name).mode for name in ("v0", "v1", "v2")]
     assert modes == ["af_xdp native copy+memif", "memif", "af_xdp native copy+memif"]
     assert net.ping().lost_percent == 0
-    eventually(lambda: all_count_the_same(net), "the counters differ")
+    until(lambda: all_count_the_same(net), "the counters differ")
     assert min(passed(net)) > 0
 
 
@@ -297,8 +290,8 @@ def test_another_process_reaches_the_chain(net: Network) -> None:
 def test_a_vnf_that_died_is_called_again(net: Network, name: str) -> None:
     neighbour = "v1" if name != "v1" else "v0"
     os.kill(running(net, name).describe()["pid"], signal.SIGKILL)
-    eventually(lambda: net[name].failure is not None, "it lives on")
-    eventually(lambda: running(net, neighbour).apart() != [], "its neighbour notices nothing")
+    until(lambda: net[name].failure is not None, "it lives on")
+    until(lambda: running(net, neighbour).apart() != [], "its neighbour notices nothing")
     assert net.ping(timeout_s=0.2).lost_percent == 100
     net[name].restart()
     assert running(net, neighbour).apart() == []

@@ -19,6 +19,7 @@ from emulator.kernel.cgroup import hierarchies
 from emulator.measure.lab_watch import LabWatch
 from emulator.measure.meter import MeterTargets
 from emulator.plan.host_model import LimitsPlan
+from emulator.warned import LabWarning
 
 pytestmark = pytest.mark.root
 
@@ -135,6 +136,46 @@ def test_limits_change_while_a_host_runs(net: Network) -> None:
         net["s1"].update(cpus=0.5)
 
 
+def test_parameters_of_a_control_group_have_mininets_names(net: Network) -> None:
+    node = net["r1"]
+    shares = node.cgroupSet("shares", 512)
+    assert node.cgroupGet("shares") == shares
+    assert node.cgroupGet("cfs_quota_us") == -1
+    assert net.plan.node("r1").limits == LimitsPlan(others=(("cpu.shares", str(shares)),))
+    node.cgroupSet("cfs_quota_us", 50_000)
+    node.update(pids=40)
+    assert net.plan.node("r1").limits == LimitsPlan(
+        cpus=0.5, pids=40, others=(("cpu.shares", str(shares)),)
+    )
+    assert (node.cgroupGet("shares"), node.cgroupGet("max", "pids")) == (shares, 40)
+    assert f"vnf-lab-{net.id}/node.r1" in node.cmd("cat /proc/self/cgroup")
+    with pytest.raises(UsageError, match=r"know no parameter cpu\.sharez \(there are: "):
+        node.cgroupSet("sharez", 5)
+    with pytest.raises(LabError, match="the kernel does not take its limit cpu"):
+        node.cgroupSet("cfs_quota_us", 5)
+    assert node.cgroupGet("cfs_quota_us") == 50_000
+    assert node.cgroupDel()
+    assert "vnf-lab" not in node.cmd("cat /proc/self/cgroup")
+    assert net.plan.node("r1").limits is None
+
+
+@pytest.mark.skipif(not has_real_time(), reason="the kernel gives groups no share of real time")
+def test_a_host_that_runs_becomes_a_real_time_one_and_a_plain_one_again(net: Network) -> None:
+    node = net["r1"]
+    node.update(cpu=0.05, sched="rt")
+    sleep = node.popen("sleep 100")
+    assert "SCHED_RR" in node.cmd("chrt -p $$")
+    # Less than before, and more.
+    node.update(cpu=0.02)
+    node.update(cpu=0.04)
+    node.update(sched="cfs", cpu=None)
+    assert "SCHED_OTHER" in node.cmd("chrt -p $$")
+    assert os.sched_getscheduler(sleep.pid) == os.SCHED_OTHER
+    sleep.kill()
+    sleep.wait()
+    assert node.cgroupDel()
+
+
 def test_a_changed_topology_changes_hosts_and_leaves_alone_what_it_does_not_name(
     net: Network,
 ) -> None:
@@ -203,6 +244,14 @@ def test_addresses_change_while_hosts_run(net: Network) -> None:
     assert net.plan.address_of("h2") == "10.0.0.77"
     h2.setIPv6("fd00::77")
     assert "fd00::77" in h2.cmd("ip -6 addr")
+
+
+def test_an_address_that_another_node_has_is_warned_of_and_given(net: Network) -> None:
+    before, address = net["h2"].IP(), net["h1"].IP()
+    with pytest.warns(LabWarning, match=f"^h2 has the address {address} now, as has h1$"):
+        net["h2"].setIP(address)
+    assert f" {address}/8 " in net["h2"].cmd("ip -br -4 addr")
+    net["h2"].setIP(before)
 
 
 def test_addresses_change_while_another_thread_changes_the_lab() -> None:

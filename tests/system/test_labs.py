@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -19,9 +19,10 @@ from emulator import LabError, Network, Topo, UsageError, clean, list_labs
 from emulator.kernel.bpf import all_ids
 from emulator.kernel.netns import Netns
 from emulator.kernel.rtnl import End, Rtnl, link_states
-from emulator.labs import LabFolder, find_lab
+from emulator.labs import LabFolder, LabRecord, find_lab, record_written_ns
 from emulator.paths import run_dir
 from emulator.topofile import builtin_topology
+from tests.system.waiting import until
 
 pytestmark = pytest.mark.root
 
@@ -68,15 +69,6 @@ def owner(topology: str, name: str) -> Iterator[subprocess.Popen[str]]:
         process.kill()
         process.communicate()
         clean()
-
-
-def eventually(condition: Callable[[], bool]) -> bool:
-    deadline = time.monotonic() + 10
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.01)
-    return True
 
 
 def commands() -> set[str]:
@@ -128,10 +120,10 @@ def test_a_killed_emulator_leaves_nothing_behind() -> None:
         assert ours <= all_ids("program")
         process.send_signal(signal.SIGKILL)
         process.wait()
-        assert eventually(lambda: not {"sleep 4711", "sleep 4712"} & commands())
-        assert eventually(lambda: not Path(f"/proc/{init_pid}").exists())
-        assert eventually(lambda: not all_ids("program") & ours)
-        assert eventually(lambda: set(link_states(watcher)) == {"lo"})
+        until(lambda: not {"sleep 4711", "sleep 4712"} & commands())
+        until(lambda: not Path(f"/proc/{init_pid}").exists())
+        until(lambda: not all_ids("program") & ours)
+        until(lambda: set(link_states(watcher)) == {"lo"})
         assert "doomed" not in [lab.id for lab in list_labs()]
         clean()
         assert not (run_dir() / "doomed").exists()
@@ -167,7 +159,67 @@ def test_another_process_reaches_a_running_lab() -> None:
         again.stop()
 
 
+def test_an_attached_shell_follows_what_the_owner_changes() -> None:
+    command = [sys.executable, "-m", "emulator", "attach", "followed"]
+    with Network(_pair(), name="followed") as net:
+        pipe = subprocess.PIPE
+        with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as shell:
+            typed, printed = shell.stdin, shell.stdout
+            assert typed is not None
+            assert printed is not None
+
+            def said(line: str) -> str:
+                typed.write(f"{line}\npy 'so much'\n")
+                typed.flush()
+                told = []
+                while (answer := printed.readline()) not in ("so much\n", ""):
+                    told.append(answer)
+                return "".join(told)
+
+            assert said("py h1.IP()") == "10.0.0.1\n"
+            net["h1"].setIP("10.1.2.3")
+            assert said("py h1.IP()") == "10.1.2.3\n"
+            assert "PING 10.1.2.3" in said("h2 ping -c1 -W10 h1")
+            with net.change() as topo:
+                topo.addLink(topo.addHost("h9"), "h1")
+                topo.removeNode("h2")
+            assert said("py sorted(node.name for node in net.nodes)") == "['h1', 'h9']\n"
+            first = said("h9 readlink /proc/self/ns/net")
+            net.delNode("h9")
+            net.addHost("h9", cpu=0.5)
+            assert first != said("h9 readlink /proc/self/ns/net")
+            assert "vnf-lab-followed/node.h9" in said("h9 cat /proc/self/cgroup")
+            typed.close()
+            assert shell.wait() == 0
+
+
 @pytest.mark.xdp
+def test_another_lab_of_the_same_name_is_not_taken_for_the_one_that_has_ended() -> None:
+    topo = Topo()
+    topo.addHost("h1")
+    with Network(topo, name="namesake"):
+        attached = Network.attach("namesake")
+    try:
+        with Network(topo, name="namesake"), pytest.raises(LabError, match="the lab has ended"):
+            _ = attached.chains
+    finally:
+        attached.stop()
+
+
+def test_no_two_records_of_a_lab_have_the_same_time() -> None:
+    folder = LabFolder()
+    try:
+        folder.create("records")
+        record = LabRecord(folder.id, "records", os.getpid(), 0.0)
+        times = set()
+        for _ in range(50):
+            folder.write(record)
+            times.add(record_written_ns(folder.id))
+        assert len(times) == 50
+    finally:
+        folder.close()
+
+
 def test_counters_of_a_vnf_are_read_from_another_process() -> None:
     with owner("chain", "counted"):
         net = Network.attach("counted")
@@ -243,7 +295,7 @@ def test_a_lab_ends_while_another_process_is_attached_to_it() -> None:
             assert attached.stdout.readline() == "in\n"
             init_pid = find_lab("left").init_pid
             net.stop()
-            assert eventually(lambda: not _state(init_pid))
+            until(lambda: not _state(init_pid))
         finally:
             attached.kill()
             attached.communicate()
@@ -253,7 +305,7 @@ def test_the_first_process_of_a_lab_may_die_and_the_emulator_says_so() -> None:
     with Network(_pair(), name="beheaded") as net:
         init_pid = find_lab("beheaded").init_pid
         os.kill(init_pid, signal.SIGKILL)
-        assert eventually(lambda: _state(init_pid) in ("Z", ""))
+        until(lambda: _state(init_pid) in ("Z", ""))
         with pytest.raises(LabError, match="ended"):
             net["h1"].popen("true")
 
@@ -276,13 +328,12 @@ def test_a_forked_process_leaves_the_lab_to_its_owner() -> None:
         net["h1"].cmd("true")
         child = os.fork()
         if child == 0:
+            good = False
             try:
-                with contextlib.suppress(LabError):
-                    net["h1"].cmd("true")
-                    os._exit(1)
+                good = net["h1"].cmd("echo there") == "there\n"
                 net.stop()
             finally:
-                os._exit(0)
+                os._exit(0 if good else 1)
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
         assert net["h1"].cmd("echo on") == "on\n"
         assert net.pingAll() == 0

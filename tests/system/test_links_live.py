@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from emulator.kernel.rtnl import link_states
 from emulator.node import Node
 from tests.system.raw_port import ports
 from tests.system.terminal import ROOT, VNF
+from tests.system.waiting import until
 
 pytestmark = pytest.mark.root
 
@@ -51,13 +52,6 @@ def wire_pid(net: Network) -> int:
     lab = net._lab
     assert lab is not None
     return int(lab.record.wires["pid"])
-
-
-def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def test_what_is_named_changes_and_the_rest_stays(net: Network) -> None:

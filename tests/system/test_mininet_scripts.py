@@ -15,7 +15,7 @@ import pytest
 from emulator.compat.mininet.cli import CLI
 from emulator.compat.mininet.link import Link, TCLink
 from emulator.compat.mininet.net import Mininet
-from emulator.compat.mininet.node import Host, Node, OVSSwitch, RemoteController
+from emulator.compat.mininet.node import CPULimitedHost, Host, Node, OVSSwitch, RemoteController
 from emulator.compat.mininet.nodelib import LinuxBridge
 from emulator.compat.mininet.topo import LinearTopo, Topo
 from emulator.compat.mininet.util import custom, dumpNodeConnections, waitListening
@@ -108,6 +108,87 @@ def test_commands_under_way_are_heard_together(routed: Any) -> None:
     for host, text in routed.monitor(hosts, timeoutms=20_000):
         heard[host.name] = heard.get(host.name, "") + text
     assert heard == {"h1": "h1\ndone\n", "h2": "h2\ndone\n"}
+
+
+def test_what_a_class_of_the_scripts_raises_leaves_the_rest_alive() -> None:
+    class Weak(Host):
+        failures = 1
+
+        def be_born(self) -> None:
+            if self.failures:
+                self.failures -= 1
+                raise RuntimeError("not yet")
+            super().be_born()
+
+    net = Mininet()
+    try:
+        h1, weak, h3 = net.addHost("h1"), net.addHost("weak", cls=Weak), net.addHost("h3")
+        s1 = net.addSwitch("s1")
+        for host in (h1, weak, h3):
+            net.addLink(host, s1)
+        done: list[str] = []
+
+        def stumble() -> None:
+            raise RuntimeError("stumbled")
+
+        h1.once_alive(stumble)
+        h1.once_alive(lambda: done.append(h1.cmd("echo first")))
+        h3.once_alive(lambda: done.append("second"))
+        with pytest.raises(RuntimeError, match="not yet"):
+            net.start()
+        assert net.engine.running
+        with pytest.raises(RuntimeError, match="stumbled"):
+            h3.cmd("true")
+        assert done == []
+        assert weak.cmd("echo well") == "well\n"
+        assert done == ["first\n", "second"]
+        net.start()
+        assert net.pingAll() == 0
+        net.delNode(weak)
+        assert net.ping([h1, h3]) == 0
+    finally:
+        net.stop()
+
+
+def test_a_lab_that_has_ended_is_said_to_have_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_args: object, **_options: object) -> None:
+        raise LabError("the kernel has no more room")
+
+    net = Mininet()
+    try:
+        h1 = net.addHost("h1")
+        net.start()
+        with monkeypatch.context() as patch:
+            patch.setattr("emulator.fabric.Fabric.add_nodes", refuse)
+            with pytest.raises(LabError, match="no more room"):
+                net.addHost("h2").cmd("true")
+        with pytest.raises(LabError, match="the lab has ended: a change ended it: .*no more room"):
+            h1.cmd("true")
+    finally:
+        net.stop()
+
+
+def test_a_limited_hosts_control_group_is_a_scripts_to_set(capfd: Any) -> None:
+    net = Mininet(host=CPULimitedHost)
+    try:
+        h1 = net.addHost("h1", cpu=0.5)
+        assert h1.cgroupGet("cfs_quota_us") == h1.cfsInfo(0.5)[3]
+        assert h1.cgroupSet("cfs_period_us", 50_000) == 50_000
+        h1.setCPUs([0], mems=0)
+        assert h1.cgroupGet("cpus", "cpuset") == 0
+        assert capfd.readouterr().err == ""
+        quota = h1.cgroupGet("cfs_quota_us")
+        assert h1.cgroupSet("cfs_quota_us", 5) == quota
+        assert f"cfs_quota_us set to {quota} instead of 5: the kernel" in capfd.readouterr().err
+        # Some kernels have real-time processes only in groups with a share for them.
+        policy = h1.chrt()
+        assert policy in h1.cmd("chrt -p $$")
+        told = "could not assign SCHED_RR to h1" in capfd.readouterr().err
+        assert told == (policy != "SCHED_RR")
+        assert h1.cgroupDel()
+        assert h1.cgroupGet("cfs_quota_us") == -1
+    finally:
+        net.stop()
 
 
 def test_a_command_under_way_is_interrupted(routed: Any) -> None:

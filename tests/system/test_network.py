@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from emulator import LabError, Network, Topo, TopologyError, UsageError
+from emulator import LabError, Network, Topo, TopologyError, UsageError, list_labs
+from emulator.fabric import Fabric
 from emulator.interfaces import set_interface
 from emulator.kernel.rtnl import link_states
 from emulator.paths import share_dir
@@ -342,3 +343,25 @@ def test_iperf_without_two_hosts_says_so() -> None:
         net.addHost("h1")
         with pytest.raises(UsageError, match="between two hosts, not 1"):
             net.iperf()
+
+
+def test_a_lab_that_can_neither_be_changed_nor_put_back_has_ended(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(*_args: object, **_options: object) -> None:
+        raise LabError("the kernel has no more room")
+
+    with Network(Pair()) as net:
+        name = net.id
+        with monkeypatch.context() as patch:
+            patch.setattr(Fabric, "add_nodes", refuse)
+            with pytest.raises(LabError, match="no more room") as error:
+                net.addHost("h3")
+        assert "the lab has ended" in error.value.hint
+        assert not net.running
+        with pytest.raises(
+            LabError, match="not running any more: a change ended it: .*no more room"
+        ):
+            net["h1"]
+        assert name not in [lab.id for lab in list_labs()]
+        assert net.start().ping().lost_percent == 0

@@ -296,8 +296,11 @@ def test_what_the_machine_needs_or_has_not_is_refused_and_nothing_is_moved(place
         topo = two_hosts()
         topo.addExternal("lan0", "s1")
         topo.addExternal(interface, "h1")
-        with pytest.raises(UsageError, match=message):
+        with pytest.raises(UsageError, match=message) as error:
             place.start(topo)
+        if interface == "lan1":
+            # The machine is reached by it.
+            assert "up0, which its default route goes through" in error.value.hint
         assert place.state() == before
 
 

@@ -6,8 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,10 +16,9 @@ from emulator.owned_lab import OwnedLab
 from emulator.switches.ovs import Ovs
 from emulator.switches.ovs_machine import has_kernel_datapath
 from tests.system.terminal import ROOT
+from tests.system.waiting import until
 
 pytestmark = pytest.mark.ovs
-
-DEADLINE_S = 30
 
 
 class Mixed(Topo):
@@ -62,13 +60,6 @@ class Pair(Topo):
 def ovs_of(net: Network) -> Ovs:
     assert isinstance(net._lab, OwnedLab)
     return net._lab._control.ovs
-
-
-def until(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + DEADLINE_S
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def test_bridges_of_both_kinds_learn_and_forward(net: Network) -> None:

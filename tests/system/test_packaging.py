@@ -97,6 +97,8 @@ def test_the_wheel_has_what_a_user_needs(wheel: Path) -> None:
         "emulator/share/vnfs/lib/xdp.bpf.c",
         "emulator/share/vnfs/lib/template/c/vnf.c",
         "emulator/share/topologies/chain.py",
+        "emulator/share/labs/moving-state/check.py",
+        "emulator/share/labs/moving-state/Dockerfile",
         "emulator/share/docs/dependencies.md",
     } <= names
 

@@ -7,7 +7,7 @@ import signal
 import struct
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,6 +20,7 @@ from emulator.kernel.bpf import xdp_state
 from emulator.kernel.netns import Netns
 from emulator.kernel.rtnl import Rtnl, link_states
 from tests.system.vnf_lab import VnfLab, frame, wait_until_gone
+from tests.system.waiting import until
 
 pytestmark = [
     pytest.mark.root,
@@ -121,13 +122,6 @@ def start(
     vnf = start_vnf(node, lab.vnf, manifest, lab.site)
     assert isinstance(vnf, ProcessVnf)
     return vnf
-
-
-def eventually(condition: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + DEADLINE_S
-    while not condition():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.002)
 
 
 def tagged(number: int, size_bytes: int, *tags: tuple[int, int]) -> bytes:
@@ -272,7 +266,7 @@ def test_a_vnf_that_crashes_leaves_nothing_attached_and_is_reported(
     with start(lab, by_number, plane) as vnf:
         assert vnf.failure() is None
         lab.send(lab.left, [frame(CRASH)])
-        eventually(lambda: vnf.failure() is not None, "the VNF lives on")
+        until(lambda: vnf.failure() is not None, "the VNF lives on")
         assert "signal 11 (SIGSEGV)" in (vnf.failure() or "")
         assert xdp_state("fn-eth0", lab.vnf).mode == "none"
         with pytest.raises(LabError, match="SIGSEGV"):
@@ -297,7 +291,7 @@ def test_closing_undoes_what_starting_did(lab: VnfLab, plane: str) -> None:
 def test_sigterm_ends_a_vnf_in_good_order(lab: VnfLab, plane: str) -> None:
     with start(lab, Catalog.load()["forward"], plane) as vnf:
         os.kill(vnf.pid, signal.SIGTERM)
-        eventually(lambda: vnf.failure() is not None, "the VNF goes on")
+        until(lambda: vnf.failure() is not None, "the VNF goes on")
         assert "exit code 0" in (vnf.failure() or "")
 
 

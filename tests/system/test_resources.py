@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 
@@ -23,10 +23,10 @@ from emulator.measure.sensors import Sensors
 from emulator.traffic.probe import ProbeSpec, run_probe
 from emulator.unavailable import Unavailable
 from tests.system.docker_images import BUSYBOX, import_busybox
+from tests.system.waiting import until
 
 pytestmark = pytest.mark.root
 
-WITHIN_S = 60.0
 BUSY = "while True: pass"
 IDLE = "import time\ntime.sleep(1000)"
 RESTLESS = "import time\nwhile True: time.sleep(0.001)"
@@ -54,13 +54,6 @@ def python(code: str) -> Iterator[int]:
     finally:
         process.kill()
         process.communicate()
-
-
-def until(condition: Callable[[], bool]) -> None:
-    deadline_s = time.monotonic() + WITHIN_S
-    while not condition():
-        assert time.monotonic() < deadline_s
-        time.sleep(0.02)
 
 
 def cpu_ns(pid: int) -> int:

@@ -148,10 +148,20 @@ CASES: dict[str, tuple[list[str], str]] = {
     ),
 }
 OVS_CASES: dict[str, tuple[list[str], str]] = {
+    "routers_first": (
+        [],
+        """
+        forwards: 1
+        before: 0.0
+        hidden: 3 of 3 answered
+        outside finds no way in: True
+        """,
+    ),
     "queue_monitor": (
         [],
         """
         queues seen: True
+        a child ends by: -15
         ports: 1 2
         bridge: s0
         down: 0 False

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -23,10 +22,9 @@ from emulator.network import Network
 from emulator.topo import Topo
 from emulator.traffic.sniffer import Frame
 from tests.system.terminal import ROOT, VNF, Terminal
+from tests.system.waiting import until
 
 pytestmark = pytest.mark.xdp
-
-_DEADLINE_S = 30.0
 
 
 class Mixed(Topo):
@@ -285,7 +283,7 @@ def test_without_a_display_windows_are_those_of_a_tmux_that_ends_with_the_lab(
         window = lab.open_window("h1", ["sh", "-c", f"hostname -I > {mark}; exec sleep 600"])
         lab.open_window("h1")
         tmux = window.attach.removesuffix(" attach").split()
-        wait_until(mark.exists)
+        until(mark.exists)
         listed = subprocess.run(
             [*tmux, "list-windows", "-F", "#{window_name}"],
             capture_output=True,
@@ -296,11 +294,4 @@ def test_without_a_display_windows_are_those_of_a_tmux_that_ends_with_the_lab(
         server = subprocess.run(
             [*tmux, "display-message", "-p", "#{pid}"], capture_output=True, text=True, check=True
         )
-    wait_until(lambda: not Path(f"/proc/{server.stdout.strip()}").exists())
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + _DEADLINE_S
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    until(lambda: not Path(f"/proc/{server.stdout.strip()}").exists())

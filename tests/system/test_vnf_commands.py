@@ -130,6 +130,14 @@ def test_new_writes_where_it_is_told_and_names_the_path_from_then_on(tmp_path: P
     assert "vnf build functions/mine" in done.stdout
 
 
+def test_new_tells_when_it_takes_the_place_of_one_of_ours(tmp_path: Path) -> None:
+    done = vnf("new", "forward", cwd=tmp_path)
+
+    assert done.returncode == 0
+    assert f"It stands in for {ROOT / 'vnfs' / 'forward'} wherever" in done.stdout
+    assert "stands in" not in vnf("new", "mine", cwd=tmp_path).stdout
+
+
 def test_new_overwrites_nothing(tmp_path: Path) -> None:
     vnf("new", "mine", cwd=tmp_path)
     source = tmp_path / "vnfs" / "mine" / "vnf.c"
@@ -303,12 +311,16 @@ def test_without_root_xdp_is_skipped_and_the_rest_is_run(tmp_path: Path) -> None
 
 
 def test_a_vnf_without_cases_says_so(tmp_path: Path) -> None:
-    write(tmp_path, "mine", "return VNF_BACK;", planes="packet")
+    home = write(tmp_path, "mine", "return VNF_BACK;", planes="packet")
 
     done = vnf("test", "mine", cwd=tmp_path)
+    (home / "cases.py").write_text("CASES = []\n")
+    empty = vnf("test", "mine", cwd=tmp_path)
 
     assert (done.returncode, done.stderr) == (0, "")
     assert "mine: it has no cases.py" in done.stdout
+    assert (empty.returncode, empty.stderr) == (0, "")
+    assert "mine: it has no case in its cases.py" in empty.stdout
 
 
 def test_cases_that_cannot_be_loaded_are_wrong_use(tmp_path: Path) -> None:

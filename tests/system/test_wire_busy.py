@@ -6,7 +6,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +22,7 @@ from emulator.wire.certify import certify
 from emulator.wire.frames import LEAST_BYTES, Ends, Schedule
 from emulator.wire.model import Decisions, Stream
 from emulator.wire.protocol import WireCounters
+from tests.system.waiting import until
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -64,13 +65,6 @@ def sleeps(pid: int) -> bool:
             return False
         time.sleep(0.01)
     return True
-
-
-def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + DEADLINE_S
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 class Busy:

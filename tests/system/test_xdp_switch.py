@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import textwrap
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -23,6 +22,7 @@ from emulator.node import Node
 from emulator.switches.xdp_switch import SteeringRule, XdpSwitch
 from tests.system.switch_frames import BROADCAST, Bench, bench, frame
 from tests.system.vnf_lab import wait_until_gone
+from tests.system.waiting import until
 
 pytestmark = [pytest.mark.root, pytest.mark.xdp]
 
@@ -47,13 +47,6 @@ def switch_of(net: Network) -> XdpSwitch:
     assert net._lab is not None
     switch: XdpSwitch = net._lab._xdp_switches["s1"]  # type: ignore[attr-defined]
     return switch
-
-
-def until(condition: Any) -> None:
-    deadline = time.monotonic() + DEADLINE_S
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 @pytest.fixture(scope="module")

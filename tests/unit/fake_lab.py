@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -131,7 +132,9 @@ class FakeNode:
             ports={} if self.failure else {"fw-eth0": counted, "fw-eth1": PortCounters()},
         )
 
-    def interact(self, command: str, *, echo: bool = True) -> int:
+    def interact(
+        self, command: str, *, echo: bool = True, on_unread: Callable[[str], None] | None = None
+    ) -> int:
         self.commands.append(command)
         return 0
 
@@ -150,6 +153,7 @@ class FakeNetwork:
         self.id = "fake-0000"
         self.wires_failure: str | None = None
         self.schedules: tuple[Any, ...] = ()
+        self.notes: tuple[str, ...] = ()
         self.settings: list[tuple[list[str], dict[str, Any]]] = []
         self.wire_restarts = 0
         self.links_set: list[tuple[str, str, str]] = []

@@ -153,3 +153,32 @@ def test_a_cache_that_cannot_be_written_is_named(tmp_path: Path) -> None:
         clang.put_file(tmp_path / "cache" / "vnf.bpf.o", b"")
     assert caught.value.where == str(tmp_path / "cache")
     assert "XDG_CACHE_HOME" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "implicit declaration of function 'handle' is invalid in C99 [-Werror]",
+        "call to undeclared function 'handle'; ISO C99 and later do not support it [-Wimplicit]",
+        "implicit declaration of function 'handle'; did you mean 'handel'? [-Werror]",
+    ],
+)
+def test_a_source_without_a_handler_is_told_so_and_not_where_we_call_it(said: str) -> None:
+    output = f"/lib/run.h:200:23: error: {said}\n{SOURCE}:4:12: note: 'handel' declared here\n"
+
+    error = clang.explain(SOURCE, output)
+
+    assert error.message.startswith("it has no function handle")
+    assert error.where == str(SOURCE)
+
+
+def test_a_header_of_the_c_library_is_none_for_bpf() -> None:
+    output = (
+        f"In file included from {SOURCE}:1:\n"
+        "/usr/include/gnu/stubs.h:7:11: fatal error: 'gnu/stubs-32.h' file not found\n"
+    )
+
+    error = clang.explain(SOURCE, output)
+
+    assert "a header of the C library" in error.message
+    assert "vnf.h" in error.hint

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import importlib
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from emulator.compat import aliases
+from emulator.compat import aliases, growth, machine_commands
 from emulator.compat.mininet import log, util
 from emulator.compat.mininet.topo import LinearTopo, SingleSwitchReversedTopo, SingleSwitchTopo
 from emulator.compat.mininet.topolib import TorusTopo, TreeTopo
@@ -197,6 +199,41 @@ def test_a_script_for_python_2_says_so(run: Run, capsys: pytest.CaptureFixture[s
     assert "written for Python 2" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("import mn_wifi.net", "vnf: mn_wifi is not supported: links here are wires"),
+        ("import no_such_package", f"vnf: scripts run in {sys.executable}: is no_such_package"),
+        (
+            "from mininet.node import Node\nNode.write",
+            "AttributeError: type object 'Node' has no attribute 'write'\n",
+        ),
+        (
+            "from mininet.topo import Topo\nTopo().addPort",
+            "vnf: Topo.addPort is not supported: addLink takes port1 and port2\n",
+        ),
+    ],
+)
+def test_what_helps_against_an_exception_is_said(
+    run: Run, capsys: pytest.CaptureFixture[str], text: str, said: str
+) -> None:
+    assert run(text) == 1
+    assert said in capsys.readouterr().err
+
+
+def test_an_example_of_mininets_is_found_beside_the_script(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "gates.py").write_text(
+        "from mininet.node import Host\nclass Gate(Host):\n    pass\n"
+    )
+    text = """
+from mininet.examples.gates import Gate
+from mininet.node import Host
+raise SystemExit(7 if issubclass(Gate, Host) else 8)
+"""
+    assert run(text) == 7
+    assert "mininet.examples.gates" not in sys.modules
+
+
 def test_a_file_that_is_not_there() -> None:
     with pytest.raises(UsageError, match="nowhere.py: cannot be read: No such file"):
         run_script("nowhere.py", [])
@@ -219,6 +256,37 @@ def test_the_command_starts_quickly_and_gives_the_script_its_options(tmp_path: P
     )
     assert done.stdout == "['--help', '-x', 'a b']\n"
     assert done.stderr == ""
+
+
+def test_a_remote_controller_is_looked_for_at_openflows_old_port_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    controllers = importlib.import_module("emulator.compat.controllers")
+    with socket.create_server(("127.0.0.1", 0)) as listening, socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        monkeypatch.setattr(controllers, "_PORT", silent.getsockname()[1])
+        old = listening.getsockname()[1]
+        monkeypatch.setattr(controllers, "_OLD_PORT", old)
+        assert controllers.RemoteController("c1").engine_options()["port"] == old
+        assert controllers.RemoteController("c2", port=7777).engine_options()["port"] == 7777
+    assert "port" not in controllers.RemoteController("c3").engine_options()
+    growth.end_all()
+
+
+@pytest.mark.parametrize(
+    ("command", "rewritten"),
+    [
+        (["sudo", "-E", "ovs-vsctl", "show"], ["ovs-vsctl", "show"]),
+        (["sudo", "tc", "qdisc"], ["sudo", "tc", "qdisc"]),
+        ("sudo ovs-ofctl dump-flows s1 | sudo tee f", "ovs-ofctl dump-flows s1 | sudo tee f"),
+        ("cd /tmp && sudo -n /usr/bin/ovs-vsctl show", "cd /tmp && /usr/bin/ovs-vsctl show"),
+        (b"tc qdisc show dev s1-eth1", b"tc qdisc show dev s1-eth1"),
+    ],
+)
+def test_only_what_is_about_open_vswitch_goes_without_sudo(command: Any, rewritten: Any) -> None:
+    options = {"shell": isinstance(command, str), "cwd": "/"}
+    assert machine_commands.rewritten(command, options) == (rewritten, options)
 
 
 # Topologies ---------------------------------------------------------------------------------------

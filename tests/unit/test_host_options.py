@@ -10,7 +10,9 @@ import pytest
 from emulator import MachineError, Topo, TopologyError, UsageError
 from emulator.hosts.groups import Group
 from emulator.hosts.leftovers import Leftovers, entries_of, give_back
-from emulator.hosts.limits import LabLimits, ensure_real_time, updated
+from emulator.hosts.limit_changes import updated
+from emulator.hosts.limits import LabLimits, ensure_real_time
+from emulator.hosts.parameters import read_parameter
 from emulator.kernel.cgroup import hierarchies
 from emulator.plan.compile import compile_plan
 from emulator.plan.difference import Difference
@@ -132,10 +134,13 @@ def test_limits_change_one_by_one() -> None:
     assert updated(None, {"cores": [0]}, where="h1") == LimitsPlan(cpuset=(0,))
     real_time = LimitsPlan(cpu_share=0.2, sched="rt")
     assert updated(real_time, {"cpu": 0.3}, where="h1").sched == "rt"
+    assert updated(real_time, {"sched": "cfs"}, where="h1") == LimitsPlan(cpu_share=0.2)
+    assert updated(LimitsPlan(cpu_share=0.2), {"sched": "rt"}, where="h1") == real_time
     for changes, message in (
         ({}, "nothing is given that is to change"),
         ({"cpuz": 1}, "there is no limit cpuz"),
-        ({"sched": "rt"}, "sched cannot be changed while the node runs"),
+        ({"sched": "rt"}, "real-time processes need a share of the CPUs"),
+        ({"privateDirs": []}, "privateDirs cannot be changed while the node runs"),
         ({"cpu": "fast"}, "cpu: 'fast' is not a number"),
     ):
         with pytest.raises(UsageError, match=message):
@@ -381,7 +386,38 @@ def test_limits_in_a_hierarchy_of_version_2(unified: Path) -> None:
     assert (folder / "memory.max").read_text() == "max"
     assert (folder / "cpuset.cpus").read_text() == "0,1,2,3"
     with pytest.raises(MachineError, match="no share of real time"):
-        ensure_real_time(LimitsPlan(cpu_share=0.1, sched="rt"), "h1")
+        ensure_real_time("h1")
+
+
+def test_parameters_have_the_names_of_version_1_in_version_2(unified: Path) -> None:
+    limits = LabLimits("lab", Leftovers(unified))
+    folder = unified / "vnf-lab-lab" / "node.h1"
+    group = limits.apply("h1", LimitsPlan(cpus=0.5))
+    # As the kernel makes them.
+    (folder / "cpu.weight").write_text("100\n")
+    (folder / "cpu.stat").write_text("usage_usec 1234\nuser_usec 1000\n")
+    assert limits.set_parameter("h1", "cpu", "cfs_period_us", 50_000).cpus == 1
+    assert (folder / "cpu.max").read_text() == "50000 50000"
+    assert limits.set_parameter("h1", "cpu", "cfs_quota_us", -1).cpus is None
+    assert (folder / "cpu.max").read_text() == "max 50000"
+    assert read_parameter(group, "cpu", "cfs_quota_us") == -1
+    assert limits.set_parameter("h1", "cpu", "shares", "1024").others == (("cpu.shares", "1024"),)
+    assert (folder / "cpu.weight").read_text() == "40"
+    assert read_parameter(group, "cpu", "weight") == 40
+    assert read_parameter(group, "cpuacct", "usage") == 1_234_000
+    for parameter, value, message in (
+        ("rt_runtime_us", 5, "of version 2, which this machine has, know no parameter cpu.rt_run"),
+        ("shares", "many", "cpu.shares cannot be 'many', which is no whole number"),
+        ("../../cpu.max", 5, r"know no parameter cpu\.\.\./\.\./cpu\.max"),
+    ):
+        with pytest.raises(UsageError, match=message):
+            limits.set_parameter("h1", "cpu", parameter, value)
+    with pytest.raises(UsageError, match=r"cpuacct\.usage tells something, and cannot be set"):
+        limits.set_parameter("h1", "cpuacct", "usage", 0)
+    # What was set so stays when a limit of the topology's is changed.
+    (folder / "cpu.weight").write_text("100")
+    limits.apply("h1", LimitsPlan(cpus=1, others=(("cpu.shares", "1024"),)))
+    assert (folder / "cpu.weight").read_text() == "40"
 
 
 def test_a_controller_that_is_not_there(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

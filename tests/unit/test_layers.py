@@ -16,8 +16,8 @@ _PACKAGE = Path(__file__).parents[2] / "emulator"
 
 _LAYERS = (
     # Of every layer, modules may import one another; the first one is the lowest.
-    "amounts at_once closing errors forking idle invocation names",
-    "native_parts parameters paths revision settings unavailable userfile",
+    "amounts at_once closing errors forking idle invocation names warned",
+    "native_parts parameters paths revision settings unavailable userfile wording",
     "kernel",
     "calling_place multigraph schedule",
     "written_chains written_externals written_graph written_schedule topo_graph topo foreign_topo",
@@ -33,7 +33,7 @@ _LAYERS = (
     "network network_nodes watched_network growing_network",
     "doctor measure wire.certify wire.plane_matrix",
     "experiment trying",
-    "cli.shell cli.outcome cli.output cli.container_format",
+    "cli.shell cli.outcome cli.output cli.container_format cli.host_format",
     "compat",
     "cli emulator __main__",
 )

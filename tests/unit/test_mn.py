@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +13,14 @@ import pytest
 from emulator.cli.main import execute
 from emulator.cli.mn import HELP, read
 from emulator.compat import aliases, mn_choices
+from emulator.compat.hints import hints_in_classes, put_in_options
 from emulator.compat.mininet.net import Mininet
 from emulator.compat.mn import Options, run_mn
 from emulator.compat.mn_choices import Choices
 from emulator.compat.mn_tests import TESTS, read_tests
 from emulator.compat.mn_tests import Test as OneTest
-from emulator.errors import BuildVnfError, UsageError
+from emulator.compat.traffic import Lost
+from emulator.errors import BuildVnfError, Problem, TopologyError, UsageError
 
 
 def refused(call: Any, *arguments: Any, **named: Any) -> str:
@@ -99,6 +103,39 @@ def test_the_level_of_the_log_is_as_before_after_a_mistake() -> None:
     before = lg.level
     refused(run_mn, Options(verbosity="debug", cluster="a"))
     assert lg.level == before
+
+
+def test_a_small_network_needs_nothing_heavy() -> None:
+    heavy = (
+        "asyncio",
+        "docker",
+        "emulator.catalog",
+        "emulator.cli.app",
+        "emulator.cli.shell",
+        "importlib.metadata",
+        "matplotlib",
+        "networkx",
+        "numpy",
+        "prompt_toolkit",
+        "psutil",
+        "pydantic",
+        "pyroute2",
+        "rich",
+        "ssl",
+        "tomllib",
+        "typer",
+    )
+    code = (
+        "import sys\n"
+        "from emulator.cli.main import execute\n"
+        "assert execute(['mn', '--topo', 'tree,2,2', '--cluster', 'none']) == 2\n"
+        "from emulator.compat.mn_choices import Choices\n"
+        "from emulator.plan.compile import compile_plan\n"
+        "compile_plan(Choices().topology('tree,2,2')).to_json()\n"
+        f"print(*(name for name in {heavy} if name in sys.modules))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "\n"
 
 
 # Choices ------------------------------------------------------------------------------------------
@@ -257,7 +294,48 @@ def test_tests_that_cannot_be(text: str, said: str) -> None:
 
 @pytest.mark.parametrize(
     ("result", "good"),
-    [(None, True), (True, True), (False, False), (0.0, True), (50.0, True)],
+    [
+        (None, True),
+        (True, True),
+        (False, False),
+        (50.0, True),
+        (Lost(0), True),
+        (Lost(50), False),
+    ],
 )
 def test_a_test_of_the_users_own_is_good_unless_it_says_no(result: object, good: bool) -> None:
     assert OneTest("own", lambda net: result, (), {}).run(None) is good  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("where", "hint", "in_classes", "in_options"),
+    [
+        ("switch s1", 'give kind="ovs"', "give cls=OVSSwitch", "give --switch ovs"),
+        (
+            "controller c0",
+            'give kind="ovs"',
+            "give cls=OVSController",
+            "give --controller ovsc",
+        ),
+        (
+            "",
+            'give s1 kind="bridge", stp=True, or take a link away',
+            "give s1 cls=LinuxBridge, stp=True, or take a link away",
+            "give s1 --switch lxbr,stp=1, or take a link away",
+        ),
+        (
+            "host h1",
+            'write sched="rt", cpu=0.2',
+            'write sched="rt", cpu=0.2',
+            "write --host rt,cpu=0.2",
+        ),
+    ],
+)
+def test_hints_name_what_the_reader_can_write(
+    where: str, hint: str, in_classes: str, in_options: str
+) -> None:
+    with pytest.raises(TopologyError) as found, hints_in_classes():
+        raise TopologyError([Problem(where, "it is wrong", hint)])
+    assert found.value.problems[0].hint == in_classes
+    put_in_options(found.value)
+    assert found.value.problems[0].hint == in_options

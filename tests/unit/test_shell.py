@@ -307,7 +307,7 @@ def test_nobody_is_told_to_restart_a_controller_that_runs_elsewhere(
 def test_an_interrupt_stops_the_command_of_a_person_and_the_whole_of_a_script(
     net: FakeNetwork, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ):
-    def interrupted(command: str, *, echo: bool) -> int:
+    def interrupted(command: str, **_how: object) -> int:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(net["h1"], "interact", interrupted)
@@ -320,7 +320,7 @@ def test_an_interrupt_stops_the_command_of_a_person_and_the_whole_of_a_script(
 def test_a_request_to_terminate_always_ends_the_shell(
     net: FakeNetwork, monkeypatch: pytest.MonkeyPatch
 ):
-    def terminated(command: str, *, echo: bool) -> int:
+    def terminated(command: str, **_how: object) -> int:
         raise Terminated(signal.SIGTERM)
 
     monkeypatch.setattr(net["h1"], "interact", terminated)
@@ -331,7 +331,7 @@ def test_a_request_to_terminate_always_ends_the_shell(
 def test_a_bug_of_ours_does_not_cost_the_lab(
     net: FakeNetwork, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ):
-    def broken(command: str, *, echo: bool) -> int:
+    def broken(command: str, **_how: object) -> int:
         raise RuntimeError("it fell over")
 
     monkeypatch.setattr(net["h1"], "interact", broken)

@@ -83,6 +83,7 @@ def test_hosts_in_containers_that_have_failed_are_told_once(
         ("h1 update pids=50 cpu_shares=512 # less", {"pids": 50, "cpu_shares": 512}),
         ("h1 update cpuset=0", {"cpuset": "0"}),
         ("h1 update cpus=none", {"cpus": None}),
+        ("h2 update cpu=0.5", {"cpu": "0.5"}),
         ("fw update memory=1g", {"memory": "1g"}),
     ],
 )
@@ -135,6 +136,7 @@ def test_a_lab_without_containers_says_so(capfd: pytest.CaptureFixture[str]):
     [
         ("h1 update", "no limit is given (now cpus=0.5 memory=64m)"),
         ("fw update", "no limit is given (now it has none)"),
+        ("h2 update", "no limit is given (now it has none)"),
         ("h1 update cpus", "'cpus' is not NAME=VALUE (for example: cpus=0.5 memory=256m)"),
         ("h1 update cpus=1 cpus=2", "cpus is given twice"),
         ("h1 logs x", "'x' is not a number of lines (usage: h1 logs [LINES])"),
@@ -154,8 +156,8 @@ def test_mistakes_with_containers_are_told_and_survived(
 
 
 def test_the_words_are_programs_where_a_node_is_in_no_container(shell: Shell, net: FakeNetwork):
-    shell.run(["h2 update x", "h2 ports", "h2 logs"])
-    assert net["h2"].commands == ["update x", "ports", "logs"]
+    shell.run(["h2 command update x", "h2 ports", "h2 logs"])
+    assert net["h2"].commands == ["command update x", "ports", "logs"]
 
 
 @pytest.mark.parametrize(
@@ -166,7 +168,8 @@ def test_the_words_are_programs_where_a_node_is_in_no_container(shell: Shell, ne
         ("h1 update memory=1g me", ["memory_swap="]),
         ("h1 se", []),
         ("fw se", ["set"]),
-        ("h2 u", []),
+        ("h2 u", ["update"]),
+        ("h2 update m", ["memory="]),
         ("help po", ["ports"]),
         ("cont", ["containers"]),
     ],

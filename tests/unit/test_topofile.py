@@ -50,6 +50,10 @@ def test_the_one_topology_of_a_file(write: Write) -> None:
     assert topo.linkInfo("h1", "s1")["mtu"] == 9000
 
 
+def test_settings_may_be_left_out() -> None:
+    assert load_topology("linear").hosts() == ["h1", "h2"]
+
+
 def test_a_file_in_the_way_of_mininet_s_custom_files(write: Write) -> None:
     target = write(OURS + 'topos = {"small": Pair, "big": (lambda n=9: Pair(n))}')
     assert load_topology(f"{target}:small", {}).hosts() == ["h1", "h2"]

@@ -79,8 +79,8 @@ static void memif_close(struct memif *memif) {
 static void memif_look(struct memif *memif, __u16 id) {
     __u64 now_ns = vnf_monotonic_ns();
     struct rte_eth_link link = {0};
-    if (memif->link != APART)
-        rte_eth_link_get_nowait(id, &link);
+    if (memif->link != APART && rte_eth_link_get_nowait(id, &link))
+        link.link_status = RTE_ETH_LINK_DOWN; /* a device that does not tell has no neighbour */
     if (link.link_status) {
         memif->link = JOINED;
     } else if (memif->link == JOINED) {

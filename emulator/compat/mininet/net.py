@@ -19,6 +19,7 @@ from emulator.compat.nodes import Host
 from emulator.compat.switches import Switch
 from emulator.compat.unsupported import UnsupportedError, refuse_names
 from emulator.errors import TopologyError
+from emulator.plan.notices import idle_controllers
 
 VERSION = "2.3.0"
 """Mininet's version whose names these are."""
@@ -156,8 +157,8 @@ class Mininet(Members):
         info("...\n")
         self.growth.live()
         idle = [each.name for each in self.controllers if not each.in_use]
-        if idle and self.switches:
-            info(f"*** {', '.join(idle)}: nothing to control, Linux bridges learn by themselves\n")
+        if idle and any(not switch.works_alone() for switch in self.switches):
+            info(f"*** {idle_controllers(idle)}\n")
         if self.xterms:
             self.startTerms()
         if self.waitConn:
@@ -221,6 +222,10 @@ class Mininet(Members):
         self.terms += makeTerms([each for each in self.controllers if each.in_use], "controller")
         self.terms += makeTerms(self.switches, "switch")
         self.terms += makeTerms(self.hosts, "host")
+
+    def stopXterms(self) -> None:
+        """Forgets the terminals, which end with their lab."""
+        self.terms.clear()
 
     def staticArp(self) -> None:
         """Tells all hosts each other's MAC addresses."""
