@@ -203,7 +203,7 @@ class Node(NodeCommands, NodeInterfaces):
         for key in params:
             if key not in (*self.own_parameters, "isSwitch"):
                 raise UsageError(
-                    f"a {type(self).__name__} has no parameter {key}",
+                    f"{type(self).__name__} has no parameter {key}",
                     where=f"{self.place}: {self.name}",
                     hint=suggestion(key, self.own_parameters),
                 )

@@ -29,8 +29,8 @@ BETTER: dict[str, str] = {
     "mininet.net.Mininet.runCpuLimitTest": "CPU time is read from the kernel, not out of cpuacct",
     "mininet.net.Mininet.waitConnected": "waits for spanning trees as well",
     "mininet.node.CPULimitedHost": "works with either version of cgroups",
-    "mininet.node.CPULimitedHost.cgroupSet": "says why, where the kernel takes another value; names "
-    "of version 1 work with version 2, and one without a counterpart is an error",
+    "mininet.node.CPULimitedHost.cgroupSet": "says why, where the kernel takes another value; "
+    "names of version 1 work with version 2, and one without a counterpart is an error",
     "mininet.node.CPULimitedHost.checkRtGroupSched": "asks the kernel, and raises an error that a "
     "script can catch",
     "mininet.node.CPULimitedHost.setCPUFrac(sched)": "what runs already is scheduled so too",

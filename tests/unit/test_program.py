@@ -56,7 +56,7 @@ def test_testpmd_is_one() -> None:
         ("{rate}", "{rate", "dataplanes.dpdk: arguments: "),
         ("dataplanes.dpdk", "dataplanes.packet", "only dpdk takes a program"),
         ("[dataplanes.dpdk]", "[dataplanes.dpdk]\nsource = 'vnf.c'", "a program or a source"),
-        ("[dataplanes.dpdk]", "[dataplanes.dpdk]\nthreads = 0", "greater than or equal to 1"),
+        ("[dataplanes.dpdk]", "[dataplanes.dpdk]\nthreads = 0", "should be 1 or more, not 0"),
         (
             'program = "dpdk-relay"',
             'source = "vnf.toml"',
