@@ -349,7 +349,7 @@ def test_switches_under_openflow_obey_their_flows() -> None:
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        (lambda net: net.addHost("h1", colour="red"), "a Host has no parameter colour"),
+        (lambda net: net.addHost("h1", colour="red"), "Host has no parameter colour"),
         (lambda net: net.addSwitch("s1", protocls="x"), "no parameter protocls"),
         (lambda net: net["h9"], "there is no node h9"),
         (lambda net: (net.addHost("h1"), net.addHost("h1")), "there is a node h1 already"),

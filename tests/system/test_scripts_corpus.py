@@ -390,7 +390,7 @@ MISTAKES = {
     "net['h1'].fly()": (1, "no attribute 'fly'"),
     "from mininet.node import Hostt": (2, "lab.py:9: mininet.node: Hostt is not supported"),
     "import mininet.wifi": (2, "the module mininet.wifi is not supported"),
-    "net.addHost('h3', colour=1)": (2, "h3: a Host has no parameter colour"),
+    "net.addHost('h3', colour=1)": (2, "h3: Host has no parameter colour"),
     "net.addChain('c', 'h1', 'h2', via='h9')": (2, "lab.py:9: chain c: there is no node h9"),
     "net.pingAll(); raise RuntimeError('half way')": (1, "RuntimeError: half way"),
     "exit()": (0, ""),
