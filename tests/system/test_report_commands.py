@@ -184,7 +184,7 @@ def test_what_is_no_bundle_is_told_in_one_line(
         (tmp_path / "nowhere", "no such folder"),
         (empty, "the folder is no bundle"),
         (place / "results", "the folder is no bundle"),
-        (old, "written by version 1 of this file; this program reads 2"),
+        (old, "written by version 1 of this file; this program reads 3"),
         (cut, "cannot be understood"),
     ):
         assert main.execute([command, *other, str(folder)]) == 1
