@@ -108,14 +108,6 @@ class Lab:
                 raise LabError("the lab is just ending", where=record.id) from error
         return lab
 
-    def follow(self, node: Node) -> None:
-        """Reach the VNF that a node has now, should the lab's owner have started it anew.
-
-        Raises:
-            LabError: the lab has ended.
-        """
-        self.follow_links()
-
     def follow_links(self) -> None:
         """Take note of what the lab's owner has changed: nodes and links, and what is in them.
 
