@@ -195,8 +195,8 @@ def resume_bench(
     """Go on with a run that was stopped, in its bundle; what it has measured is not measured again.
 
     Raises:
-        ResultsError: there is no such bundle, or it is of another version.
-        UsageError: it has come to its end, or a topology is not what it was.
+        ResultsError: the bundle is damaged, or of another version.
+        UsageError: there is no such bundle, it has come to its end, or a topology is not what it was.
     """
     from emulator.experiment.bench_run import Run
     from emulator.experiment.bundle import BundleWriter, load_bundle
