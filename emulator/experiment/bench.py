@@ -196,7 +196,8 @@ def resume_bench(
 
     Raises:
         ResultsError: the bundle is damaged, or of another version.
-        UsageError: there is no such bundle, it has come to its end, or a topology is not what it was.
+        UsageError: there is no such bundle, it has come to its end, or a topology is not what it
+            was.
     """
     from emulator.experiment.bench_run import Run
     from emulator.experiment.bundle import BundleWriter, load_bundle
