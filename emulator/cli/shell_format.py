@@ -134,7 +134,7 @@ def _switch_words(switch: SwitchPlan) -> str:
 
 def _controller_words(controller: ControllerPlan) -> str:
     """What a controller runs, and where: ``learning 127.0.0.1:6653``."""
-    words = [controller.kind, *controller.apps]
+    words = [controller.kind, *controller.runs]
     if controller.kind != "none":
         words.append(f"{controller.ip}:{controller.port}")
     return " ".join(words)
