@@ -38,6 +38,7 @@ class BenchEvent:
         completed: what is done of all cases together, in seconds that it was expected to take.
         total: what there is to do.
         record: the whole case once a round of it ended, finished or failed; otherwise None.
+        note: what a lab had to say when it started, told once; otherwise None.
     """
 
     case: str
@@ -45,6 +46,7 @@ class BenchEvent:
     completed: float
     total: float
     record: CaseRecord | None = None
+    note: str | None = None
 
 
 @dataclass(frozen=True)
