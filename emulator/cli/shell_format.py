@@ -308,7 +308,7 @@ def _counter_rows(stats: VnfStats) -> list[Sequence[object]]:
     ports = list(stats.ports.values())
     fixed = [
         "rx_packets", "rx_bytes", "tx_packets", "tx_bytes", "dropped_packets", "back_packets",
-        "to_host_packets", "unsent_packets",
+        "to_host_packets", "unsent_packets", "no_port_packets",
     ]  # fmt: skip
     rows: list[Sequence[object]] = [("", *stats.ports)]
     rows += [(name, *(getattr(port, name) for port in ports)) for name in fixed]
