@@ -45,6 +45,7 @@ from types import MappingProxyType
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import PydanticCustomError
 
 from emulator.errors import Problem, UsageError
 from emulator.names import NAME_RULE, choice_hint, is_name, suggestion
@@ -56,6 +57,9 @@ from emulator.wording import what_is_wrong
 
 AVAILABLE = ("kernel", "xdp", "afxdp", "dpdk", "packet", "python")
 """The data planes that can be asked for."""
+_OF_THE_KERNEL = ("bridge", "ip-forwarding")
+_NO_SOURCE = "no_source"
+"""The kind of a mistake which is only that files are not there."""
 
 # fmt: off
 RESERVED = (
@@ -227,25 +231,39 @@ class Manifest(_Strict):
             wrong.append(f"control: there is no file {self.folder / self.control}")
         for name, support in self.dataplanes.items():
             wrong += [f"dataplanes.{name}: {text}" for text in self._unfit(name, support)]
+        # A file that several data planes share is missed once.
+        lost = [
+            f"dataplanes.{', '.join(names)}: there is no file {source}"
+            for source, names in self._lost_sources().items()
+        ]
+        if lost and not wrong:
+            raise PydanticCustomError(_NO_SOURCE, "{text}", {"text": "; ".join(lost)})
         if wrong:
-            raise ValueError("; ".join(wrong))
+            raise ValueError("; ".join([*wrong, *lost]))
         return self
+
+    def _lost_sources(self) -> dict[Path, list[str]]:
+        """The sources that are not there, each with the data planes that want it."""
+        lost: dict[Path, list[str]] = {}
+        for name, support in self.dataplanes.items():
+            own = support.program is None and support.mechanism not in _OF_THE_KERNEL
+            if own and name in AVAILABLE and name != "kernel":
+                source = self.folder / (support.source or _usual_source(name))
+                if not source.is_file():
+                    lost.setdefault(source, []).append(name)
+        return lost
 
     def _unfit(self, name: str, support: DataplaneSupport) -> Iterator[str]:
         if name not in AVAILABLE:
             hint = suggestion(name, AVAILABLE) or ", ".join(AVAILABLE)
             yield f"no such data plane ({hint})"
         elif name == "kernel":
-            if support.mechanism not in ("bridge", "ip-forwarding"):
+            if support.mechanism not in _OF_THE_KERNEL:
                 yield 'mechanism must be "bridge" or "ip-forwarding"'
             if support.source is not None:
                 yield "the kernel forwards by itself and takes no source"
-        elif support.mechanism in ("bridge", "ip-forwarding"):
+        elif support.mechanism in _OF_THE_KERNEL:
             yield f"mechanism {support.mechanism} is the kernel's"
-        elif support.program is None:
-            source = self.folder / (support.source or _usual_source(name))
-            if not source.is_file():
-                yield f"there is no file {source}"
         yield from self._unfit_program(name, support)
 
     def _unfit_program(self, name: str, support: DataplaneSupport) -> Iterator[str]:
@@ -343,11 +361,12 @@ def read_manifest(path: Path) -> Manifest:
     try:
         return Manifest.model_validate({**content, "folder": path.resolve().parent})
     except ValidationError as error:
-        raise UsageError(
-            "; ".join(_mistake(detail) for detail in error.errors()),
-            where=str(path),
-            hint=f"{share_dir() / 'vnfs/forward/vnf.toml'} is a good one",
-        ) from error
+        found = error.errors()
+        hint = f"{share_dir() / 'vnfs/forward/vnf.toml'} is a good one"
+        if all(detail["type"] == _NO_SOURCE for detail in found):
+            hint = "write it, or name the file there is with source"
+        text = "; ".join(_mistake(detail) for detail in found)
+        raise UsageError(text, where=str(path), hint=hint) from error
 
 
 def _mistake(detail: Mapping[str, Any]) -> str:

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from emulator.chains.chain import Chain
 from emulator.errors import UsageError
+from emulator.linked_network import LinkedNetwork
 from emulator.names import choice_hint
+from emulator.network_nodes import name_of
 from emulator.node import Node
-from emulator.watched_network import WatchedNetwork
 
 if TYPE_CHECKING:
     from emulator.link import Link
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from emulator.topo import Topo
 
 
-class GrowingNetwork(WatchedNetwork):
+class GrowingNetwork(LinkedNetwork):
     """The part of a network that changes what it consists of, each time by one ``change``."""
 
     @property
@@ -28,9 +29,6 @@ class GrowingNetwork(WatchedNetwork):
 
     @abstractmethod
     def change(self) -> AbstractContextManager[Topo]: ...
-
-    @abstractmethod
-    def link(self, node1: str | Node, node2: str | Node | None = None) -> Link: ...
 
     # Nodes --------------------------------------------------------------------------------------
 
@@ -177,8 +175,3 @@ class GrowingNetwork(WatchedNetwork):
         with self.change() as topo:
             getattr(topo, method)(name, **opts)
         return self._live().get(name, name)
-
-
-def name_of(node: str | Node) -> str:
-    """The name of a node that was given by it, or as itself."""
-    return node.name if isinstance(node, Node) else node

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
@@ -10,32 +9,27 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from emulator import labs
-from emulator.chains.steering import Count, Steering, read_counts
+from emulator.chains.steering import Count, read_counts
 from emulator.errors import LabError, UsageError
-from emulator.fabric import Fabric
-from emulator.forking import let_go_when_forked
-from emulator.hosts.keeper import Hosts, follow_limits, reached_processes
-from emulator.hosts.processes import NodeProcesses
+from emulator.forking import Forked, let_go_when_forked
+from emulator.hosts.keeper import Hosts
 from emulator.kernel.netns import Netns, ensure_root
 from emulator.node import Node
 from emulator.paths import run_dir
 from emulator.plan.model import EndPlan, LinkPlan, NodePlan, Plan
-from emulator.runtime.containers import Containers
+from emulator.reached import Reached
 from emulator.runtime.namespace import Processes
 from emulator.switches.control import (
-    Control,
     ControlView,
     control_log,
     port_states,
     surroundings,
 )
-from emulator.switches.xdp import XdpSwitches
-from emulator.wire.manager import LinkCounters, Wires, counters_of
+from emulator.wire.manager import LinkCounters, counters_of
 
 if TYPE_CHECKING:
     from emulator.closing import Closing
     from emulator.dataplane import RunningVnf
-    from emulator.runtime.container import Container
     from emulator.switches.xdp_view import XdpSwitchView
 
 
@@ -52,6 +46,7 @@ class Lab:
     """
 
     _processes: Processes
+    _hold: Reached
 
     def __init__(self, plan: Plan, record: labs.LabRecord) -> None:
         self.plan = plan
@@ -59,21 +54,9 @@ class Lab:
         self.nodes: dict[str, Node] = {}
         self.lock: AbstractContextManager[object] = threading.RLock()
         self._followed_ns = 0
-        self._started: dict[str, NodeProcesses] = {}
         self._is_ours = True
         self._stack = ExitStack()
-        self._parts: list[
-            Wires
-            | Processes
-            | Fabric
-            | Containers
-            | labs.LabFolder
-            | XdpSwitches
-            | Hosts
-            | NodeProcesses
-            | Control
-            | Steering
-        ] = []
+        self._parts: list[Forked] = []
         self._reached: Lab | None = None
         let_go_when_forked(self)
 
@@ -98,23 +81,17 @@ class Lab:
         with lab._closed_on_failure():
             try:
                 processes = Processes.join(record.init_pid)
-                lab._parts.append(processes)
                 lab._stack.callback(processes.close)
+                hold = Reached(lab, processes, lab._drop_node)
+                lab._stack.callback(hold.close)
                 lab._stack.callback(lab._close_nodes)
-                lab._processes = processes
+                lab._parts += [processes, hold]
+                lab._processes, lab._hold = processes, hold
                 for node in plan.nodes:
-                    lab._reach_node(node)
+                    hold.reach(node)
             except OSError as error:
                 raise LabError("the lab is just ending", where=record.id) from error
         return lab
-
-    def follow(self, node: Node) -> None:
-        """Reach the VNF that a node has now, should the lab's owner have started it anew.
-
-        Raises:
-            LabError: the lab has ended.
-        """
-        self.follow_links()
 
     def follow_links(self) -> None:
         """Take note of what the lab's owner has changed: nodes and links, and what is in them.
@@ -129,50 +106,9 @@ class Lab:
             self._followed_ns = written_ns
             self.plan = Plan.model_validate(self.record.plan)
             try:
-                self._follow_nodes(before)
+                self._hold.follow(before)
             except OSError as error:
                 raise LabError("the lab is just ending", where=self.record.id) from error
-            for name, described in self.record.vnfs.items():
-                if name in self.nodes and described != before.vnfs.get(name):
-                    self.nodes[name].stop_vnf()
-                    self.nodes[name].running_vnf = _reach(described, self.netns(name))
-
-    def _follow_nodes(self, before: labs.LabRecord) -> None:
-        """Reach the nodes that the lab has now, as they are now; those that are gone, no more."""
-        planned = {plan.name: plan for plan in self.plan.nodes}
-        for name, node in list(self.nodes.items()):
-            if name not in planned or planned[name].kind != node.kind:
-                self._drop_node(name)
-                self._started.pop(name).let_go()
-        for name, plan in planned.items():
-            if name not in self.nodes:
-                self._reach_node(plan)
-                continue
-            node = self.nodes[name]
-            if plan.limits != node.plan.limits:
-                follow_limits(self.record.id, plan, self._started[name])
-            node.plan = plan
-            node.start_failure = self.record.failed.get(name)
-            path = self.record.netns_path(name)
-            is_another = os.stat(path).st_ino != os.fstat(node.netns.fd).st_ino
-            if is_another or self.record.containers.get(name) != before.containers.get(name):
-                node.move(Netns.from_path(path), _container_of(self.record, name))
-        self.nodes = {name: self.nodes[name] for name in planned}
-
-    def _reach_node(self, plan: NodePlan) -> None:
-        """Reach a node of a lab that another process runs."""
-        record, name = self.record, plan.name
-        netns = Netns.from_path(record.netns_path(name))
-        self._stack.callback(netns.close)
-        described = record.vnfs.get(name)
-        vnf = None if described is None else _reach(described, netns)
-        started = reached_processes(run_dir() / record.id, plan, self._processes)
-        self._started[name] = started
-        self._parts.append(started)
-        self._stack.callback(started.let_go)
-        reached = self.nodes[name] = Node(plan, netns, started, self, vnf)
-        reached.container = _container_of(record, name)
-        reached.start_failure = record.failed.get(name)
 
     def restart(self, node: Node) -> None:
         """Start a node's VNF or its container anew; see ``Node.restart``."""
@@ -308,13 +244,7 @@ class Lab:
 
     def _wire_port(self, link: LinkPlan, end: EndPlan) -> tuple[Netns, str]:
         """The inner end of one half of an impaired link."""
-        wires = self.record.wires
-        try:
-            netns = Netns.from_path(f"/proc/{wires['owner']}/fd/{wires['netns']}")
-        except (KeyError, OSError) as error:
-            raise LabError("its wires are not there", where=link.id) from error
-        self._stack.callback(netns.close)
-        return netns, wires["ports"][link.id][end != link.a]
+        return self._hold.wire_port(link, end)
 
     def close_with(self, part: Closing) -> None:
         """Have something closed together with what this process holds of the lab."""
@@ -387,25 +317,3 @@ def _owners_own(what: str, where: str) -> LabError:
         where=where,
         hint="do it in the terminal of vnf run, or in the script",
     )
-
-
-def _container_of(record: labs.LabRecord, name: str) -> Container | None:
-    described = record.containers.get(name)
-    if described is None:
-        return None
-    from emulator.runtime.container import Container
-
-    return Container(name, described)
-
-
-def _reach(described: Mapping[str, Any], netns: Netns) -> RunningVnf:
-    """A VNF that another process runs; one that has died is no reason to be without the lab."""
-    from emulator.dataplane import attach_vnf
-    from emulator.dataplane.failed import FailedVnf
-
-    if "failure" in described:
-        return FailedVnf.described(described, described["failure"])
-    try:
-        return attach_vnf(described, netns)
-    except LabError as error:
-        return FailedVnf.described(described, error.message)

@@ -6,9 +6,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from emulator.node import Node
+
 if TYPE_CHECKING:
     from emulator.lab import Lab
-    from emulator.node import Node
 
 
 class NetworkNodes(ABC):
@@ -69,3 +70,8 @@ class NetworkNodes(ABC):
     def vnfs(self) -> list[Node]:
         """The running VNFs, in natural order."""
         return [node for node in self.nodes if node.kind == "vnf"]
+
+
+def name_of(node: str | Node) -> str:
+    """The name of a node that was given by it, or as itself."""
+    return node.name if isinstance(node, Node) else node

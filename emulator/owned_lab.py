@@ -175,12 +175,8 @@ class OwnedLab(Lab):
         self._folder.write_hosts(_addresses(plan))
         self._write_record()
 
-    def follow(self, node: Node) -> None:
-        """Nobody else starts our VNFs."""
-        self._require_ours()
-
     def follow_links(self) -> None:
-        """Nobody else changes our links."""
+        """Nobody else changes our nodes and links."""
         self._require_ours()
 
     def restart(self, node: Node) -> None:

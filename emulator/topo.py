@@ -192,11 +192,13 @@ class Topo(TopoGraph):
         Args:
             name: the controller's name.
             kind: ``learning`` (a learning switch for OpenFlow 1.3, the default), ``app`` (the
-                user's own, run by os-ken), ``ovs`` (ovs-testcontroller), ``remote`` (what listens
-                on the machine) or ``none``.
+                user's own, run by os-ken), ``ovs`` (ovs-testcontroller), ``command`` (any program),
+                ``manual`` (what is started in the lab later), ``remote`` (what listens on the
+                machine) or ``none``.
             opts: ``ip`` and ``port`` of a remote one; ``app`` or ``apps``, the path of a file or
                 the name of a module, or several; ``options`` for the program that runs them;
-                ``wait_s``, so long its switches may take to connect.
+                ``command``, a program and its arguments with ``{port}`` for the port, and the
+                ``folder`` that it works in; ``wait_s``, so long its switches may take to connect.
         """
         given = opts if kind is None else {"kind": kind, **opts}
         return self._add(name, "controller", given)

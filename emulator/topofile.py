@@ -50,6 +50,16 @@ def load_topology(target: str, settings: Mapping[str, str] | None = None) -> Top
         return _build(factory, chosen, path, target, settings)
 
 
+def require_target(target: str) -> None:
+    """Check that what a target names is there, and look no further.
+
+    Raises:
+        UsageError: there is no such file and no such built-in topology.
+    """
+    if _split(target)[0] is None and target.partition(",")[0] not in list_builtin():
+        raise _no_such_file(target)
+
+
 def builtin_topology(spec: str, settings: Mapping[str, str]) -> Topo:
     """Build one of the topologies that come with the product.
 

@@ -16,8 +16,17 @@ _SHOULD_BE = {
     "string_type": "should be text",
     "int_type": "should be a whole number",
     "int_from_float": "should be a whole number",
+    "int_parsing": "should be a whole number",
     "float_type": "should be a number",
+    "float_parsing": "should be a number",
     "bool_type": "should be true or false",
+    "bool_parsing": "should be true or false",
+    "dict_type": "should be keys with values",
+    "model_type": "should be keys with values",
+    "model_attributes_type": "should be keys with values",
+    "list_type": "should be a list",
+    "tuple_type": "should be a list",
+    "too_short": "should have {min_length} or more values",
     "literal_error": "should be {expected}",
 }
 

@@ -151,11 +151,21 @@ def carry_out(words: Sequence[str]) -> int:
     try:
         code = app(args=words, prog_name="vnf", standalone_mode=False)
     except typer.TyperException as error:
+        _reword(error)
         say(_sentence(error.format_message()), hint=_usage_hint(error))
         return int(error.exit_code)
     except typer.Abort as error:
         raise KeyboardInterrupt from error
     return code if isinstance(code, int) else 0
+
+
+def _reword(error: typer.TyperException) -> None:
+    """Say in our words what a value is not, where the framework says it in pydantic's."""
+    found = getattr(error.__cause__, "errors", None)
+    if callable(found):
+        from emulator.wording import what_is_wrong
+
+        error.message = what_is_wrong(found()[0])
 
 
 def _sentence(message: str) -> str:

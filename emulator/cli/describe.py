@@ -134,9 +134,10 @@ def _print_controllers(compiled: Plan) -> None:
         plan = node.controller
         if plan is not None:
             at = None if plan.kind == "none" else f"{plan.ip}:{plan.port}"
-            rows.append((node.name, plan.kind, at, ", ".join(plan.apps) or None))
+            words = (", " if plan.apps else " ").join(plan.runs)
+            rows.append((node.name, plan.kind, at, words or None))
     if rows:
-        columns = ("controller", "kind", "at", "applications")
+        columns = ("controller", "kind", "at", "runs")
         print_table(columns, rows, title="Controllers")
 
 

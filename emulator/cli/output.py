@@ -222,6 +222,9 @@ class BenchProgress:
     def __call__(self, event: BenchEvent) -> None:
         """Tell of a step of the bench."""
         self._remaining.update(event.completed, event.total)
+        if event.note is not None:
+            self._note(event.note)
+            return
         if _can_redraw(self._stream):
             self._redraw(event)
             return
@@ -240,6 +243,14 @@ class BenchProgress:
         self._printed_s = time.monotonic()
         self._stream.write(f"vnf: {text}\n")
         self._stream.flush()
+
+    def _note(self, text: str) -> None:
+        """A line that stays, above the bar where there is one."""
+        if self._bar is None:
+            self._stream.write(f"vnf: {text}\n")
+            self._stream.flush()
+        else:
+            self._bar.console.print(f"vnf: {text}", markup=False, highlight=False, soft_wrap=True)
 
     def _redraw(self, event: BenchEvent) -> None:
         if self._bar is None:

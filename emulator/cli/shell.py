@@ -144,7 +144,7 @@ class Shell:
                 controller = self.net[name].plan.controller
                 hint = (
                     "start it: switches go on calling, and are controlled once it answers"
-                    if controller is not None and controller.kind == "remote"
+                    if controller is not None and controller.kind in ("remote", "manual")
                     else f"{name} restart starts it anew"
                 )
                 sys.stderr.write(f"*** {name} failed: {reason}\n    hint: {hint}\n")

@@ -134,7 +134,7 @@ def _switch_words(switch: SwitchPlan) -> str:
 
 def _controller_words(controller: ControllerPlan) -> str:
     """What a controller runs, and where: ``learning 127.0.0.1:6653``."""
-    words = [controller.kind, *controller.apps]
+    words = [controller.kind, *controller.runs]
     if controller.kind != "none":
         words.append(f"{controller.ip}:{controller.port}")
     return " ".join(words)
@@ -308,7 +308,7 @@ def _counter_rows(stats: VnfStats) -> list[Sequence[object]]:
     ports = list(stats.ports.values())
     fixed = [
         "rx_packets", "rx_bytes", "tx_packets", "tx_bytes", "dropped_packets", "back_packets",
-        "to_host_packets", "unsent_packets",
+        "to_host_packets", "unsent_packets", "no_port_packets",
     ]  # fmt: skip
     rows: list[Sequence[object]] = [("", *stats.ports)]
     rows += [(name, *(getattr(port, name) for port in ports)) for name in fixed]

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import os
+import re
 import shutil
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from emulator.compat.nodes import Node
 from emulator.compat.unsupported import UnsupportedError
+from emulator.errors import UsageError
+from emulator.plan.switch_model import PORT_MARK
 
 if TYPE_CHECKING:
     from emulator.topo import Topo
 
 _PORT, _OLD_PORT = 6653, 6633
+_PORT_MARKS = re.compile(r"%([%sdi])")
+_SUDO = re.compile(r"\A\s*sudo\s+(?:-[EHnS]+\s+)*")
+_TRAILING = re.compile(r"\s*(?<!&)&\s*\Z")
+_SHELL_SIGN = re.compile(r"[|&;<>()$`*?~]|\A\s*\w+=")
 _TEST_CONTROLLERS = ("ovs-testcontroller", "test-controller", "ovs-controller")
 
 
@@ -23,9 +31,14 @@ class Controller(Node):
     themselves.
     """
 
-    needs_openflow = False
-    """Whether a script that names it wants switches that it can control."""
     own_parameters = ("wait_s",)
+    command: str | None = None
+    """A program that is to be the controller, as in a shell; None for one that the lab has."""
+    cargs = "-v ptcp:%d"
+    """Its arguments, with ``%s`` or ``%d`` for the port."""
+    cdir: str | None = None
+    """The folder that it works in."""
+    _begun = False
 
     def __init__(
         self,
@@ -39,14 +52,21 @@ class Controller(Node):
         protocol: str = "tcp",
         **params: Any,
     ) -> None:
-        for key, value in (("command", command), ("cargs", cargs), ("cdir", cdir)):
-            if value is not None:
-                raise UnsupportedError(
-                    f"{key}={value!r} of a controller is not supported",
-                    where=name,
-                    hint='run it yourself and reach it by RemoteController, or give Ryu("c0", '
-                    '"app.py") an application',
-                )
+        self.command = self.command if command is None else command
+        self.cargs = self.cargs if cargs is None else cargs
+        self.cdir = self.cdir if cdir is None else cdir
+        if self.command is None and (cargs is not None or cdir is not None):
+            raise UsageError(
+                f"{'cargs' if cargs is not None else 'cdir'} of a controller needs a command",
+                where=name,
+                hint='give command="pox.py", or leave it out',
+            )
+        if self.command is not None and self.kind != "command":
+            raise UsageError(
+                f"a {type(self).__name__} has no command, which is {self.command!r}",
+                where=name,
+                hint="a Controller has one",
+            )
         if protocol != "tcp":
             raise UnsupportedError(f"controllers speak tcp, not {protocol}", where=name)
         if inNamespace:
@@ -60,11 +80,33 @@ class Controller(Node):
 
     @property
     def kind(self) -> str:
-        """Which of the engine's controllers it is: that of Open vSwitch, or else our own."""
+        """Which of the engine's controllers it is: a program, that of Open vSwitch, or our own."""
+        if self.command is not None:
+            return "command"
         return "ovs" if OVSController.isAvailable() else "learning"
 
+    @property
+    def needs_openflow(self) -> bool:
+        """Whether a script that names it wants switches that it can control."""
+        return self.kind not in ("ovs", "learning") or self.starts_by_itself()
+
+    def starts_by_itself(self) -> bool:
+        """Whether its class has a ``start`` of its own, which runs whatever it likes."""
+        return type(self).start is not Controller.start and self.kind != "remote"
+
+    def lacks_switches(self) -> bool:
+        """Whether what the script starts by itself is still without one of its switches."""
+        waited_for = self.starts_by_itself() and not self._begun and self.engine_node is not None
+        return waited_for and self.living().failure is not None
+
     def start(self) -> None:
-        """Has it work; it begins with the lab."""
+        """Has it work; it begins with the lab, or now if its class has a ``start`` of its own."""
+        if self._begun or not self.starts_by_itself():
+            return
+        self._begun = True
+        if self.engine_node is not None:
+            with self.growth.engine.change() as topo:
+                topo.setNodeInfo(self.name, self._all_options())
 
     def stop(self, *args: Any, **kwargs: Any) -> None:
         """Ends what it has under way; it ends with the lab."""
@@ -86,7 +128,7 @@ class Controller(Node):
 
     def declare(self, topo: Topo) -> None:
         if self.in_use:
-            topo.addController(self.name, **self.engine_options())
+            topo.addController(self.name, **self._all_options())
 
     def engine_options(self) -> dict[str, Any]:
         options = {"kind": self.kind, **self.params}
@@ -94,9 +136,32 @@ class Controller(Node):
             # As Mininet's does: there, what no flow matches comes to the controller by itself, also
             # after the script has deleted all flows.
             options["options"] = "--protocols=OpenFlow10"
+        if self.kind == "command":
+            options.update(self._program())
         if self.port is not None:
             options["port"] = self.port
         return options
+
+    def _all_options(self) -> dict[str, Any]:
+        if self.starts_by_itself() and not self._begun:
+            return {"kind": "manual", "port": self._own_port()}
+        return self.engine_options()
+
+    def _own_port(self) -> int:
+        """Where a program listens that has not been told where: it keeps to Mininet's default."""
+        return self.port if self.port is not None else _PORT
+
+    def _program(self) -> dict[str, Any]:
+        """Its command, as the engine has it."""
+        assert self.command is not None
+        arguments, marks = _PORT_MARKS.subn(_marked, self.cargs)
+        # Mininet puts it into the background itself, and whoever runs a lab is root already.
+        line = _TRAILING.sub("", f"{_SUDO.sub('', self.command)} {arguments}")
+        # Mininet has a shell run it, which scripts may count on.
+        command = ["sh", "-c", line] if _SHELL_SIGN.search(line) else line
+        folder = os.path.expandvars(os.path.expanduser(self.cdir or os.getcwd()))
+        port = {} if marks else {"port": self._own_port()}
+        return {"command": command, "folder": os.path.abspath(folder), **port}
 
     @property
     def born(self) -> bool:
@@ -141,7 +206,6 @@ class RemoteController(Controller):
     """A controller that listens on the machine, or beyond."""
 
     kind = "remote"
-    needs_openflow = True
 
     def __init__(
         self, name: str, ip: str = "127.0.0.1", port: int | None = None, **kwargs: Any
@@ -168,7 +232,6 @@ class Ryu(Controller):
     """Applications written for Ryu, run by os-ken."""
 
     kind = "app"
-    needs_openflow = True
 
     def __init__(self, name: str, *ryuArgs: str | Sequence[str], **kwargs: Any) -> None:
         given = kwargs.pop("ryuArgs", None)
@@ -206,6 +269,10 @@ def DefaultController(
 
 def NullController(*_args: Any, **_kwargs: Any) -> None:
     """No controller."""
+
+
+def _marked(mark: re.Match[str]) -> str:
+    return "%" if mark[1] == "%" else PORT_MARK
 
 
 def isController(x: Any) -> bool:

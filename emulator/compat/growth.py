@@ -190,6 +190,9 @@ class Growth:
                 continue
             # A remote controller starts even where nothing answers: what it lacks is its switches.
             is_controller = engine_node.kind == "controller"
+            controller = engine_node.plan.controller
+            if controller is not None and controller.kind == "manual":
+                continue  # the script starts it, later than this
             failure = engine_node.failure if is_controller else engine_node.start_failure
             if failure is not None:
                 warn(f"*** {node.name} failed: {failure}\n")

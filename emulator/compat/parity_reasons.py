@@ -35,6 +35,8 @@ BETTER: dict[str, str] = {
     "script can catch",
     "mininet.node.CPULimitedHost.setCPUFrac(sched)": "what runs already is scheduled so too",
     "mininet.node.Node.cmd": "what a command prints is never taken for the shell's prompt",
+    "mininet.node.Controller.__init__(command)": "waited for until its switches are connected; an "
+    "error with its last lines when it ends before; c0 logs shows what it prints",
     "mininet.node.RemoteController": "says so when nothing answers, instead of going on without",
     "mininet.node.Ryu": "os-ken runs the applications, imports of ryu included; Ryu need not be "
     "installed",
@@ -106,14 +108,10 @@ DIFFERENT: dict[str, str] = {
     "mininet.node.Switch.__init__": "inNamespace=True is for classes with a start of their own: "
     "other switches share a namespace of the lab's own",
     "mininet.node.Switch.stop(deleteIntfs)": "interfaces stay with the switch, whatever is given",
-    "mininet.node.Controller": "controls nothing over Linux bridges, which learn by themselves; it "
-    "is ovs-testcontroller or our own",
+    "mininet.node.Controller": "controls nothing over Linux bridges, which learn by themselves; "
+    "without a command it is ovs-testcontroller or our own",
     "mininet.node.Controller.__init__(inNamespace)": "True is refused: controllers live beside the "
     "switches",
-    "mininet.node.Controller.__init__(command)": "refused: a controller of one's own is reached by "
-    "RemoteController, an application is run by Ryu",
-    "mininet.node.Controller.__init__(cargs)": "refused, as command is",
-    "mininet.node.Controller.__init__(cdir)": "refused, as command is",
     "mininet.node.Controller.__init__(protocol)": "only tcp",
     "mininet.node.Controller.checkListening": "whether it is reached is found out when the lab "
     "starts",

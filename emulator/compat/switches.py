@@ -169,7 +169,13 @@ class Switch(Node):
 
     def connected(self) -> bool:
         """Whether it works, and has reached its controllers."""
-        return self.living().failure is None
+        lacking = [
+            node
+            for node in self.growth.nodes.values()
+            if getattr(node, "lacks_switches", bool)()
+            and (self.controllers is None or node.name in self.controllers)
+        ]
+        return self.living().failure is None and not lacking
 
     def dpctl(self, *args: Any) -> str:
         """Runs ``ovs-ofctl`` on it."""

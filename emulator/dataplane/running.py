@@ -21,6 +21,7 @@ FIXED_COUNTERS = (
     "back_packets",
     "to_host_packets",
     "unsent_packets",
+    "no_port_packets",
 )
 """What every VNF counts for each of its ports, in the order of struct port_counters in C."""
 
@@ -36,7 +37,8 @@ class PortCounters:
     the VNF handed to the port. Of what came in by it, ``dropped_packets`` went nowhere,
     ``back_packets`` out again, ``to_host_packets`` to the node's own network stack and the rest
     forward. ``unsent_packets`` could not be sent out of the port, because its queue was full; the
-    kernel's own data planes cannot tell.
+    kernel's own data planes cannot tell. ``no_port_packets`` are those of ``dropped_packets`` that
+    the VNF sent to a port which it does not have.
     """
 
     rx_packets: int = 0
@@ -47,6 +49,7 @@ class PortCounters:
     back_packets: int = 0
     to_host_packets: int = 0
     unsent_packets: int = 0
+    no_port_packets: int = 0
     own: Mapping[str, int] = field(default_factory=dict)
     """The counters that the VNF's manifest declares."""
 

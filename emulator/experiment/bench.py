@@ -38,6 +38,7 @@ class BenchEvent:
         completed: what is done of all cases together, in seconds that it was expected to take.
         total: what there is to do.
         record: the whole case once a round of it ended, finished or failed; otherwise None.
+        note: what a lab had to say when it started, told once; otherwise None.
     """
 
     case: str
@@ -45,6 +46,7 @@ class BenchEvent:
     completed: float
     total: float
     record: CaseRecord | None = None
+    note: str | None = None
 
 
 @dataclass(frozen=True)
@@ -195,8 +197,9 @@ def resume_bench(
     """Go on with a run that was stopped, in its bundle; what it has measured is not measured again.
 
     Raises:
-        ResultsError: there is no such bundle, or it is of another version.
-        UsageError: it has come to its end, or a topology is not what it was.
+        ResultsError: the bundle is damaged, or of another version.
+        UsageError: there is no such bundle, it has come to its end, or a topology is not what it
+            was.
     """
     from emulator.experiment.bench_run import Run
     from emulator.experiment.bundle import BundleWriter, load_bundle

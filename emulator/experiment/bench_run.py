@@ -82,6 +82,7 @@ class Run:
         self._certificates: CertificatesRecord | None = None
         self._refused = False
         self._stopped_by: str | None = None
+        self._noted: set[str] = set()
 
     def take_up(self, bundle: Bundle) -> None:
         """Go on from what a bundle holds."""
@@ -205,6 +206,13 @@ class Run:
         """Report how far the step has come that goes on."""
         self._report(case, step, None)
 
+    def note(self, case: str, text: str) -> None:
+        """Report what a lab had to say when it started, unless one before had to as well."""
+        if text not in self._noted and self._on_event is not None:
+            done_s, total_s = self._progress.done_s, self._progress.total_s
+            self._on_event(BenchEvent(case, "starting the network", done_s, total_s, note=text))
+        self._noted.add(text)
+
     def record(self, case: str) -> CaseRecord:
         """What is known of a case by now."""
         return self._records[case]
@@ -303,6 +311,7 @@ class Run:
             round_trip=spec.round_trip,
             bench=self._limits,
             cases=compared(known, self._limits),
+            not_begun=tuple(name for name in self._about.order if name not in self._records),
         )
         return BenchResult(
             self._bundle.folder, summary, self._certificates, self._refused, self._stopped_by

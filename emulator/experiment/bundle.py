@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, Self, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from emulator.errors import ResultsError
+from emulator.errors import ResultsError, UsageError
 from emulator.experiment.bundle_files import (
     CERTIFICATES,
     MACHINE,
@@ -320,17 +320,18 @@ def load_bundle(path: Path | str) -> Bundle:
     """Read a bundle back.
 
     Raises:
-        ResultsError: there is no bundle, or a file of it is missing, broken or of another version.
+        UsageError: there is no bundle.
+        ResultsError: a file of it is missing, broken or of another version.
     """
     folder = Path(path)
     if not folder.is_dir():
-        raise ResultsError(
+        raise UsageError(
             "no such folder" if not folder.exists() else "a bundle is a folder, and this is none",
             where=str(folder),
             hint="give the folder that a bench printed; vnf results lists them",
         )
     if not is_bundle(folder):
-        raise ResultsError("the folder is no bundle", where=str(folder), hint=_nearby(folder))
+        raise UsageError("the folder is no bundle", where=str(folder), hint=_nearby(folder))
     return Bundle(
         folder,
         _load(folder / RUN, RunRecord),

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from emulator.catalog import Catalog
     from emulator.experiment.cases import Case
     from emulator.network import Network
-    from emulator.plan.model import NodePlan, Plan
+    from emulator.plan.model import Plan
     from emulator.topo import Topo
 
 
@@ -135,11 +135,20 @@ def ends_of(plan: Plan, source: str | None, destination: str | None) -> tuple[st
             hint="add another with addHost, or name the ends with --from and --to",
         )
     for option, name in (("--from", source), ("--to", destination)):
-        _check_end(plan, plan.node(name), option)
+        check_end(plan, name, option)
     return source, destination
 
 
-def _check_end(plan: Plan, node: NodePlan, option: str) -> None:
+def check_end(plan: Plan, name: str, option: str) -> None:
+    """Check that a node can be an end of the path.
+
+    Args:
+        option: what named it.
+
+    Raises:
+        UsageError: it does not exist, or has no address.
+    """
+    node = plan.node(name)
     if node.kind not in ("host", "router") or plan.address_of(node.name) is None:
         lacks = "no address" if node.kind in ("host", "router") else "no traffic of its own"
         raise UsageError(

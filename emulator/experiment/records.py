@@ -250,7 +250,8 @@ class CaseRecord(Record):
 class SummaryRecord(Record):
     """``summary.json``: every number of the report, with what it needs to be read rightly.
 
-    ``round_trip`` says that latencies are of the way there and back.
+    ``round_trip`` says that latencies are of the way there and back, ``not_begun`` which cases were
+    still to come when it was written.
     """
 
     version: Literal[3] = 3
@@ -263,6 +264,7 @@ class SummaryRecord(Record):
     round_trip: bool = False
     bench: tuple[BenchLimitsRecord, ...] = ()
     cases: tuple[CaseRecord, ...]
+    not_begun: tuple[str, ...] = ()
 
     def case(self, name: str) -> CaseRecord:
         """The case of that name.

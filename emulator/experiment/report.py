@@ -6,6 +6,7 @@ Pure: everything comes from the summary, so that a bundle read back prints as on
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from emulator.experiment.report_notes import findings, notes, title
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 _BOUNDLESS = 10_000
 _MOST_FINDINGS = 12
+_MOST_NOT_BEGUN = 12
 _TONES = {"": "", "doubtful": "yellow", "bad": "red"}
 _SEVERITIES = {"invalid": "red", "warn": "yellow", "note": "dim"}
 
@@ -31,6 +33,8 @@ def render(summary: SummaryRecord) -> RenderableType:
     from rich.text import Text
 
     complaints = [_complaint(case) for case in summary.cases if case.status != "finished"]
+    if summary.not_begun:
+        complaints.append(_not_begun(summary.not_begun))
     parts: list[RenderableType] = [Text(title(summary), style="bold")]
     found = sections(summary)
     if not found:
@@ -100,6 +104,15 @@ def _indented(text: Text) -> RenderableType:
     from rich.padding import Padding
 
     return Padding(text, (0, 0, 0, 2), expand=False)
+
+
+def _not_begun(names: Sequence[str]) -> RenderableType:
+    from rich.text import Text
+
+    shown = "; ".join(names[:_MOST_NOT_BEGUN])
+    if len(names) > _MOST_NOT_BEGUN:
+        shown += f"; and {len(names) - _MOST_NOT_BEGUN} more"
+    return _indented(Text(f"not begun: {shown}", style="yellow"))
 
 
 def _complaint(case: CaseRecord) -> RenderableType:

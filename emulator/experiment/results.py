@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from emulator.errors import ResultsError
+from emulator.errors import ResultsError, UsageError
 from emulator.experiment.bundle import is_bundle, load_bundle
 
 _STAMP = re.compile(r"(\d{8}T\d{6}Z)-")
@@ -47,14 +47,15 @@ def list_bundles(folder: Path) -> list[BundleEntry]:
     """The bundles in a folder, the newest first; or the folder itself, when it is one.
 
     Raises:
-        ResultsError: there is no such folder, or it cannot be read.
+        UsageError: there is no such folder.
+        ResultsError: it cannot be read.
     """
     try:
         inside = sorted(folder.iterdir())
     except NotADirectoryError:
-        raise ResultsError("is no folder", where=str(folder)) from None
+        raise UsageError("is no folder", where=str(folder)) from None
     except FileNotFoundError:
-        raise ResultsError(
+        raise UsageError(
             "no such folder",
             where=str(folder),
             hint="vnf bench makes it; name the folder that was given to its --output",
@@ -76,7 +77,7 @@ def _entry(folder: Path) -> BundleEntry:
     size_bytes = _size_bytes(folder)
     try:
         bundle = load_bundle(folder)
-    except ResultsError as error:
+    except (ResultsError, UsageError) as error:
         return BundleEntry(
             path=folder,
             started_at=_started_at(folder),

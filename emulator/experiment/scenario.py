@@ -20,6 +20,7 @@ from pydantic_core import CoreSchema
 
 from emulator.amounts import parse_duration, parse_rate
 from emulator.errors import Problem, TopologyError, UsageError
+from emulator.experiment.scenario_check import Place, contradictions, in_words, place_of
 from emulator.experiment.spec import DEFAULT_MEASUREMENTS, BenchSpec, Measurement
 from emulator.names import suggestion
 from emulator.wording import what_is_wrong
@@ -258,12 +259,38 @@ def load_scenario(path: Path) -> BenchSpec:
     except (yaml.YAMLError, ValueError) as error:
         text = f"is not YAML: {str(error).partition(chr(10))[0]}"
         raise UsageError(text, where=str(path), hint=_HINT) from error
+    scenario, found = _read(path, root, values)
+    wrong = {str(place[0]) for place, _ in found}
+    target = _beside(path.parent, scenario.topology)
+    profiles = [_beside(path.parent, profile) for profile in scenario.profile]
+    for at, mistake in contradictions(scenario, target, profiles, path.parent, wrong):
+        found.append((at, _contradiction(path, root, at, mistake)))
+    if found:
+        found.sort(key=lambda each: _mark(root, each[0]).index)
+        problems = [problem for _, problem in found]
+        raise TopologyError(problems, where=str(path), of="scenario")
     try:
-        return Scenario.model_validate(values).spec(path.parent)
+        return scenario.spec(path.parent)
+    except UsageError as error:
+        rest = place_of(error)
+        if rest is None:
+            raise
+        problem = _contradiction(path, root, rest, error)
+        raise TopologyError([problem], where=str(path), of="scenario") from error
+
+
+def _read(
+    path: Path, root: yaml.Node, values: dict[Any, Any]
+) -> tuple[Scenario, list[tuple[Place, Problem]]]:
+    """The scenario as far as its keys are in order, and what is wrong with the others."""
+    try:
+        return Scenario.model_validate(values), []
     except ValidationError as error:
-        found = sorted(error.errors(), key=lambda each: _mark(root, each["loc"]).index)
-        problems = [_problem(path, root, each) for each in found]
-        raise TopologyError(problems, where=str(path), of="scenario") from error
+        mistakes = error.errors()
+    wrong = {each["loc"][0] for each in mistakes}
+    sound = {key: value for key, value in values.items() if key not in wrong}
+    rest = Scenario.model_validate({"topology": "", **sound})
+    return rest, [(each["loc"], _problem(path, root, each)) for each in mistakes]
 
 
 def schema() -> dict[str, Any]:
@@ -291,6 +318,12 @@ def _problem(path: Path, root: yaml.Node, error: Mapping[str, Any]) -> Problem:
         hint = suggestion(location[-1], keys) or f"its keys: {', '.join(keys)}"
     where = f"{path}:{mark.line + 1}:{mark.column + 1}"
     return Problem(f"{where}: {key}" if key else where, message, hint)
+
+
+def _contradiction(path: Path, root: yaml.Node, place: Place, error: UsageError) -> Problem:
+    mark = _mark(root, place)
+    key = ".".join(part for part in place if isinstance(part, str))
+    return Problem(f"{path}:{mark.line + 1}:{mark.column + 1}: {key}", *in_words(error))
 
 
 def _mark(node: yaml.Node, location: tuple[str | int, ...]) -> Any:

@@ -106,6 +106,7 @@ class BenchSpec:
 
     def __post_init__(self) -> None:
         check_vary(self.vary, self.settings)
+        check_core(self.core)
         self._check_measurements()
         for traffic in self.traffics():
             # The probe knows what it can do; asking it now reports mistakes before all else.
@@ -263,17 +264,46 @@ class BenchSpec:
             raise UsageError(
                 "nothing is to be measured", hint=f"choose from: {', '.join(MEASUREMENTS)}"
             )
-        if self.measures("sla") and not self.profiles:
-            from emulator.measure.sla_profiles import PROFILES
+        check_profiles(self.measurements, self.profiles)
 
-            raise UsageError(
-                "no service level to judge by",
-                where="sla",
-                hint=f"name one with --profile: {', '.join(PROFILES)}, or a file of your own",
-            )
-        if self.profiles and not self.measures("sla"):
-            raise UsageError(
-                "a profile is for the measurement sla",
-                where="--profile",
-                hint="add sla to what is measured",
-            )
+
+def check_profiles(measurements: Sequence[str], profiles: Sequence[str]) -> None:
+    """Check that there are service levels where they are judged by, and nowhere else.
+
+    Raises:
+        UsageError: it is otherwise.
+    """
+    if "sla" in measurements and not profiles:
+        from emulator.measure.sla_profiles import PROFILES
+
+        raise UsageError(
+            "no service level to judge by",
+            where="sla",
+            hint=f"name one with --profile: {', '.join(PROFILES)}, or a file of your own",
+        )
+    if profiles and "sla" not in measurements:
+        raise UsageError(
+            "a profile is for the measurement sla",
+            where="--profile",
+            hint="add sla to what is measured",
+        )
+
+
+def check_core(core: int | None) -> None:
+    """Check that this machine has the CPU that the generator is to be pinned to.
+
+    Raises:
+        UsageError: it has not.
+    """
+    if core is None:
+        return
+    from emulator.plan.container_values import read_cpuset
+
+    # Not the CPUs that we may run on: the generator is pinned elsewhere by whoever pins us.
+    online = read_cpuset(Path("/sys/devices/system/cpu/online").read_text().strip())
+    if core not in online:
+        raise UsageError(
+            f"there is no CPU {core}",
+            where="--core",
+            hint=f"there are: {', '.join(map(str, online))}",
+        )

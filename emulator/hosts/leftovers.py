@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -91,7 +92,8 @@ def _taken_back(entry: dict[str, Any]) -> bool:
 
         return remove_groups([Path(path) for path in entry["folders"]])
     if kind == "folder":
-        return remove_folder(entry["path"])
+        remove_folder(entry["path"])
+        return True
     if kind == "nat":
         from emulator.hosts.nat import take_back
 
@@ -122,14 +124,13 @@ def _where_it_was(entry: dict[str, Any], function: Callable[[dict[str, Any]], bo
     return True
 
 
-def remove_folder(path: str) -> bool:
-    """Remove an empty folder that was made as a place to mount something."""
-    try:
+def remove_folder(path: str) -> None:
+    """Remove a folder that was made as a place to mount something, unless it is in use.
+
+    What has been put into it, or mounted there, is somebody else's, and so is the folder then.
+    """
+    with suppress(OSError):
         os.rmdir(path)
-    except OSError:
-        # Somebody has put something there: then it is theirs.
-        return True
-    return True
 
 
 def netns_name() -> str:

@@ -36,6 +36,7 @@ from emulator.wording import what_is_wrong
 
 _US, _MS = 1_000, 1_000_000
 _MOST_BYTES = 1 << 20
+_SUFFIXES = (".toml", ".yaml", ".yml")
 
 PROFILES: Final[Mapping[str, SlaProfile]] = MappingProxyType(
     {
@@ -134,6 +135,9 @@ def profile_named(target: str) -> SlaProfile:
         return PROFILES[target]
     path, name = _split(target)
     if path is None:
+        file = target.rpartition(":")[0] if Path(target).suffix not in _SUFFIXES else target
+        if Path(file).suffix in _SUFFIXES:
+            raise UsageError("no such file", where=file, hint=_HINT)
         raise UsageError(
             f"there is no profile {target}",
             where="SLA",
@@ -284,7 +288,7 @@ def _content(path: Path) -> Any:
 
     where = str(path)
     suffix = path.suffix.lower()
-    if suffix not in (".toml", ".yaml", ".yml"):
+    if suffix not in _SUFFIXES:
         raise UsageError(
             "is neither TOML nor YAML", where=where, hint="name it .toml, .yaml or .yml"
         )

@@ -13,7 +13,7 @@ from emulator.errors import Problem
 from emulator.names import choice_hint, suggestion
 from emulator.plan.option_reader import PORT_NUMBERS, OptionReader
 from emulator.plan.options import class_name
-from emulator.plan.switch_model import ControllerKind, ControllerPlan
+from emulator.plan.switch_model import PORT_MARK, ControllerKind, ControllerPlan
 
 _HOST_NAME = re.compile(r"[A-Za-z0-9.-]*[A-Za-z][A-Za-z0-9.-]*")
 _CONTROLLER_CLASSES: dict[str, ControllerKind] = {
@@ -29,11 +29,16 @@ _CONTROLLER_OPTIONS = {
     "ovs": ("kind", "port", "options", "wait_s"),
     "remote": ("kind", "ip", "port", "wait_s"),
     "app": ("kind", "app", "apps", "port", "options", "wait_s"),
+    "command": ("kind", "command", "folder", "port", "wait_s"),
+    "manual": ("kind", "port"),
     "none": ("kind",),
 }
 _REMOTE_WAIT_S = 10.0
 _OWN_WAIT_S = 30.0
 _FIRST_PORT = 6653
+_EXAMPLE = "pox.py openflow.of_01 --port={port} forwarding.l2_learning"
+_SHELL_SIGNS = ("|", "||", "&", "&&", ";", "<", ">", ">>", "2>", "2>&1", "&>", ">&2")
+"""Words that a program would take for arguments, and whoever wrote them did not mean so."""
 
 
 @dataclass
@@ -46,6 +51,8 @@ class ControllerWish:
     relay_port: int | None = None
     apps: tuple[str, ...] = ()
     options: tuple[str, ...] = ()
+    command: tuple[str, ...] = ()
+    folder: str | None = None
     wait_s: float = _OWN_WAIT_S
 
     def plan(self) -> ControllerPlan:
@@ -57,6 +64,8 @@ class ControllerWish:
             relay_port=self.relay_port,
             apps=self.apps,
             options=self.options,
+            command=self.command,
+            folder=self.folder,
             wait_s=self.wait_s,
         )
 
@@ -67,7 +76,7 @@ def read_controller(
     """Take a controller's options out of ``options``; what they ask for, and which there are.
 
     Args:
-        folder: where the paths of applications start from.
+        folder: where the paths of applications, and of a command's folder, start from.
     """
     reader = OptionReader(where, options, problems)
     wish = ControllerWish(kind=_read_controller_kind(reader))
@@ -81,9 +90,11 @@ def read_controller(
         wish.port = wish.port or _FIRST_PORT
         wish.ip = _read_ip(reader)
     if "options" in known:
-        wish.options = _read_arguments(reader)
+        wish.options = _read_arguments(reader, "options", "--observe-links")
     if wish.kind == "app":
         wish.apps = _read_apps(reader, folder)
+    if wish.kind == "command":
+        _read_command(reader, wish, folder)
     for name in [name for name in options if name not in known]:
         owners = [other for other, theirs in _CONTROLLER_OPTIONS.items() if name in theirs]
         if owners and options.pop(name) is not None:
@@ -110,6 +121,8 @@ def _read_controller_kind(reader: OptionReader) -> ControllerKind:
     if kind is None:
         if options.get("app") is not None or options.get("apps"):
             return "app"
+        if options.get("command") is not None:
+            return "command"
         return "remote" if options.get("ip") is not None else "learning"
     if kind not in kinds:
         hint = suggestion(kind, kinds) or f"its kinds: {', '.join(kinds)}"
@@ -133,18 +146,18 @@ def _read_ip(reader: OptionReader) -> str:
         return "127.0.0.1"
 
 
-def _read_arguments(reader: OptionReader) -> tuple[str, ...]:
-    given = reader.options.pop("options", None)
+def _read_arguments(reader: OptionReader, name: str, example: str) -> tuple[str, ...]:
+    given = reader.options.pop(name, None)
     if isinstance(given, str):
         try:
             return tuple(shlex.split(given))
         except ValueError as error:
-            reader.tell(f"options cannot be {given!r}: {error}", "close the quotation marks")
+            reader.tell(f"{name} cannot be {given!r}: {error}", "close the quotation marks")
             return ()
     if given is None:
         return ()
     if not isinstance(given, list | tuple) or not all(isinstance(each, str) for each in given):
-        reader.tell(f"options cannot be {given!r}", 'give a text or a list: "--observe-links"')
+        reader.tell(f"{name} cannot be {given!r}", f'give a text or a list: "{example}"')
         return ()
     return tuple(given)
 
@@ -163,3 +176,23 @@ def _read_apps(reader: OptionReader, folder: str) -> tuple[str, ...]:
             reader.tell(f"there is no file {path}", "give the path of an application, or a module")
         apps.append(str(path.absolute()))
     return tuple(apps)
+
+
+def _read_command(reader: OptionReader, wish: ControllerWish, folder: str) -> None:
+    given, before = reader.options.get("command"), len(reader.problems)
+    wish.command = _read_arguments(reader, "command", _EXAMPLE)
+    if not wish.command and len(reader.problems) == before:
+        reader.tell("there is no program for it to run", f'give command="{_EXAMPLE}"')
+    signs = [sign for sign in _SHELL_SIGNS if isinstance(given, str) and sign in wish.command]
+    if signs:
+        text = (
+            f"command cannot be {given!r}: no shell reads it, to which {signs[0]} would mean more"
+        )
+        reader.tell(text, 'have one run it: command=["sh", "-c", "…"]')
+    elif wish.command and wish.port is None and not any(PORT_MARK in word for word in wish.command):
+        text = f"its command does not say where to listen: {shlex.join(wish.command)}"
+        reader.tell(text, f"put {PORT_MARK} where the port belongs, or give the port that it has")
+    path = Path(folder, Path(reader.options.pop("folder", None) or "").expanduser())
+    if not path.is_dir():
+        reader.tell(f"there is no folder {path}", "give the folder that the program works in")
+    wish.folder = str(path.absolute())

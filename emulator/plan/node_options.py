@@ -106,6 +106,8 @@ def read_node(
     }
     _read_runtime(wish, options, problems)
     given = pop_container_options(options)
+    if entry.kind == "controller" and "command" in given:
+        options["command"] = given.pop("command")
     in_container = wish.runtime == "docker"
     wish.own = read_host_wish(
         where, entry, options, given, in_container=in_container, problems=problems

@@ -12,7 +12,10 @@ FailMode = Literal["secure", "standalone"]
 Datapath = Literal["auto", "kernel", "userspace"]
 PortType = Literal["system", "afxdp", "afxdp-nonpmd", "dpdk"]
 PortDriver = Literal["af_xdp", "af_packet"]
-ControllerKind = Literal["learning", "ovs", "remote", "app", "none"]
+ControllerKind = Literal["learning", "ovs", "remote", "app", "command", "manual", "none"]
+
+PORT_MARK = "{port}"
+"""What stands for a controller's port in its command."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +79,8 @@ class ControllerPlan(Record):
 
     kind: ControllerKind
     """``learning``: our own application; ``app``: the user's, both run by os-ken; ``ovs``:
-    ovs-testcontroller; ``remote``: what listens on the machine; ``none``: nothing at all."""
+    ovs-testcontroller; ``command``: any program; ``manual``: what somebody starts in the lab, by a
+    command beside the switches; ``remote``: what listens on the machine; ``none``: nothing."""
     ip: str = "127.0.0.1"
     """Remote only: an address that the machine reaches, or a name that it knows."""
     port: int = 6653
@@ -87,5 +91,14 @@ class ControllerPlan(Record):
     """Apps only: absolute paths of files, or dotted names of modules."""
     options: tuple[str, ...] = ()
     """Further arguments of the program that runs it."""
+    command: tuple[str, ...] = ()
+    """Commands only: a program and its arguments, in which ``{port}`` stands for the port."""
+    folder: str | None = None
+    """Commands only: the folder that it works in."""
     wait_s: float = 30.0
     """So long it may take until every one of its switches is connected."""
+
+    @property
+    def runs(self) -> tuple[str, ...]:
+        """What it runs, to be shown: applications, or a program with its arguments."""
+        return self.apps or tuple(word.replace(PORT_MARK, str(self.port)) for word in self.command)

@@ -159,7 +159,7 @@ class Api:
         # Whatever the content type says: curl --data sends that of a form.
         try:
             given = json.loads(request.get_data())
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise UsageError(
                 f"the request's body is not JSON: {error}",
                 hint='such as {"name": "c1", "dhost": "h1", "dimage": "nginx:1.27"}',
@@ -270,7 +270,7 @@ def _query(request: Request, *known: str) -> dict[str, str]:
 def _number(text: str, name: str, *, most: float | None = None, whole: bool = False) -> float:
     try:
         number = float(int(text)) if whole else float(text)
-    except ValueError:
+    except (ValueError, OverflowError):  # the latter: a whole number that no float can be
         number = -1.0
     if not 0 < number <= (most or float("inf")) or number == float("inf"):
         upto = "" if most is None else f", at most {most:g}"

@@ -55,7 +55,7 @@ def control_log(folder: Path, node: NodePlan) -> Path | None:
         folder: the lab's.
     """
     if node.controller is not None:
-        own = node.controller.kind not in ("remote", "none")
+        own = node.controller.kind not in ("remote", "manual", "none")
         return log_of(folder, node.name) if own else None
     return folder / OVS_FOLDER / "ovs-vswitchd.log" if is_controlled(node) else None
 
@@ -213,7 +213,7 @@ def _apart_text(node: NodePlan, database: Ovsdb, plan: Plan) -> str | None:
     if not away:
         return None
     described = node.controller
-    remote = described is not None and described.kind == "remote"
+    remote = described is not None and described.kind in ("remote", "manual")
     whom = f"{described.ip}:{described.port}" if remote and described is not None else "it"
     verb = "is" if len(away) == 1 else "are"
     return f"{', '.join(away)} {verb} not connected to {whom}"

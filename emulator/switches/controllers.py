@@ -17,6 +17,7 @@ from emulator.errors import BuildVnfError, LabError, MachineError
 from emulator.plan.model import NodePlan, Plan
 from emulator.plan.switch_model import ControllerPlan
 from emulator.runtime.ending import end_process, last_words
+from emulator.switches.controller_programs import command_of, end_group
 from emulator.switches.ovs_daemons import OVS_FOLDER, environment
 from emulator.switches.ovs_machine import find_program
 
@@ -62,6 +63,8 @@ def check_controllers(plan: Plan) -> None:
     """
     for node in plan.controllers():
         kind = node.controller.kind if node.controller is not None else "none"
+        if node.controller is not None and kind == "command":
+            command_of(node.controller, node.name)
         if kind in ("learning", "app") and importlib.util.find_spec("os_ken") is None:
             raise _lacking(node, "os-ken", f"a controller of the kind {kind}")
         if kind == "ovs" and find_program("ovs-testcontroller") is None:
@@ -93,7 +96,8 @@ class _Running(Closing):
 
     def close(self) -> None:
         if self.process is not None:
-            end_process(self.process)
+            # Only programs that we know are known to start no others.
+            (end_group if self.plan.kind == "command" else end_process)(self.process)
         if self.relay is not None:
             self.relay.close()
 
@@ -177,7 +181,7 @@ class Controllers:
         self._plan = plan
         began = time.monotonic()
         for name, running in self._running.items():
-            while name in names:
+            while name in names and running.plan.kind != "manual":
                 failure, away = running.failure(), []
                 if failure is None:
                     away = self._waiting(name, plan, ovs)
@@ -227,7 +231,7 @@ class Controllers:
                 running.relay.let_go()
 
     def _begin(self, name: str, plan: ControllerPlan) -> _Running:
-        if plan.kind == "none":
+        if plan.kind in ("none", "manual"):
             return _Running(plan)
         if plan.kind == "remote":
             # It brings asyncio along, which hardly any lab needs.
@@ -250,8 +254,9 @@ class Controllers:
         try:
             process = self._processes.popen_logged(
                 self._netns,
-                _command(plan),
+                _command(plan, name),
                 output,
+                cwd=plan.folder or os.getcwd(),
                 stdin=subprocess.DEVNULL,
                 extra_env={
                     **environment(sockets),
@@ -259,6 +264,8 @@ class Controllers:
                     "VNF_READY_FOLDER": str(self._ready_folder(name)),
                 },
             )
+        except OSError as error:
+            raise _not_begun(plan, name, error) from error
         finally:
             os.close(output)
         return _Running(plan, process, log)
@@ -285,7 +292,16 @@ class Controllers:
         return [switch for switch, each in wanted.items() if each.dpid not in ready]
 
 
-def _command(plan: ControllerPlan) -> list[str]:
+def _not_begun(plan: ControllerPlan, name: str, error: OSError) -> MachineError:
+    what = " ".join(plan.command) if plan.kind == "command" else f"a controller, {plan.kind}"
+    # Either the program is none, or what its first line names is not there.
+    hint = "is it a program, or a script whose first line (#!) names what runs it?"
+    return MachineError(f"{what} cannot be started: {error.strerror}", where=name, hint=hint)
+
+
+def _command(plan: ControllerPlan, name: str) -> list[str]:
+    if plan.kind == "command":
+        return command_of(plan, name)
     if plan.kind == "ovs":
         program = find_program("ovs-testcontroller")
         if program is None:
@@ -335,5 +351,7 @@ def _unconnected(name: str, running: _Running, failure: str | None, away: list[s
         )
     words = "" if running.log is None else last_words(running.log)
     hint = "do their protocols agree?"
+    if plan.kind == "command":
+        hint = f"does it listen at port {plan.port}, and do their protocols agree?"
     text = f"{who} could not connect to it within {plan.wait_s:g} s{words}"
     return LabError(text, where=name, hint=hint)

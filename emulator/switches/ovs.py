@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import threading
 import time
 from collections.abc import Iterable, Mapping
@@ -29,7 +30,13 @@ if TYPE_CHECKING:
 _POLL_S = 0.01
 _READY_S = 30.0
 _NOTICED_S = 2.0
-_TOLD_S = 0.03
+_TOLD_S = 1.0
+_ASK_AGAIN_S = 0.05
+_TOLD_POLL_S = 0.002
+_INTERVAL = "stats-update-interval"
+_SHORTEST_MS, _LONGEST_MS = 5000, 10_000
+_UNTOLD = {"untold": "yes"}
+_UNTOLD_ROW = {"status": map_of(_UNTOLD)}
 
 
 class Ovs:
@@ -47,6 +54,8 @@ class Ovs:
         self._folder = folder
         self._daemons: OvsDaemons | None = None
         self._bridges: dict[str, Known] = {}
+        # Started, and not yet waited for until it does what the database says.
+        self._is_anew = False
         self._lock = threading.RLock()
 
     @property
@@ -84,8 +93,7 @@ class Ovs:
             self.begin(plan)
             assert self._daemons is not None
             settings = polling_settings(wanted, programs().switch)
-            ended = self._daemons.failure() is not None
-            if ended:
+            if self._daemons.failure() is not None:
                 self._daemons.settings = settings
                 self._start_anew()
             else:
@@ -94,8 +102,8 @@ class Ovs:
             self._check_types(wanted)
             bridges = {node.name: _bridge(node, plan) for node in wanted}
             changes = self._changes(bridges)
-            if changes.operations or ended:
-                self._commit(changes, bridges)
+            if changes.operations or self._is_anew:
+                self._transact(changes, bridges)
             self._await_ports(bridges)
 
     def release(self, links: Iterable[LinkPlan], nodes: Iterable[NodePlan]) -> None:
@@ -104,17 +112,18 @@ class Ovs:
             if not self._bridges or self._daemons is None or self._daemons.failure() is not None:
                 return  # what it does not hear now, it hears when it is started anew
             changes = Changes()
+            staying = {**self._bridges}
             for node in nodes:
-                known = self._bridges.pop(node.name, None)
+                known = staying.pop(node.name, None)
                 if known is not None:
                     changes.remove_bridge(known)
             for end in (end for link in links for end in (link.a, link.b)):
-                known = self._bridges.get(end.node)
-                ports = {} if known is None else known.ports
-                for name, (interface, _) in list(ports.items()):
-                    if known is not None and interface.name == end.interface:
+                known = staying.get(end.node)
+                if known is None:
+                    continue
+                for name, (interface, _) in known.ports.items():
+                    if interface.name == end.interface:
                         changes.remove_port(known, name)
-                        del ports[name]
             if changes.operations:
                 self._transact(changes)
 
@@ -179,6 +188,7 @@ class Ovs:
         assert self._daemons is not None
         clear_dpdk_ports([known.bridge.node for known in self._bridges.values()], self._netns)
         self._daemons.start()
+        self._is_anew = True
 
     def _end(self) -> None:
         if self._daemons is not None:
@@ -199,8 +209,9 @@ class Ovs:
 
     def _changes(self, bridges: Mapping[str, Bridge]) -> Changes:
         changes = Changes()
-        for name in [name for name in self._bridges if name not in bridges]:
-            changes.remove_bridge(self._bridges.pop(name))
+        for name, known_bridge in self._bridges.items():
+            if name not in bridges:
+                changes.remove_bridge(known_bridge)
         for name, bridge in bridges.items():
             known = self._bridges.get(name)
             interfaces = {each.kernel_name: each for each in bridge.node.interfaces}
@@ -210,32 +221,47 @@ class Ovs:
             if known.bridge.columns() != bridge.columns() or known.bridge.targets != bridge.targets:
                 changes.change_bridge(bridge)
             reached_anew = _port_kind(known.bridge) != _port_kind(bridge)
-            for port, (was, _) in list(known.ports.items()):
+            staying = set()
+            for port, (was, _) in known.ports.items():
                 now = interfaces.get(port)
                 if now is None or reached_anew or _port_settings(now) != _port_settings(was):
                     changes.remove_port(known, port)
-                    del known.ports[port]
+                else:
+                    staying.add(port)
             for port, interface in interfaces.items():
-                if port not in known.ports:
+                if port not in staying:
                     changes.add_port(bridge, interface)
         return changes
 
-    def _commit(self, changes: Changes, bridges: Mapping[str, Bridge]) -> None:
-        rows = changes.rows(self._transact(changes))
+    def _transact(self, changes: Changes, bridges: Mapping[str, Bridge] | None = None) -> None:
+        """Carry out changes, and know the bridges as they then are; returns when they work so."""
+        assert self._daemons is not None
+        results, number = self._daemons.change(changes.operations)
+        # From here on the database has it, whatever becomes of ovs-vswitchd; not before.
+        self._know(changes, changes.rows(results), bridges or {})
+        self._daemons.await_configured(number)
+        self._is_anew = False
+
+    def _know(
+        self,
+        changes: Changes,
+        rows: Mapping[tuple[str, str], Any],
+        bridges: Mapping[str, Bridge],
+    ) -> None:
+        for known, port in changes.gone:
+            if port:
+                del known.ports[port]
+            else:
+                del self._bridges[known.bridge.node.name]
         for name, bridge in bridges.items():
-            known = self._bridges.get(name)
-            if known is None:
-                known = self._bridges[name] = Known(bridge, rows[bridge.name, ""])
-            known.bridge = bridge
+            present = self._bridges.get(name)
+            if present is None:
+                present = self._bridges[name] = Known(bridge, rows[bridge.name, ""])
+            present.bridge = bridge
             for interface in bridge.node.interfaces:
                 if (bridge.name, interface.kernel_name) in rows:
                     row = rows[bridge.name, interface.kernel_name]
-                    known.ports[interface.kernel_name] = (interface, row)
-
-    def _transact(self, changes: Changes) -> list[Row]:
-        """Carry out changes; returns when the bridges are as they say."""
-        assert self._daemons is not None
-        return self._daemons.configure(changes.operations)
+                    present.ports[interface.kernel_name] = (interface, row)
 
     def _await_ports(self, bridges: Mapping[str, Bridge]) -> None:
         """Returns when every port is in its datapath, under the number that it is to have.
@@ -287,17 +313,30 @@ class Ovs:
 def tell_anew(database: Ovsdb) -> None:
     """Have the database be told the state of connections, as it is only every five seconds.
 
-    It is when the interval of that is changed, and five seconds are the shortest.
+    It is when the interval of that is changed, and five seconds are the shortest. A mark in what is
+    told shows when it has been; while ``ovs-vswitchd`` does not run, the mark stays.
+
+    Raises:
+        LabError: the database does not answer.
     """
-    key = "stats-update-interval"
-    interval = {key: str(5000 + time.monotonic_ns() // 1_000_000 % 1000)}
-    database.transact(
-        [
-            mutate("Open_vSwitch", None, ("other_config", "delete", set_of([key]))),
-            mutate("Open_vSwitch", None, ("other_config", "insert", map_of(interval))),
-        ]
-    )
-    time.sleep(_TOLD_S)
+    deadline = time.monotonic() + _TOLD_S
+    while time.monotonic() < deadline:
+        # By chance, because it has to be another one than that of whoever has asked last.
+        interval = {_INTERVAL: str(random.randrange(_SHORTEST_MS, _LONGEST_MS))}
+        database.transact(
+            [
+                mutate("Open_vSwitch", None, ("other_config", "delete", set_of([_INTERVAL]))),
+                mutate("Open_vSwitch", None, ("other_config", "insert", map_of(interval))),
+                {"op": "update", "table": "Controller", "where": [], "row": _UNTOLD_ROW},
+            ]
+        )
+        # A change that comes while it is just telling is lost.
+        again = time.monotonic() + _ASK_AGAIN_S
+        while time.monotonic() < again:
+            told = database.select("Controller", ["status"])
+            if all(row["status"] != _UNTOLD for row in told):
+                return
+            time.sleep(_TOLD_POLL_S)
 
 
 def apart(database: Ovsdb, plan: Plan, controller: str) -> list[str]:

@@ -109,7 +109,7 @@ class OvsDaemons(Closing):
         if self._switch is None or self._switch.poll() is not None:
             # Another one, that was started before, may have known other types of ports.
             forget = {"op": "update", "table": "Open_vSwitch", "where": [], "row": _UNKNOWN}
-            self.database.transact([forget, *self._settings_rows()])
+            self.database.transact([forget, *_settings_rows(self.settings)])
             switch = self._programs.switch
             if self._by_dpdk:
                 switch = self._link_to_dpdk()
@@ -124,15 +124,9 @@ class OvsDaemons(Closing):
             LabError: the database refuses them.
         """
         if settings != self.settings:
-            self.settings = {**settings}
-            self.configure(self._settings_rows())
-
-    def _settings_rows(self) -> list[Row]:
-        gone = ("other_config", "delete", set_of(SETTINGS))
-        return [
-            mutate("Open_vSwitch", None, gone),
-            mutate("Open_vSwitch", None, ("other_config", "insert", map_of(self.settings))),
-        ]
+            _, number = self.change(_settings_rows(settings))
+            self.settings = {**settings}  # those of the database, whatever comes next
+            self.await_configured(number)
 
     def _link_to_dpdk(self) -> str:
         """A path of the program with DPDK that ends in the name ``ovs-appctl`` looks for."""
@@ -182,20 +176,34 @@ class OvsDaemons(Closing):
                 return f"{name} has ended {how}{self._complaints(name)}"
         return None
 
-    def configure(self, operations: Sequence[Row]) -> list[Row]:
-        """Changes the database; returns, with what each operation gives, when that is real.
+    def configure(self, operations: Sequence[Row]) -> None:
+        """Changes the database; returns when that is real.
 
         Raises:
-            LabError: the database refuses it, or ``ovs-vswitchd`` ends before, or takes longer
-                than it ever should.
+            LabError: the database refuses it, or ``ovs-vswitchd`` does not do it.
+        """
+        self.await_configured(self.change(operations)[1])
+
+    def change(self, operations: Sequence[Row]) -> tuple[list[Row], int]:
+        """Changes the database.
+
+        Returns:
+            What each operation gives, and what :meth:`await_configured` waits for.
+
+        Raises:
+            LabError: the database refuses it, and is as it was.
         """
         counted = mutate("Open_vSwitch", None, ("next_cfg", "+=", 1))
         asked = {"op": "select", "table": "Open_vSwitch", "where": [], "columns": ["next_cfg"]}
         *results, _, answer = self.database.transact([*operations, counted, asked])
-        self._await_configured(answer["rows"][0]["next_cfg"])
-        return results
+        return results, answer["rows"][0]["next_cfg"]
 
-    def _await_configured(self, number: int) -> None:
+    def await_configured(self, number: int) -> None:
+        """Returns when a change of the database is real.
+
+        Raises:
+            LabError: ``ovs-vswitchd`` ends before, or takes longer than it ever should.
+        """
         deadline = time.monotonic() + _READY_S
         while self.database.select("Open_vSwitch", ["cur_cfg"])[0]["cur_cfg"] < number:
             failure = self.failure()
@@ -278,3 +286,11 @@ class OvsDaemons(Closing):
 
     def _failed_to_start(self, name: str) -> LabError:
         return LabError(f"{name} does not start{last_words(self.folder / f'{name}.log')}")
+
+
+def _settings_rows(settings: Mapping[str, str]) -> list[Row]:
+    gone = ("other_config", "delete", set_of(SETTINGS))
+    return [
+        mutate("Open_vSwitch", None, gone),
+        mutate("Open_vSwitch", None, ("other_config", "insert", map_of(settings))),
+    ]

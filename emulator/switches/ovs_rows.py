@@ -72,10 +72,17 @@ class Known:
 
 
 class Changes:
-    """The operations of one transaction, and which of their results say where the new rows are."""
+    """The operations of one transaction, and which of their results say where the new rows are.
+
+    Attributes:
+        operations: what the database is to do.
+        gone: the bridges, and the ports of bridges that stay, that are no more once it has: each
+            with its kernel name, which is empty for the bridge itself.
+    """
 
     def __init__(self) -> None:
         self.operations: list[Row] = []
+        self.gone: list[tuple[Known, str]] = []
         self._rows: dict[int, tuple[str, str]] = {}
         self._count = 0
 
@@ -105,6 +112,7 @@ class Changes:
         """A bridge and all that is part of it."""
         gone = set_of([known.uuid])
         self.operations.append(mutate("Open_vSwitch", None, ("bridges", "delete", gone)))
+        self.gone.append((known, ""))
 
     def add_port(self, bridge: Bridge, interface: InterfacePlan) -> None:
         """A new port of a bridge that is there."""
@@ -115,6 +123,7 @@ class Changes:
         """A port of a bridge that stays."""
         ports = set_of([known.ports[interface][1]])
         self.operations.append(mutate("Bridge", known.bridge.name, ("ports", "delete", ports)))
+        self.gone.append((known, interface))
 
     def rows(self, results: list[Row]) -> Mapping[tuple[str, str], Any]:
         """Where the new rows are: (bridge, interface; empty for the bridge itself) -> UUID."""

@@ -176,12 +176,18 @@ def _run_steps(dut: Dut, steps: Sequence[Step]) -> Iterator[Mismatch]:
         try:
             if step.set:
                 dut.set(**step.set)
+            before = dut.counters()
             outcome = dut.handle(step.port, bytes(step.frame))
         except (LabError, UsageError) as error:
             yield Mismatch(number, str(error))
             return
-        yield from _compare(number, step, outcome)
-        own = dut.counters()[step.port].own
+        counted = dut.counters()
+        mismatches = list(_compare(number, step, outcome))
+        yield from mismatches
+        if mismatches and counted[step.port].no_port_packets > before[step.port].no_port_packets:
+            there = ", ".join(map(str, range(len(counted))))
+            yield Mismatch(number, f"the VNF sent it to a port that is not there; it has {there}")
+        own = counted[step.port].own
         for name, wanted in step.counts.items():
             if own.get(name) != wanted:
                 yield Mismatch(number, f"counter {name} is {own.get(name)}, not {wanted}")

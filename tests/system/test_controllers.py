@@ -169,6 +169,19 @@ def test_ovs_testcontroller_learns_too() -> None:
         assert net.pingAll() == 0
 
 
+@pytest.mark.skipif("find_program('ovs-testcontroller') is None", reason="it is not installed")
+def test_a_program_is_a_controller_and_ends_with_what_it_has_started(tmp_path: Path) -> None:
+    program = tmp_path / "mine.sh"
+    program.write_text('#!/bin/sh\npwd\novs-testcontroller -vsyslog:off "ptcp:$1" &\nwait\n')
+    program.chmod(0o755)
+    with Network(pair(command="mine.sh {port}", folder=str(tmp_path))) as net:
+        until(lambda: net.pingAll() == 0)
+        assert str(tmp_path) in net["c0"].logs()
+        # The port is free again only when the program's own child has ended.
+        net["c0"].restart()
+        assert net["c0"].failure is None
+
+
 @pytest.fixture
 def outside() -> Iterator[int]:
     """The port of a controller that runs on the machine."""

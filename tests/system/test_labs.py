@@ -193,6 +193,26 @@ def test_an_attached_shell_follows_what_the_owner_changes() -> None:
             assert shell.wait() == 0
 
 
+def test_an_attached_process_keeps_nothing_of_nodes_that_have_gone() -> None:
+    topo = Topo()
+    topo.addLink(topo.addHost("h1"), topo.addHost("h2"), delay="1ms")
+    with Network(topo) as net, Network.attach(net.id) as attached:
+        lab = attached._running()
+
+        def look() -> int:
+            net.addHost("h9")
+            lab.follow_links()
+            assert attached["h9"].cmd("echo here").strip() == "here"
+            net.delNode("h9")
+            lab.follow_links()
+            assert "h9" not in attached
+            attached["h1"].far_end("h1-eth0")
+            return len(os.listdir("/proc/self/fd"))
+
+        first = look()
+        assert [look(), look()] == [first, first]
+
+
 @pytest.mark.xdp
 def test_another_lab_of_the_same_name_is_not_taken_for_the_one_that_has_ended() -> None:
     topo = Topo()

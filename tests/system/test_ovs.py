@@ -133,6 +133,24 @@ def test_switches_and_links_come_and_go(net: Network) -> None:
     assert net.ping(["h1", "h2"]).lost_percent == 0
 
 
+def test_what_the_database_refuses_leaves_bridges_as_they_were(pair: Network) -> None:
+    pair["s1"].cmd("ovs-vsctl --no-wait add-br taken")
+    # Then ports that go are taken away by the very transaction that is refused.
+    os.kill(ovs_of(pair).describe()["pids"][1], signal.SIGKILL)
+    until(lambda: pair["s1"].status == "failed")
+
+    def change() -> None:
+        with pair.change() as topo:
+            topo.removeLink("h2", "s1")
+            topo.addSwitch("taken", kind="ovs")
+
+    with pytest.raises(LabError, match="the database of Open vSwitch refuses a change") as told:
+        change()
+    assert "could not be taken back" not in told.value.hint
+    pair["s1"].dpctl("add-flow", "actions=NORMAL")
+    assert pair.pingAll() == 0
+
+
 def test_a_daemon_that_dies_fails_its_switches_and_comes_back(pair: Network) -> None:
     pair["s1"].dpctl("add-flow", "actions=NORMAL")
     assert pair.pingAll() == 0

@@ -180,14 +180,14 @@ def test_what_is_no_bundle_is_told_in_one_line(
     cut = tmp_path / "cut"
     shutil.copytree(place / bundle, cut)
     (cut / "run.json").write_text('{"version": 2, "seed"')
-    for folder, complaint in (
-        (tmp_path / "nowhere", "no such folder"),
-        (empty, "the folder is no bundle"),
-        (place / "results", "the folder is no bundle"),
-        (old, "written by version 1 of this file; this program reads 3"),
-        (cut, "cannot be understood"),
+    for folder, code, complaint in (
+        (tmp_path / "nowhere", 2, "no such folder"),
+        (empty, 2, "the folder is no bundle"),
+        (place / "results", 2, "the folder is no bundle"),
+        (old, 1, "written by version 1 of this file; this program reads 3"),
+        (cut, 1, "cannot be understood"),
     ):
-        assert main.execute([command, *other, str(folder)]) == 1
+        assert main.execute([command, *other, str(folder)]) == code
         first, *rest = capsys.readouterr().err.splitlines()
         assert complaint in first
         assert rest

@@ -199,6 +199,16 @@ OVS_CASES: dict[str, tuple[list[str], str]] = {
         lost: 0.0
         """,
     ),
+    "controller_programs": (
+        [],
+        """
+        command connected: True lost: 0.0
+        shell connected: True lost: 0.0
+        by hand connected: True lost: 0.0
+        c0 starts
+        more connected: True lost: 0.0
+        """,
+    ),
     "service_chain_flows": (
         [],
         """

@@ -123,3 +123,11 @@ def test_without_a_terminal_a_line_says_how_far_it_is() -> None:
     (line,) = stream.getvalue().splitlines()
     assert line.startswith("vnf: a=1: measuring latency (25%, about ")
     assert line.endswith(" left)")
+
+
+def test_what_a_lab_has_to_say_is_told_where_no_steps_are() -> None:
+    stream = io.StringIO()
+    with BenchProgress(stream) as progress:
+        progress(BenchEvent("a", "starting", 0.0, 1.0))
+        progress(BenchEvent("a", "starting", 0.0, 1.0, note="s1: no switch is here"))
+    assert stream.getvalue().splitlines()[-1] == "vnf: s1: no switch is here"

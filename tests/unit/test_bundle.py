@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
-from emulator.errors import ResultsError
+from emulator.errors import ResultsError, UsageError
 from emulator.experiment.bundle import BundleWriter, load_bundle
 from emulator.experiment.machine import describe_machine
 from emulator.experiment.measured import LatencyRecord, TrialRecord
@@ -280,15 +280,15 @@ def test_a_bundle_of_another_version_is_told_by_both_numbers(
 
 
 def test_a_folder_that_is_no_bundle_names_those_inside(tmp_path: Path) -> None:
-    with pytest.raises(ResultsError, match="no bundle") as caught:
+    with pytest.raises(UsageError, match="no bundle") as caught:
         load_bundle(tmp_path)
     assert "vnf results" in caught.value.hint
     some_bundle(tmp_path)
     some_bundle(tmp_path)
-    with pytest.raises(ResultsError) as caught:
+    with pytest.raises(UsageError) as caught:
         load_bundle(tmp_path)
     assert caught.value.hint == "it holds 20310504T120000Z-chain-2 and 1 more; name one of these"
-    with pytest.raises(ResultsError, match="a bundle is a folder"):
+    with pytest.raises(UsageError, match="a bundle is a folder"):
         load_bundle(tmp_path / "20310504T120000Z-chain" / "run.json")
 
 
@@ -315,7 +315,7 @@ def test_asking_for_what_is_not_there(
 
 
 def test_a_folder_that_is_none(tmp_path: Path) -> None:
-    with pytest.raises(ResultsError, match="no such folder"):
+    with pytest.raises(UsageError, match="no such folder"):
         load_bundle(tmp_path / "nowhere")
 
 

@@ -197,7 +197,7 @@ def test_ports_are_a_number_or_a_range(
         ("[dataplanes.xdp]", "[dataplanes.kernel]", "dataplanes.kernel: mechanism must be "),
         ('source = "vnf.c"', 'mechanism = "bridge"', "mechanism bridge is the kernel's"),
         ('[dataplanes.xdp]\nsource = "vnf.c"', "", "dataplanes: is missing"),
-        ('[dataplanes.xdp]\nsource = "vnf.c"', "dataplanes = {}", "at least 1 item"),
+        ('[dataplanes.xdp]\nsource = "vnf.c"', "dataplanes = {}", "should have 1 or more values"),
         ("ports = 2", "ports = ", "is not TOML: "),
     ],
 )
@@ -207,6 +207,16 @@ def test_a_manifest_with_a_mistake(write: Write, old: str, new: str, text: str) 
         read_manifest(path)
     assert text in error.value.message
     assert error.value.where == str(path)
+
+
+def test_a_source_that_several_data_planes_miss_is_told_once(write: Write) -> None:
+    path = write(PLAIN.replace('"vnf.c"', '"x.c"') + '\n[dataplanes.packet]\nsource = "x.c"\n')
+    with pytest.raises(UsageError) as error:
+        read_manifest(path)
+    assert error.value.message == (
+        f"dataplanes.xdp, packet: there is no file {path.parent / 'x.c'}"
+    )
+    assert error.value.hint == "write it, or name the file there is with source"
 
 
 @pytest.mark.parametrize(

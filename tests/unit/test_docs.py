@@ -167,6 +167,7 @@ def test_python_is_python(block: Block) -> None:
 def test_scenarios_can_be_read(block: Block, tmp_path: Path) -> None:
     shutil.copy(ROOT / "topologies" / "chain.py", tmp_path)
     (tmp_path / "press.toml").write_text('[press]\ndeadline = "1ms"\nkind = "rtt"\n')
+    (tmp_path / "evening.yaml").touch()
     (tmp_path / "night.yaml").write_text(block.text)
     load_scenario(tmp_path / "night.yaml")
 

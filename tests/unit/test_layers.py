@@ -28,9 +28,9 @@ _LAYERS = (
         "labs hosts link fabric bridges interfaces wire_hops switches switch_service chains wire"
         " readiness running_links"
     ),
-    "node lab owned_lab vnfs vnf_stats",
+    "node working_node lab reached owned_lab vnfs vnf_stats",
     "traffic terminals graph_picture rest",
-    "network network_nodes watched_network growing_network",
+    "network network_nodes watched_network linked_network growing_network",
     "doctor measure wire.certify wire.plane_matrix",
     "experiment trying",
     "cli.shell cli.outcome cli.output cli.container_format cli.host_format",

@@ -233,6 +233,13 @@ def test_a_failed_case_says_why_and_the_others_are_printed() -> None:
     assert "failed" in alone[1]
 
 
+def test_cases_that_never_began_are_named() -> None:
+    text = printed(summary(XDP, not_begun=[f"length={number}" for number in range(1, 15)]))
+    assert "not begun: length=1; length=2; " in text
+    assert text.rstrip().endswith("length=12; and 2 more")
+    assert "not begun" not in printed(summary(XDP))
+
+
 def test_unsent_packets_are_told_apart_from_lost_ones() -> None:
     text = printed(summary(case("xdp", 750, 1_000_000, 290, unsent=1234)))
     assert row(text, "xdp")[6] == "0/20000"

@@ -69,9 +69,9 @@ def test_damaged_bundles_are_listed_with_what_is_wrong(tmp_path: Path) -> None:
 def test_a_bundle_itself_is_listed_alone_and_no_folder_is_told(tmp_path: Path) -> None:
     folder = write_bundle(tmp_path, summary(case("xdp", 1, 1, 1)))
     assert [entry.path for entry in list_bundles(folder)] == [folder]
-    with pytest.raises(ResultsError, match="no such folder"):
+    with pytest.raises(UsageError, match="no such folder"):
         list_bundles(tmp_path / "nowhere")
-    with pytest.raises(ResultsError, match="no folder"):
+    with pytest.raises(UsageError, match="no folder"):
         list_bundles(folder / "run.json")
 
 

@@ -109,6 +109,7 @@ def test_an_unknown_path_and_another_method_are_refused_as_json():
         (b"", "not JSON"),
         (b"{", "not JSON"),
         (b"\xff", "not JSON"),
+        (b"[" * 100_000, "not JSON"),
         (b"[]", "the body: Input should be"),
         (b'{"name": "c1", "dhost": "h1"}', "dimage: Field required"),
         (b'{"name": 1, "dhost": "h1", "dimage": "i"}', "name: Input should be a valid string"),
@@ -134,6 +135,13 @@ def test_an_interval_that_makes_no_sense_is_refused(query: str):
     status, answer = ask("GET", f"/containers/c1/stats?{query}")
     assert status == 400
     assert "interval is a number of seconds above 0" in answer["error"]["message"]
+
+
+@pytest.mark.parametrize("lines", ["0", "-1", "x", "1.5", "9" * 400, "9" * 5000])
+def test_a_number_of_lines_that_makes_no_sense_is_refused(lines: str):
+    status, answer = ask("GET", f"/containers/c1/logs?lines={lines}")
+    assert status == 400
+    assert "lines is a whole number above 0" in answer["error"]["message"]
 
 
 def test_a_parameter_that_is_not_there_is_not_ignored():

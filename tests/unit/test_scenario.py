@@ -123,6 +123,33 @@ def test_what_a_bench_refuses_is_refused_in_a_scenario_too(tmp_path: Path) -> No
         load_scenario(written(tmp_path, "topology: chain\nfrom: a\nto: a\n"))
 
 
+def test_values_that_cannot_be_carried_out_are_told_with_those_that_cannot_be_read(
+    tmp_path: Path,
+) -> None:
+    text = "topology: nix.py\nmeasure: latency\nprofile: calvin-mek\nseed: abc\ncore: 9999\n"
+    with pytest.raises(TopologyError) as caught:
+        load_scenario(written(tmp_path, text))
+    told = [
+        (int(problem.where.split(":")[1]), problem.message) for problem in caught.value.problems
+    ]
+    assert told == [
+        (1, "nix.py: there is no such file"),
+        (3, "a profile is for the measurement sla"),
+        (3, "there is no profile calvin-mek"),
+        (4, "should be a whole number, not 'abc'"),
+        (5, "there is no CPU 9999"),
+    ]
+
+
+def test_ends_that_are_not_there_are_told_where_they_stand(tmp_path: Path) -> None:
+    with pytest.raises(TopologyError) as caught:
+        load_scenario(written(tmp_path, "from: klient\ntopology: chain\nto: vnf1\n"))
+    first, second = caught.value.problems
+    assert ":1:1: from" in first.where
+    assert first.hint == "did you mean client?"
+    assert ":3:1: to" in second.where
+
+
 def test_files_are_told_apart_by_their_names() -> None:
     assert is_scenario("a.yaml")
     assert is_scenario("b.yml")

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
-from emulator.errors import TopologyError
+from emulator.errors import MachineError, TopologyError
 from emulator.plan.compile import compile_plan
 from emulator.plan.model import Plan
-from emulator.plan.switch_model import OvsPlan
+from emulator.plan.switch_model import ControllerPlan, OvsPlan
+from emulator.switches.controller_programs import command_of, end_group
 from emulator.topo import Topo
 
 
@@ -146,6 +149,52 @@ def test_kinds_of_controllers_follow_from_what_is_given() -> None:
     assert app.options == ("--observe-links", "--verbose")
 
 
+def test_a_command_is_split_as_by_a_shell_and_works_in_a_folder(tmp_path: Path) -> None:
+    topo = Topo()
+    topo.addController("c0")
+    given = "./pox.py --port={port} --name 'my own'"
+    topo.addController("c1", command=given, folder=str(tmp_path))
+    plan = compile_plan(topo).node("c1").controller
+    assert plan is not None
+    assert (plan.kind, plan.port, plan.folder) == ("command", 6654, str(tmp_path))
+    assert plan.runs == ("./pox.py", "--port=6654", "--name", "my own")
+
+
+def test_a_program_is_looked_for_on_the_path_and_in_its_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")
+    script = tmp_path / "pox.py"
+
+    def command(*words: str) -> list[str]:
+        plan = ControllerPlan(kind="command", port=7, command=words, folder=str(tmp_path))
+        return command_of(plan, "c0")
+
+    assert command("env", "port={port}")[1:] == ["port=7"]
+    with pytest.raises(MachineError) as error:
+        command("pox.py")
+    assert f"it is not in {tmp_path}, nor on PATH (/usr/bin:/bin)" in str(error.value)
+    script.write_text("#!/usr/bin/env python3\n")
+    with pytest.raises(MachineError, match="cannot be executed") as error:
+        command("./pox.py")
+    assert 'command="python3 ./pox.py …"' in error.value.hint
+    script.chmod(0o755)
+    assert command("pox.py") == command("./pox.py") == [str(script)]
+
+
+def test_a_program_ends_with_what_it_has_started() -> None:
+    line = "trap '' TERM; sleep 300 & trap '' HUP; echo $!; sleep 300"
+    with subprocess.Popen(
+        ["sh", "-c", line], stdout=subprocess.PIPE, start_new_session=True
+    ) as process:
+        assert process.stdout is not None
+        child = int(process.stdout.readline())
+        process.kill()
+        process.wait()
+        end_group(process)
+    assert not psutil.pid_exists(child) or psutil.Process(child).status() == "zombie"
+
+
 def test_applications_lie_beside_the_topology(tmp_path: Path) -> None:
     (tmp_path / "app.py").write_text("")
     script = tmp_path / "topology.py"
@@ -200,6 +249,12 @@ def test_wrong_options_of_switches_are_told(options: dict[str, Any], mistake: st
         ({"cls": "NOX"}, "controllers of the class NOX are not available"),
         ({"kind": "ovs", "colour": "red"}, "a controller has no option colour"),
         ({"kind": "ovs", "options": "--log 'x"}, "close the quotation marks"),
+        ({"command": "pox.py --port={port} &"}, "no shell reads it, to which & would mean more"),
+        ({"command": "pox.py 'x", "port": 1}, "close the quotation marks"),
+        ({"command": "pox.py"}, "its command does not say where to listen: pox.py (put {port}"),
+        ({"command": "", "port": 1}, "there is no program for it to run"),
+        ({"command": "x {port}", "folder": "/no/where"}, "there is no folder /no/where"),
+        ({"kind": "manual", "command": "x {port}"}, 'leave it out, or give kind="command"'),
         ({"kind": "ovs", "runtime": "docker"}, "a controller cannot have the runtime docker"),
     ],
 )

@@ -13,6 +13,7 @@ struct port_counters {
     __u64 back_packets;
     __u64 to_host_packets;
     __u64 unsent_packets;
+    __u64 no_port_packets; /* of those dropped, for a port that the VNF does not have */
     struct vnf_counters own;
 };
 

@@ -174,6 +174,7 @@ static __always_inline __u32 vnf_destination(const struct vnf_ctx *ctx, int verd
         return TO_NOWHERE;
 #endif
     in->dropped_packets++;
+    in->no_port_packets += verdict >= VNF_FORWARD_BASE;
     return TO_NOWHERE;
 }
 

@@ -143,6 +143,7 @@ static __always_inline int run(struct xdp_md *xdp, __u32 port) {
         return XDP_PASS;
     }
     in->dropped_packets++;
+    in->no_port_packets += verdict >= VNF_FORWARD_BASE;
     return XDP_DROP;
 }
 

@@ -54,6 +54,8 @@ def measure_case(
             network = Network(ready.topo, catalog=ready.catalog, progress=starting)
             recorder.tell(name, "starting the network")
             stack.enter_context(network.start(schedule=False))
+            for note in network.notes:
+                recorder.note(name, note)
         path = MeasuredPath(network, network[ready.source], network[ready.destination])
         context = CaseContext(
             name=name,

@@ -41,6 +41,10 @@ class Recorder(Protocol):
         """Report how far the step has come that goes on."""
         ...
 
+    def note(self, case: str, text: str) -> None:
+        """Report what the lab of a case had to say when it started."""
+        ...
+
     def keep(self, case: str, **measured: object) -> None:
         """Add fields to the record of a case, and write the summary."""
         ...
