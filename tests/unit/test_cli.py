@@ -107,7 +107,7 @@ def test_help_imports_nothing_heavy():
         (["bench", "x.py", "--size", "big"], "--size"),
         (["bench", "x.py", "--probe", "magic"], "--probe"),
         (["bench", "x.py", "--size", "9000"], "--size: 9000 is not possible"),
-        (["bench", "x.py", "--core", "-1"], "--core: -1 is not possible"),
+        (["bench", "x.py", "--core", "-1"], "--core: there is no CPU -1"),
         (["exec", "lab"], "missing argument 'NODE'"),
     ],
 )
