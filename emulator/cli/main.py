@@ -36,7 +36,9 @@ def execute(arguments: Sequence[str] | None = None) -> int:
         code = EXIT_INTERRUPTED
     except Exception as error:  # noqa: BLE001 - the last place that can turn a bug into a report
         code = report_bug(error)
-    return code or finish_output()
+    # Also after a failure: what cannot be written at Python's own exit changes the exit code.
+    unwritten = finish_output()
+    return code or unwritten
 
 
 def main() -> None:

@@ -6,7 +6,7 @@ Counters are read at two moments; what lies between them, by time, is what ``vnf
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
@@ -119,12 +119,14 @@ class LabWatch:
 
         # Counters can still be read for a moment when the lab itself is no more.
         record_written_ns(self._network.id)
-        at_ns = time.monotonic_ns()
-        nodes = self._network.nodes
-        inhabitants = processes_by_node(nodes)
-        return LabSample(
-            at_ns, {node.name: _sample(node, inhabitants[node.name]) for node in nodes}
-        )
+        while True:
+            nodes = self._network.nodes
+            try:
+                return _sample_of(nodes)
+            except (LabError, OSError):
+                # Some of them have gone, which is noticed only when they are looked at.
+                if nodes == self._network.nodes:
+                    raise
 
     def rates(self) -> list[NodeRates]:
         """What each node did since the last time, or since this began.
@@ -135,6 +137,12 @@ class LabWatch:
         now = self.sample()
         before, self._before = self._before, now
         return rates_between(before, now, [node.plan for node in self._network.nodes])
+
+
+def _sample_of(nodes: Sequence[Node]) -> LabSample:
+    at_ns = time.monotonic_ns()
+    inhabitants = processes_by_node(nodes)
+    return LabSample(at_ns, {node.name: _sample(node, inhabitants[node.name]) for node in nodes})
 
 
 def rates_between(
